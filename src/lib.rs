@@ -1,0 +1,56 @@
+//! Keeps a fleet of Claude Code sessions working around the clock across the operator's accounts.
+//!
+//! One thread decides, and it decides in a pure function ([`core`]). Everything else is a sensor
+//! (outside thing → [`core::event::Event`]) or an executor ([`core::action::Action`] → effect →
+//! event). Each outside thing has exactly one owner. No async runtime: named OS threads, each
+//! with one select loop.
+//!
+//! ```text
+//!   sensors                                      executors
+//!   lifecycle  tmux panes → SessionsObserved     terminal  every tmux command, one FIFO
+//!   watcher    agents     → AgentsObserved       switcher  link, shared directories, stopping
+//!   monitor    screens    → PanesObserved
+//!   signals    HUP TERM INT
+//!   api        GET: a snapshot; verbs → events
+//!                        \                       /
+//!                  coordinator: journals, then orders
+//!                  core (pure): handle(now, event) -> Vec<Action>
+//! ```
+//!
+//! Reading order:
+//! 1. words: [`ids`], [`moment`], [`config`] (the file, checked);
+//! 2. decisions: [`quota`] (text → verdict), [`core`] (events → actions), [`journal`] (records);
+//! 3. the loop: [`coordinator`], [`component`] (what every thread looks like), [`snapshot`];
+//! 4. owners of outside things: [`clock`], [`files`], [`process`], [`terminal`] (tmux),
+//!    [`launch`] (the process in a pane that starts an agent), [`api`] (HTTP and control socket),
+//!    [`signals`], [`systemd`], [`logging`], [`crash_point`] (tests only);
+//! 5. components: [`lifecycle`], [`watcher`], [`monitor`], [`switcher`];
+//! 6. [`cli`]: one file a verb; `cli::run` puts the house together.
+//!
+//! The arrows between modules are a table in `tests/it/tidy.rs`, and a test holds them.
+
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod component;
+pub mod config;
+pub mod coordinator;
+pub mod core;
+pub mod crash_point;
+pub mod files;
+pub mod ids;
+pub mod journal;
+pub mod launch;
+pub mod lifecycle;
+pub mod logging;
+pub mod moment;
+pub mod monitor;
+pub mod preflight;
+pub mod process;
+pub mod quota;
+pub mod signals;
+pub mod snapshot;
+pub mod switcher;
+pub mod systemd;
+pub mod terminal;
+pub mod watcher;
