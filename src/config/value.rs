@@ -1,0 +1,141 @@
+//! One value of the raw tree as a Rust value, or the sentence that says what is wrong with it.
+
+use std::ops::RangeInclusive;
+use std::path::{Component, Path, PathBuf};
+
+use crate::config::load::Base;
+use crate::config::raw::Node;
+
+/// Linux takes no longer path.
+const PATH_BYTES_MAX: usize = 4095;
+
+/// What a value is, for a message; long texts are cut.
+pub fn describe(node: &Node) -> String {
+    const SHOWN_CHARS_MAX: usize = 60;
+    match node {
+        Node::Null => "no value".to_owned(),
+        Node::Bool(value) => value.to_string(),
+        Node::Int(value) => format!("the number {value}"),
+        Node::Float(value) => format!("the number {value:?}"),
+        Node::Text(text) => {
+            let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+            let more = if start.len() < text.len() { "…" } else { "" };
+            format!("the text {start:?}{more}")
+        }
+        Node::List(_) => "a list".to_owned(),
+        Node::Map(_) => "a mapping".to_owned(),
+    }
+}
+
+/// Text that is not empty and has no line breaks or other control characters.
+pub fn line_of_text(node: &Node) -> Result<&str, String> {
+    match node {
+        Node::Text(text) if text.trim().is_empty() => Err("the text is empty".to_owned()),
+        Node::Text(text) if text.chars().any(char::is_control) => {
+            Err(format!("control characters are not allowed: {}", describe(node)))
+        }
+        Node::Text(text) => Ok(text),
+        Node::Bool(_) | Node::Int(_) | Node::Float(_) => {
+            Err(format!("expected text, got {}: put it in quotes", describe(node)))
+        }
+        other => Err(format!("expected text, got {}", describe(other))),
+    }
+}
+
+pub fn whole_number(node: &Node, range: &RangeInclusive<u32>) -> Result<u32, String> {
+    let Node::Int(value) = node else {
+        return Err(format!("expected a whole number, got {}", describe(node)));
+    };
+    let (least, most) = (i128::from(*range.start()), i128::from(*range.end()));
+    let value = in_range(*value, &(least..=most), |value| value.to_string())?;
+    Ok(u32::try_from(value).expect("the range holds only u32"))
+}
+
+/// `~` and `~/…` from the home directory, all others from `/`; `.` and doubled `/` are dropped.
+pub fn absolute_path(text: &str, base: &Base) -> Result<PathBuf, String> {
+    let written = Path::new(text);
+    let path = match written.strip_prefix("~") {
+        Ok(below_home) => base
+            .home
+            .as_deref()
+            .ok_or("the home directory is not known: set HOME or write an absolute path")?
+            .join(below_home),
+        Err(_) => written.to_owned(),
+    };
+    if !path.is_absolute() {
+        return Err(format!(
+            "{text:?} is not absolute: write it from / or ~/ (~name and variables are not expanded)"
+        ));
+    }
+    if path.as_os_str().len() > PATH_BYTES_MAX {
+        return Err(format!("the path has more than {PATH_BYTES_MAX} bytes"));
+    }
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(format!("{text:?} holds ..: write the path without it"));
+    }
+    Ok(path.components().collect())
+}
+
+pub fn with_unit<T>(
+    node: &Node,
+    parse: impl Fn(&str) -> Option<T>,
+    remedy: &str,
+) -> Result<T, String> {
+    let no_unit = match node {
+        Node::Text(text) => match parse(text) {
+            Some(value) => return Ok(value),
+            None => format!("{} is not understood", describe(node)),
+        },
+        Node::Int(_) | Node::Float(_) => format!("{} has no unit", describe(node)),
+        other => format!("got {}", describe(other)),
+    };
+    Err(format!("{no_unit}: {remedy}"))
+}
+
+pub fn in_range<T: PartialOrd + Copy>(
+    value: T,
+    range: &RangeInclusive<T>,
+    print: impl Fn(T) -> String,
+) -> Result<T, String> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(format!(
+        "{} is out of range: {} to {}",
+        print(value),
+        print(*range.start()),
+        print(*range.end())
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_come_out_absolute_and_plain() {
+        let base = Base::new("/home/u");
+        for (text, expected) in [
+            ("~", Some("/home/u")),
+            ("~/", Some("/home/u")),
+            ("~/.claude/", Some("/home/u/.claude")),
+            ("/a//b/./c/", Some("/a/b/c")),
+            ("~other/x", None),
+            ("a/b", None),
+            ("./a", None),
+            ("$HOME/a", None),
+            ("/a/../b", None),
+            ("~/../b", None),
+        ] {
+            let path = absolute_path(text, &base).ok();
+            assert_eq!(path.as_deref(), expected.map(Path::new), "{text:?}");
+            // Equality of paths does not see a trailing slash; the text must not have one.
+            assert_eq!(
+                path.map(|path| path.into_os_string().into_string().unwrap()),
+                expected.map(str::to_owned)
+            );
+        }
+        assert!(absolute_path("~/a", &Base { home: None }).is_err());
+        assert!(absolute_path(&format!("/{}", "a".repeat(5000)), &base).is_err());
+    }
+}
