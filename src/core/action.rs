@@ -1,0 +1,114 @@
+//! Everything the core can order. Imperatives; each is idempotent, bounded in time and answered.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::core::record::Record;
+use crate::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
+
+/// The number of one order of this process; its answer carries it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct OrderId(pub u64);
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Fsynced before any later action of the same batch.
+    Persist(Record),
+    /// One line for the log that no record stands for.
+    Note {
+        level: NoteLevel,
+        text: String,
+    },
+
+    /// → `SessionsObserved`, at once.
+    ObserveSessions,
+    /// → `AgentsObserved` with this order, at once.
+    ObserveAgents {
+        order: OrderId,
+    },
+    /// The panes in which the watcher looks for agents, from now on.
+    WatchAgents {
+        panes: Vec<WatchedPane>,
+    },
+    /// The panes the monitor reads, from now on: those of agents, never a whole session.
+    WatchPanes {
+        panes: Vec<(SessionName, PaneId)>,
+    },
+    /// Report this pane at the next poll, also when nothing on it has changed.
+    RereadPane {
+        pane: PaneId,
+    },
+
+    /// Everything that can fail on the target, tried before anything is stopped.
+    CheckTarget {
+        order: OrderId,
+        account: AccountName,
+    },
+    /// Each named process and its descendants; never an ancestor. "Already gone" is success.
+    StopAgents {
+        order: OrderId,
+        agents: Vec<ProcessRef>,
+    },
+    FlipLink {
+        order: OrderId,
+        to: AccountName,
+    },
+    CreateSession {
+        order: OrderId,
+        session: SessionName,
+        cwd: PathBuf,
+    },
+    LaunchAgent(LaunchAgent),
+    ReadPane {
+        order: OrderId,
+        session: SessionName,
+        pane: PaneId,
+    },
+    /// A line on the status row of whoever is attached to the session.
+    TellSession {
+        session: SessionName,
+        text: String,
+    },
+
+    /// Read the file again → `ConfigReloaded` or `ConfigRejected`.
+    ReloadConfig,
+    /// The configuration from now on, for every component.
+    ApplyConfig(Arc<Config>),
+    /// Everything is at rest; the driver may write `CleanStop` and end.
+    Stop,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoteLevel {
+    Error,
+    Warn,
+    Info,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchedPane {
+    pub session: SessionName,
+    pub pane: PaneId,
+    pub leader_pid: i32,
+}
+
+/// Start an agent in a session, fenced: it runs at most once for one value of `fence`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchAgent {
+    pub order: OrderId,
+    pub session: SessionName,
+    /// The pane to start in; `None`, or a pane that is gone or not free, means a new window.
+    pub pane: Option<PaneId>,
+    /// `@failover_fence` must be one less for the effect to run, and is this afterwards.
+    pub fence: u64,
+    pub account: AccountName,
+    pub conversation: ConversationId,
+    /// The account's real home, for `CLAUDE_CONFIG_DIR`.
+    pub home: PathBuf,
+    pub cwd: PathBuf,
+    /// Program and arguments, the nudge included.
+    pub argv: Vec<String>,
+    pub env: BTreeMap<String, String>,
+}

@@ -1,0 +1,133 @@
+//! The arguments under which an agent comes back: its own, with the conversation put in and the
+//! prompt left out, so that nobody's permission mode or directories change.
+
+use std::path::Path;
+
+use crate::ids::ConversationId;
+
+/// Options of the client that choose a conversation or a prompt source, with their value.
+const REPLACED_WITH_VALUE: [&str; 4] = ["--resume", "-r", "--session-id", "--prompt"];
+
+/// The same, without a value.
+const REPLACED: [&str; 3] = ["--continue", "-c", "--fork-session"];
+
+/// Options known to stand alone: what follows one is not its value.
+const FLAGS: [&str; 13] = [
+    "--dangerously-skip-permissions",
+    "--allow-dangerously-skip-permissions",
+    "--verbose",
+    "--debug",
+    "-d",
+    "--ide",
+    "--chrome",
+    "--no-chrome",
+    "--strict-mcp-config",
+    "--disable-slash-commands",
+    "--bare",
+    "--brief",
+    "--mcp-debug",
+];
+
+/// Options that take every argument up to the next option.
+const VARIADIC: [&str; 8] = [
+    "--add-dir",
+    "--allowedTools",
+    "--allowed-tools",
+    "--disallowedTools",
+    "--disallowed-tools",
+    "--tools",
+    "--mcp-config",
+    "--betas",
+];
+
+/// Program and arguments that resume `conversation`. `own` are the agent's arguments as it ran
+/// (`None`: unreadable, then those of `command` serve). The program is always `command[0]`.
+pub fn resume(
+    command: &[String],
+    own: Option<&[String]>,
+    conversation: &ConversationId,
+    settings: &Path,
+    nudge: Option<&str>,
+) -> Vec<String> {
+    let (program, fixed) =
+        command.split_first().expect("checked at load: the command has a program");
+    let mut argv = vec![program.clone()];
+    argv.extend(without_conversation(own.unwrap_or(fixed)));
+    if !argv.iter().any(|arg| arg == "--settings" || arg.starts_with("--settings=")) {
+        argv.push("--settings".to_owned());
+        argv.push(settings.display().to_string());
+    }
+    argv.push("--resume".to_owned());
+    argv.push(conversation.to_string());
+    argv.extend(nudge.map(str::to_owned));
+    argv
+}
+
+fn without_conversation(own: &[String]) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut rest = own.iter().map(String::as_str).peekable();
+    while let Some(arg) = rest.next() {
+        if arg == "--" {
+            break; // only a prompt can follow
+        }
+        let name = arg.split('=').next().unwrap_or(arg);
+        if REPLACED_WITH_VALUE.contains(&name) {
+            if !arg.contains('=') {
+                rest.next_if(|value| !value.starts_with('-'));
+            }
+        } else if REPLACED.contains(&arg) {
+        } else if VARIADIC.contains(&arg) {
+            kept.push(arg);
+            while let Some(value) = rest.next_if(|value| !value.starts_with('-')) {
+                kept.push(value);
+            }
+        } else if arg.starts_with('-') {
+            kept.push(arg);
+            if !FLAGS.contains(&arg) && !arg.contains('=') {
+                kept.extend(rest.next_if(|value| !value.starts_with('-')));
+            }
+        }
+        // Anything else is the prompt it was started with: it has been submitted long since.
+    }
+    kept.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resumed(own: &[&str]) -> String {
+        let own: Vec<String> = own.iter().map(|arg| (*arg).to_owned()).collect();
+        let command = ["claude".to_owned(), "--dangerously-skip-permissions".to_owned()];
+        let id = "82840528-5c4e-4114-8dc2-50dc43ea65c9".parse().expect("a valid id");
+        resume(&command, Some(&own), &id, Path::new("/run/s.json"), Some("go on")).join("|")
+    }
+
+    #[test]
+    fn own_arguments_stay_and_conversation_and_prompt_go() {
+        let end = "--settings|/run/s.json|--resume|82840528-5c4e-4114-8dc2-50dc43ea65c9|go on";
+        let cases: [(&[&str], &str); 9] = [
+            (&[], ""),
+            (&["do the thing"], ""),
+            (&["--resume", "11111111-1111-1111-1111-111111111111"], ""),
+            (&["-c"], ""),
+            (&["--session-id=11111111-1111-1111-1111-111111111111", "prompt"], ""),
+            (&["--dangerously-skip-permissions", "prompt"], "--dangerously-skip-permissions|"),
+            (&["--model", "opus", "prompt"], "--model|opus|"),
+            (&["--add-dir", "/a", "/b", "--verbose", "p"], "--add-dir|/a|/b|--verbose|"),
+            (&["--permission-mode", "plan", "--", "--resume"], "--permission-mode|plan|"),
+        ];
+        for (own, kept) in cases {
+            assert_eq!(resumed(own), format!("claude|{kept}{end}"), "{own:?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_of_ours_comes_back_with_the_same_arguments_again() {
+        let once = ["--settings", "/run/s.json", "--resume", "x", "go on"];
+        assert_eq!(
+            resumed(&once),
+            "claude|--settings|/run/s.json|--resume|82840528-5c4e-4114-8dc2-50dc43ea65c9|go on"
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! Everything that can happen to the core. Past participles; facts, never wishes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::core::action::OrderId;
+use crate::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
+use crate::moment::Wall;
+use crate::quota::verdict::Reading;
+
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// All panes of the tmux server, ours or not.
+    SessionsObserved {
+        panes: Vec<PaneSeen>,
+    },
+    /// All agents in the panes last named by `Action::WatchAgents`.
+    AgentsObserved(AgentsObserved),
+    /// Panes that changed since they were last read, and those worth a second look.
+    PanesObserved(Vec<PaneReading>),
+    /// The tmux server cannot be reached; `TerminalConnected` ends that.
+    TerminalLost {
+        reason: String,
+    },
+    TerminalConnected,
+
+    TargetChecked {
+        order: OrderId,
+        result: Result<(), String>,
+    },
+    /// `survivors` could not be ended and why; everything else that was named is gone.
+    AgentsStopped {
+        order: OrderId,
+        survivors: Vec<(ProcessRef, String)>,
+    },
+    LinkFlipped {
+        order: OrderId,
+        result: Result<(), String>,
+    },
+    SessionCreated {
+        order: OrderId,
+        session: SessionName,
+        result: Result<PaneId, String>,
+    },
+    AgentLaunched {
+        order: OrderId,
+        session: SessionName,
+        result: Result<PaneId, String>,
+    },
+    /// Ids in rows `claude … --resume <uuid>` of one pane, top to bottom.
+    PaneRead {
+        order: OrderId,
+        session: SessionName,
+        result: Result<Vec<ConversationId>, String>,
+    },
+
+    SwapRequested {
+        to: Option<AccountName>,
+    },
+    StuckResolved(StuckVerb),
+    ReloadRequested,
+    ConfigReloaded(Arc<Config>),
+    ConfigRejected {
+        problems: Vec<String>,
+    },
+    StopRequested,
+
+    ComponentExited {
+        name: String,
+        error: Option<String>,
+    },
+    /// The moment given by `next_wakeup` has come.
+    DeadlineReached,
+}
+
+/// How an operator ends the sticky state `Stuck`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StuckVerb {
+    /// Try the way back again.
+    Rollback,
+    /// Try the way forward again.
+    Resume,
+    /// The operator has put things right by hand; take the link as it is.
+    Clear,
+}
+
+/// One row of `list-panes -a`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaneSeen {
+    /// As tmux names it; may be a session that is not ours.
+    pub session: String,
+    pub pane: PaneId,
+    /// The pane's first process.
+    pub leader_pid: i32,
+    pub dead: bool,
+    /// Someone scrolls in it (copy mode).
+    pub in_mode: bool,
+    /// The pane a person sees first in its session.
+    pub active: bool,
+    /// Clients attached to its session.
+    pub attached: u32,
+    /// `@failover_fence`; `None` when never set.
+    pub fence: Option<u64>,
+    /// Differs whenever the pane's text may differ.
+    pub stamp: PaneStamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PaneStamp {
+    /// Wall seconds of the last output; a second in which we looked may have more to come.
+    pub activity_s: i64,
+    pub history_size: u64,
+    pub cursor: (u32, u32),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentsObserved {
+    /// Set when the core asked for this look; `None` for the sensor's own.
+    pub order: Option<OrderId>,
+    pub agents: Vec<AgentSeen>,
+    /// The account whose home the link names now; `None` when it names none of ours.
+    pub link: Option<AccountName>,
+    /// Live clients outside our sessions whose configuration is the link.
+    pub linked_foreign: usize,
+    /// When each account's credential file last changed (by stat; never read).
+    pub credentials_changed: Vec<(AccountName, Wall)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSeen {
+    pub session: SessionName,
+    /// The pane whose leader is the agent or one of its ancestors.
+    pub pane: PaneId,
+    pub process: ProcessRef,
+    pub home: AgentHome,
+    /// From `<home>/sessions/<pid>.json`, when pid and start time agree.
+    pub conversation: Option<ConversationId>,
+    pub state: AgentState,
+    /// Since when it is in `state`, as the client says; else when we first saw it so.
+    pub state_since: Wall,
+    /// Arguments after the program (or after the script of an interpreter); `None` = unreadable.
+    pub args: Option<Vec<String>>,
+    pub cwd: PathBuf,
+}
+
+/// Which account an agent works on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentHome {
+    /// Its configuration is this account's real home.
+    Homed(AccountName),
+    /// Its configuration is the link: a flip moves it from its next request on.
+    Linked,
+    /// Its configuration is none of ours, or cannot be read; never moved.
+    Elsewhere,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentState {
+    Idle,
+    Busy,
+    /// A dialog is open; the client's word for it.
+    Waiting(String),
+    /// A client too old to say.
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaneReading {
+    pub session: SessionName,
+    pub pane: PaneId,
+    pub reading: Reading,
+}

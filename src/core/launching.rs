@@ -1,0 +1,199 @@
+//! Stopped agents are launched again here: when it is their turn, under a fence of their own, and
+//! never beside a live agent with the same conversation.
+
+use crate::core::action::{Action, LaunchAgent, NoteLevel, OrderId};
+use crate::core::args;
+use crate::core::durable::Phase;
+use crate::core::event::{AgentHome, AgentSeen};
+use crate::core::orders::Slot;
+use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
+use crate::core::session::Session;
+use crate::core::verify::Watch;
+use crate::core::{Core, TerminalState};
+use crate::ids::{AccountName, PaneId, SessionName};
+
+/// Times a launch that was surely not done is tried before the session stays at its shell.
+const LAUNCHES_MAX: u32 = 3;
+
+impl Core {
+    /// Whether this stopped agent may be launched now, and on which account.
+    fn launch_target(&self, moving: &Move) -> Option<AccountName> {
+        let looked_at = self.sessions.get(&moving.session).is_some_and(|seen| seen.looked_at);
+        if self.terminal != TerminalState::Seen || !looked_at {
+            return None;
+        }
+        match &self.durable.swap {
+            Some(swap) if moving.op == swap.op && moving.cause == MoveCause::Swap => {
+                let due = match swap.phase {
+                    Phase::Flipped if swap.canary_proven => true,
+                    // Its session was lost after its launch.
+                    Phase::Relaunched => true,
+                    Phase::Flipped => self.canary(swap).as_ref() == Some(&moving.session),
+                    Phase::Unflipped => !moving.refused,
+                    _ => false,
+                };
+                (due && moving.stage != MoveStage::Held).then(|| moving.target.clone())
+            }
+            Some(_) => None,
+            None => {
+                let active = self.active().filter(|account| self.is_available(account))?;
+                let another_is_first = self.durable.moves.values().any(|other| {
+                    other.session != moving.session
+                        && matches!(
+                            other.stage,
+                            MoveStage::Launching { .. } | MoveStage::Launched { .. }
+                        )
+                });
+                // What was ordered already is only asked for again.
+                let ordered = matches!(moving.stage, MoveStage::Launching { .. });
+                (ordered || !another_is_first).then(|| active.clone())
+            }
+        }
+    }
+
+    pub(in crate::core) fn launch_when_due(&mut self, moving: &Move) -> bool {
+        let Some(target) = self.launch_target(moving) else {
+            return false;
+        };
+        let session = moving.session.clone();
+        if moving.agent.conversation.is_none() {
+            self.resume_row_missing(&session);
+            return true;
+        }
+        if let Some(agent) = self.agent_in(&session).cloned() {
+            self.settle_with_live_agent(moving, &agent, &target);
+            return true;
+        }
+        let seen = self.sessions.get(&session).map_or(0, Session::fence);
+        let used = self.durable.fences.get(&session).copied().unwrap_or(0);
+        let fence = seen.max(used) + 1;
+        self.persist(Record::MoveLaunching { session, fence });
+        self.order_launch(moving, fence, &target);
+        true
+    }
+
+    /// An agent is up where one was to be launched: an earlier launch whose answer was lost, or
+    /// its operator was quicker.
+    fn settle_with_live_agent(&mut self, moving: &Move, agent: &AgentSeen, target: &AccountName) {
+        let session = moving.session.clone();
+        if agent.conversation != moving.agent.conversation {
+            let reason = "another agent was started there meanwhile".to_owned();
+            self.end_move(&session, MoveOutcome::Dropped { reason });
+        } else if agent.home == AgentHome::Homed(target.clone()) {
+            let (pane, at) = (agent.pane, self.now.wall);
+            self.persist(Record::MoveLaunched { session: session.clone(), pane, at });
+            self.watches.insert(session, Watch::since(self.now.monotonic));
+        } else {
+            self.persist(Record::MoveStopping { session, process: agent.process });
+        }
+    }
+
+    /// After a crash or a lost answer: the same fence again, so that it runs at most once.
+    pub(in crate::core) fn launch_again(&mut self, moving: &Move, fence: u64) -> bool {
+        let target = self.launch_target(moving);
+        if let Some(agent) = self.launched_agent(moving, target.as_ref()).cloned() {
+            // It is there: its answer is late or lost.
+            let (session, pane, at) = (moving.session.clone(), agent.pane, self.now.wall);
+            self.orders.forget(&Slot::Launch(session.clone()));
+            self.watches.insert(session.clone(), Watch::since(self.now.monotonic));
+            self.persist(Record::MoveLaunched { session, pane, at });
+            return true;
+        }
+        if self.orders.is_open(&Slot::Launch(moving.session.clone())) {
+            return false;
+        }
+        // Asked again, it would come up beside whoever is there now.
+        let other = self.agent_in(&moving.session).and_then(|agent| agent.conversation.as_ref());
+        if other.is_some() && other != moving.agent.conversation.as_ref() {
+            let reason = "another agent was started there meanwhile".to_owned();
+            self.end_move(&moving.session, MoveOutcome::Dropped { reason });
+            return true;
+        }
+        if let Some(target) = target {
+            self.order_launch(moving, fence, &target);
+        }
+        false
+    }
+
+    /// The agent that is to be launched, when it is seen alive already.
+    fn launched_agent(&self, moving: &Move, target: Option<&AccountName>) -> Option<&AgentSeen> {
+        let home = AgentHome::Homed(target?.clone());
+        self.agent_in(&moving.session).filter(|agent| {
+            agent.home == home
+                && agent.conversation.is_some()
+                && agent.conversation == moving.agent.conversation
+                && agent.process != moving.agent.process
+        })
+    }
+
+    fn order_launch(&mut self, moving: &Move, fence: u64, target: &AccountName) {
+        let session = moving.session.clone();
+        let Some(conversation) = moving.agent.conversation.clone() else {
+            return;
+        };
+        let Some(home) = self.config.account(target).map(|account| account.home.clone()) else {
+            return;
+        };
+        let Some(order) = self.open_order(Slot::Launch(session.clone()), Vec::new()) else {
+            return;
+        };
+        let settings = self.config.runtime_dir.join("agent-settings.json");
+        let nudge = self.nudge(moving);
+        let argv = args::resume(
+            &self.config.agent.command,
+            moving.agent.args.as_deref(),
+            &conversation,
+            &settings,
+            nudge.as_deref(),
+        );
+        let fallback = self.sessions.get(&session).and_then(Session::first_pane);
+        self.out.push(Action::LaunchAgent(LaunchAgent {
+            order,
+            session,
+            pane: moving.pane.or(fallback),
+            fence,
+            account: target.clone(),
+            conversation,
+            home,
+            cwd: moving.agent.cwd.clone(),
+            argv,
+            env: self.config.agent.env.clone(),
+        }));
+    }
+
+    pub(in crate::core) fn agent_launched(
+        &mut self,
+        order: OrderId,
+        session: &SessionName,
+        result: Result<PaneId, String>,
+    ) {
+        if self.orders.answer(&Slot::Launch(session.clone()), order).is_none() {
+            return;
+        }
+        match result {
+            Ok(pane) => {
+                self.launch_failures.remove(session);
+                self.session_made(session);
+                let at = self.now.wall;
+                self.persist(Record::MoveLaunched { session: session.clone(), pane, at });
+                self.watches.insert(session.clone(), Watch::since(self.now.monotonic));
+                self.out.push(Action::ObserveSessions);
+            }
+            Err(why) => self.launch_failed(session, why),
+        }
+    }
+
+    pub(in crate::core) fn launch_failed(&mut self, session: &SessionName, why: String) {
+        if matches!(self.terminal, TerminalState::Lost { .. }) {
+            return; // asked again with the same fence when the server is back
+        }
+        let failures = self.launch_failures.entry(session.clone()).or_default();
+        *failures += 1;
+        if *failures < LAUNCHES_MAX {
+            self.note(NoteLevel::Warn, format!("session={session} launch not done: {why}"));
+            self.persist(Record::MoveStopped { session: session.clone() });
+        } else {
+            self.end_move(session, MoveOutcome::Failed { reason: why });
+        }
+    }
+}

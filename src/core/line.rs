@@ -1,0 +1,185 @@
+//! The log line of each record: what changed, with ids, for the operator at 3 am.
+
+use std::fmt;
+
+use crate::core::record::{AccountState, MoveOutcome, MoveStage, Record, Trigger};
+
+impl Record {
+    /// The record's kind, as in the journal.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Record::DaemonStarted { .. } => "daemon_started",
+            Record::CleanStop => "clean_stop",
+            Record::Compacted { .. } => "compacted",
+            Record::AccountChanged { .. } => "account_changed",
+            Record::RowLeft { .. } => "row_left",
+            Record::NewcomerSeen { .. } => "newcomer_seen",
+            Record::TurnTaken { .. } => "turn_taken",
+            Record::ActiveFound { .. } => "active_found",
+            Record::AgentAdopted { .. } => "agent_adopted",
+            Record::AgentEnded { .. } => "agent_ended",
+            Record::SessionLost { .. } => "session_lost",
+            Record::SessionCreated { .. } => "session_created",
+            Record::RestorePlanned { .. } => "restore_planned",
+            Record::SwapPlanned { .. } => "swap_planned",
+            Record::SwapChecked { .. } => "swap_checked",
+            Record::SwapRetargeted { .. } => "swap_retargeted",
+            Record::SwapSaved { .. } => "swap_saved",
+            Record::SwapStopped { .. } => "swap_stopped",
+            Record::SwapFlipped { .. } => "swap_flipped",
+            Record::SwapCanaryProven { .. } => "swap_canary_proven",
+            Record::SwapRelaunched { .. } => "swap_relaunched",
+            Record::SwapVerified { .. } => "swap_verified",
+            Record::SwapDone { .. } => "swap_done",
+            Record::SwapAborting { .. } => "swap_aborting",
+            Record::SwapUnflipped { .. } => "swap_unflipped",
+            Record::SwapRestored { .. } => "swap_restored",
+            Record::SwapRolledBack { .. } => "swap_rolled_back",
+            Record::SwapStuck { .. } => "swap_stuck",
+            Record::StuckCleared { .. } => "stuck_cleared",
+            Record::MoveStopping { .. } => "move_stopping",
+            Record::MoveStopped { .. } => "move_stopped",
+            Record::MoveIdentified { .. } => "move_identified",
+            Record::MoveLaunching { .. } => "move_launching",
+            Record::MoveLaunched { .. } => "move_launched",
+            Record::MoveEnded { .. } => "move_ended",
+        }
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Record::DaemonStarted { version, pid } => {
+                write!(f, "daemon started version={version} pid={pid}")
+            }
+            Record::CleanStop => f.write_str("daemon stopped cleanly"),
+            Record::Compacted { .. } => f.write_str("journal compacted"),
+            Record::AccountChanged { account, state } => write!(f, "account={account} {state}"),
+            Record::RowLeft { session, row } => {
+                write!(f, "session={session} banner is history row={row:?}")
+            }
+            Record::NewcomerSeen { session } => {
+                write!(f, "session={session} an agent started: its first screen is history")
+            }
+            Record::TurnTaken { session } => {
+                write!(f, "session={session} took a turn: its banners are news again")
+            }
+            Record::ActiveFound { account, .. } => {
+                write!(f, "account={account} is active by the link")
+            }
+            Record::AgentAdopted { session, agent } => {
+                let id = agent.conversation.as_ref().map_or("unknown", |id| id.as_str());
+                write!(f, "session={session} agent={} conversation={id}", agent.process)
+            }
+            Record::AgentEnded { session } => {
+                write!(f, "session={session} agent ended, session lives")
+            }
+            Record::SessionLost { session, at, agent } => {
+                let with = if agent.is_some() { "with its agent" } else { "empty" };
+                write!(f, "session={session} lost {with} at={at}")
+            }
+            Record::SessionCreated { session } => write!(f, "session={session} created"),
+            Record::RestorePlanned { op, session, target, .. } => {
+                write!(f, "op={op} session={session} restore on account={target}")
+            }
+            Record::MoveStopping { session, process } => {
+                write!(f, "session={session} stopping agent={process}")
+            }
+            Record::MoveStopped { session } => write!(f, "session={session} agent stopped"),
+            Record::MoveIdentified { session, conversation } => {
+                write!(f, "session={session} conversation={conversation} read from its screen")
+            }
+            Record::MoveLaunching { session, fence } => {
+                write!(f, "session={session} launching fence={fence}")
+            }
+            Record::MoveLaunched { session, pane, .. } => {
+                write!(f, "session={session} launched pane={pane}")
+            }
+            Record::MoveEnded { session, outcome } => write!(f, "session={session} {outcome}"),
+            _ => self.fmt_swap(f),
+        }
+    }
+}
+
+impl Record {
+    fn fmt_swap(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Record::SwapPlanned { op, source, target, trigger, .. } => {
+                write!(f, "op={op} phase=Planned from={source} to={target} {trigger}")
+            }
+            Record::SwapRetargeted { op, rejected, reason, target } => {
+                write!(f, "op={op} phase=Planned to={target} after={rejected} reason={reason:?}")
+            }
+            Record::SwapSaved { op, moves } => {
+                let staying =
+                    moves.iter().filter(|m| matches!(m.stage, MoveStage::Staying { .. })).count();
+                let ids = moves.iter().filter(|m| m.agent.conversation.is_some()).count();
+                write!(f, "op={op} phase=Saved agents={} ids={ids} staying={staying}", moves.len())
+            }
+            Record::SwapCanaryProven { op, session: Some(session) } => {
+                write!(f, "op={op} canary={session} proven")
+            }
+            Record::SwapCanaryProven { op, session: None } => write!(f, "op={op} canary=none"),
+            Record::SwapChecked { op } => write!(f, "op={op} phase=Checked"),
+            Record::SwapStopped { op } => write!(f, "op={op} phase=Stopped"),
+            Record::SwapFlipped { op, .. } => write!(f, "op={op} phase=Flipped"),
+            Record::SwapRelaunched { op, .. } => write!(f, "op={op} phase=Relaunched"),
+            Record::SwapVerified { op } => write!(f, "op={op} phase=Verified"),
+            Record::SwapDone { op, .. } => write!(f, "op={op} phase=Done"),
+            Record::SwapAborting { op, reason } => {
+                write!(f, "op={op} phase=Aborting reason={reason:?}")
+            }
+            Record::SwapUnflipped { op, .. } => write!(f, "op={op} phase=Unflipped"),
+            Record::SwapRestored { op } => write!(f, "op={op} phase=Restored"),
+            Record::SwapRolledBack { op, .. } => write!(f, "op={op} phase=RolledBack"),
+            Record::SwapStuck { op, reason } => write!(
+                f,
+                "op={op} phase=Stuck reason={reason:?} remedy=\"claude-failover swap --resume | \
+                 --rollback | --clear\""
+            ),
+            Record::StuckCleared { op, verb } => write!(f, "op={op} stuck ended by {verb:?}"),
+            _ => f.write_str(self.name()),
+        }
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trigger::Refusal { session, row } => {
+                write!(f, "trigger_session={session} row={row:?}")
+            }
+            Trigger::AccountReturned => f.write_str("trigger=account_returned"),
+            Trigger::Operator => f.write_str("trigger=operator"),
+        }
+    }
+}
+
+impl fmt::Display for AccountState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AccountState::Available => f.write_str("available"),
+            AccountState::Exhausted { row, until, .. } => {
+                write!(f, "exhausted until={until} row={row:?}")
+            }
+            AccountState::AuthFailed { reason, .. } => write!(f, "auth failed: {reason}"),
+            AccountState::Rejected { reason, until, .. } => {
+                write!(f, "rejected until={until}: {reason}")
+            }
+            AccountState::Held => f.write_str("held"),
+        }
+    }
+}
+
+impl fmt::Display for MoveOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MoveOutcome::Verified => f.write_str("resumed"),
+            MoveOutcome::Blocked { reason } => write!(f, "blocked: {reason}"),
+            MoveOutcome::Failed { reason } => write!(f, "not resumed: {reason}"),
+            MoveOutcome::Held => f.write_str("held until an account takes it"),
+            MoveOutcome::Dropped { reason } => write!(f, "left as it is: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The looks at the processes in our sessions: who is there, who is new, who is missing. Only a look
+//! that was ordered after a session was known proves that nobody is there.
+
+use std::collections::BTreeMap;
+
+use crate::core::action::{Action, NoteLevel};
+use crate::core::event::{AgentSeen, AgentState, AgentsObserved};
+use crate::core::orders::Slot;
+use crate::core::record::{MoveStage, Record, SavedAgent};
+use crate::core::session::{Newcomer, Session};
+use crate::core::{Core, TerminalState};
+use crate::ids::SessionName;
+
+impl Core {
+    /// Sessions that are new to us are looked at before anything is done in them.
+    pub(in crate::core) fn survey_new_sessions(&mut self) {
+        if self.terminal != TerminalState::Seen {
+            return;
+        }
+        let new = |session: &Session| !session.looked_at && !session.panes.is_empty();
+        let covers: Vec<SessionName> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| new(session))
+            .map(|(name, _)| name.clone())
+            .collect();
+        if covers.is_empty() {
+            return;
+        }
+        self.tell_sensors();
+        if let Some(order) = self.open_order(Slot::Survey, covers) {
+            self.out.push(Action::ObserveAgents { order });
+        }
+    }
+
+    pub(in crate::core) fn agents_observed(&mut self, seen: AgentsObserved) {
+        self.linked_foreign = seen.linked_foreign;
+        self.credentials = seen.credentials_changed.into_iter().collect();
+        let mut by_session: BTreeMap<SessionName, Vec<AgentSeen>> = BTreeMap::new();
+        for agent in seen.agents {
+            by_session.entry(agent.session.clone()).or_default().push(agent);
+        }
+        let answered = seen.order.and_then(|order| {
+            let survey = self.orders.answer(&Slot::Survey, order);
+            survey.or_else(|| self.orders.pending(&Slot::Look, order).cloned())
+        });
+        let names: Vec<SessionName> = self.sessions.keys().cloned().collect();
+        for name in names {
+            let covered = answered.as_ref().is_some_and(|look| look.covers.contains(&name));
+            let agents = by_session.remove(&name).unwrap_or_default();
+            if let Some(session) = self.sessions.get_mut(&name)
+                && !session.looked_at
+            {
+                session.looked_at = covered;
+                session.first_look = true;
+            }
+            self.agent_observed(&name, agents);
+        }
+        if !self.orders.is_open(&Slot::Look) {
+            self.take_link(seen.link);
+        }
+        if let Some(order) = seen.order
+            && self.orders.answer(&Slot::Look, order).is_some()
+        {
+            self.agents_looked_at();
+        }
+    }
+
+    /// Of several agents in one session, the one on its way or known before; else the first pane's.
+    fn agent_that_counts(
+        &mut self,
+        name: &SessionName,
+        mut agents: Vec<AgentSeen>,
+    ) -> Option<AgentSeen> {
+        self.rank(name, &mut agents);
+        if agents.len() > 1 {
+            let text = format!(
+                "session={name} holds {} agents; only the one in pane {} is moved at a swap",
+                agents.len(),
+                agents[0].pane
+            );
+            self.note_once(NoteLevel::Warn, text);
+        }
+        agents.into_iter().next()
+    }
+
+    fn agent_observed(&mut self, name: &SessionName, agents: Vec<AgentSeen>) {
+        let known = self.durable.agents.get(name).map(|agent| agent.process);
+        let agent = self.agent_that_counts(name, agents);
+        let Some(session) = self.sessions.get_mut(name) else {
+            return;
+        };
+        let before = session.agent.take();
+        let watched_before = session.looked_at && !session.first_look;
+        let started = agent.as_ref().map(|agent| agent.process).filter(|process| {
+            watched_before && before.as_ref().map(|agent| agent.process) != Some(*process)
+        });
+        if let Some(process) = started {
+            session.newcomer = Some(Newcomer::seen(process, self.now.monotonic));
+        }
+        session.first_look = false;
+        if agent.is_none() && !session.looked_at {
+            return;
+        }
+        // Only at its end is the screen surely painted with what belongs to the turn.
+        let turn_ended = before.as_ref().zip(agent.as_ref()).is_some_and(|(before, now)| {
+            before.process == now.process
+                && before.state == AgentState::Busy
+                && now.state != AgentState::Busy
+        });
+        // What an agent was refused says nothing about the one after it.
+        if before.map(|agent| agent.process) != agent.as_ref().map(|agent| agent.process) {
+            self.hits.remove(name);
+        }
+        session.agent.clone_from(&agent);
+        if started.is_some() && !self.durable.resumed.contains(name) {
+            self.persist(Record::NewcomerSeen { session: name.clone() });
+        }
+        if turn_ended {
+            self.turn_taken(name);
+        }
+        let Some(session) = self.sessions.get_mut(name) else {
+            return;
+        };
+        let on_its_way = self.durable.moves.contains_key(name);
+        match agent {
+            Some(agent) => {
+                session.agent_missing = false;
+                let mut saved = SavedAgent::from(&agent);
+                if saved.conversation.is_none() {
+                    saved.conversation = self.earlier_id(name, agent.process);
+                }
+                let on_its_way = on_its_way && !self.is_launched(name, &agent);
+                if !on_its_way && self.durable.agents.get(name) != Some(&saved) {
+                    self.persist(Record::AgentAdopted { session: name.clone(), agent: saved });
+                }
+            }
+            None => {
+                self.hits.remove(name);
+                if known.is_some() && !on_its_way && !session.agent_missing {
+                    session.agent_missing = true;
+                    self.out.push(Action::ObserveSessions);
+                }
+            }
+        }
+    }
+
+    /// Who counts in a session with several agents: the one on its way, else the one we know.
+    fn rank(&self, name: &SessionName, agents: &mut [AgentSeen]) {
+        let known = self.durable.agents.get(name).map(|agent| agent.process);
+        let moving = self.durable.moves.get(name);
+        agents.sort_by_key(|agent| {
+            let same_talk = moving.is_some_and(|moving| {
+                agent.conversation.is_some() && agent.conversation == moving.agent.conversation
+            });
+            let launched_there = moving
+                .is_some_and(|moving| moving.stage == MoveStage::Launched { pane: agent.pane });
+            (!same_talk, !launched_there, Some(agent.process) != known, agent.pane)
+        });
+    }
+
+    /// Whether this is the agent that a move has launched.
+    fn is_launched(&self, session: &SessionName, agent: &AgentSeen) -> bool {
+        self.durable.moves.get(session).is_some_and(|moving| {
+            matches!(moving.stage, MoveStage::Launched { .. })
+                && agent.conversation.is_some()
+                && agent.conversation == moving.agent.conversation
+                && agent.process != moving.agent.process
+        })
+    }
+
+    /// What is on its screen from now on is its own: no row is history for it any more.
+    pub(in crate::core) fn turn_taken(&mut self, session: &SessionName) {
+        if let Some(seen) = self.sessions.get_mut(session) {
+            seen.newcomer = None;
+        }
+        let has_history = self.durable.left_rows.contains_key(session);
+        if has_history || self.durable.resumed.contains(session) {
+            self.persist(Record::TurnTaken { session: session.clone() });
+            // A refusal of this very turn may have been read, and passed over, a moment too early.
+            if let Some(pane) = self.agent_in(session).map(|agent| agent.pane) {
+                self.out.push(Action::RereadPane { pane });
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What is gone and what comes back: sessions that were lost, agents that ended by themselves, and
+//! agents that were refused where no swap comes for them.
+
+use crate::config::Group;
+use crate::core::event::AgentHome;
+use crate::core::orders::Slot;
+use crate::core::record::{MoveStage, Record, SavedAgent};
+use crate::core::{Core, TerminalState};
+use crate::ids::{AccountName, OpId, ProcessRef, SessionName};
+
+impl Core {
+    /// An agent that was being launched in a session that is gone is launched again, under a new
+    /// fence: a session made anew does not know the old one.
+    pub(in crate::core) fn launches_lost(&mut self) {
+        let lost: Vec<(SessionName, ProcessRef)> = self
+            .durable
+            .moves
+            .values()
+            .filter(|moving| !self.sessions.contains_key(&moving.session))
+            // A launch on its way may have made the session anew: its answer tells.
+            .filter(|moving| !self.orders.is_open(&Slot::Launch(moving.session.clone())))
+            .filter(|moving| {
+                matches!(moving.stage, MoveStage::Launching { .. } | MoveStage::Launched { .. })
+            })
+            .map(|moving| (moving.session.clone(), self.last_process(moving)))
+            .collect();
+        for (session, process) in lost {
+            self.orders.forget(&Slot::Launch(session.clone()));
+            self.watches.remove(&session);
+            self.persist(Record::MoveStopping { session, process });
+        }
+    }
+
+    /// The session lives and its agent does not: its operator ended it, or it ended itself.
+    pub(in crate::core) fn agent_ended(&mut self, session: &SessionName) {
+        if let Some(seen) = self.sessions.get_mut(session) {
+            seen.agent_missing = false;
+        }
+        let known = self.durable.agents.contains_key(session);
+        let moving = self.durable.moves.contains_key(session);
+        if known && !moving && self.durable.swap.is_none() {
+            self.persist(Record::AgentEnded { session: session.clone() });
+            self.hits.remove(session);
+        }
+    }
+
+    /// A session that held an agent and is gone is recorded with its time before it is remade.
+    pub(in crate::core) fn record_losses(&mut self) {
+        let lost: Vec<(SessionName, SavedAgent)> = self
+            .durable
+            .agents
+            .iter()
+            .filter(|(name, _)| !self.sessions.contains_key(*name))
+            .filter(|(name, _)| self.config.group(name).is_some())
+            .map(|(name, agent)| (name.clone(), agent.clone()))
+            .collect();
+        for (session, agent) in lost {
+            self.hits.remove(&session);
+            self.watches.remove(&session);
+            let restored = self.is_restored_after_loss(&session) && agent.conversation.is_some();
+            // INVARIANT: the restore comes first; a crash between the two finds the loss again.
+            if restored && !self.durable.moves.contains_key(&session) {
+                self.plan_restore(&session, &agent);
+            }
+            let at = self.now.wall;
+            self.persist(Record::SessionLost { session, at, agent: Some(agent) });
+        }
+    }
+
+    fn plan_restore(&mut self, session: &SessionName, agent: &SavedAgent) {
+        if let Some((op, target)) = self.restore_numbers() {
+            let (session, agent) = (session.clone(), agent.clone());
+            self.persist(Record::RestorePlanned { op, session, target, agent, cut: false });
+        }
+    }
+
+    fn restore_numbers(&self) -> Option<(OpId, AccountName)> {
+        let first = self.config.accounts.first().map(|account| account.name.clone());
+        // It is launched on the account that is active then; this one is what we know today.
+        let target = self.active().cloned().or(first)?;
+        Some((OpId(self.durable.last_op.0 + 1), target))
+    }
+
+    /// Agents that work on another account than the active one and were refused there are moved
+    /// alone: no swap comes for them.
+    pub(in crate::core) fn rescue_refused(&mut self) -> bool {
+        let Some(active) = self.active().filter(|active| self.is_available(active)) else {
+            return false;
+        };
+        if self.durable.swap.is_some() || self.terminal != TerminalState::Seen {
+            return false;
+        }
+        let refused = self.hits.iter().find_map(|(session, hit)| {
+            let agent = self.agent_in(session)?;
+            let elsewhere = hit.account != *active
+                && agent.home == AgentHome::Homed(hit.account.clone())
+                && agent.conversation.is_some();
+            let decided = hit.confirmed && self.is_out(&hit.account);
+            let free = !self.durable.moves.contains_key(session);
+            (elsewhere && decided && free)
+                .then(|| (session.clone(), hit.row.clone(), SavedAgent::from(agent)))
+        });
+        let Some((session, row, agent)) = refused else { return false };
+        let Some((op, target)) = self.restore_numbers() else { return false };
+        self.hits.remove(&session);
+        self.leave_row_once(&session, &row);
+        self.persist(Record::RestorePlanned { op, session, target, agent, cut: true });
+        true
+    }
+
+    fn is_restored_after_loss(&self, session: &SessionName) -> bool {
+        match self.config.group(session) {
+            Some(Group::Dedicated) => {
+                self.config.dedicated(session).is_some_and(|dedicated| dedicated.resume_after_loss)
+            }
+            Some(Group::Pool) => true,
+            None => false,
+        }
+    }
+}

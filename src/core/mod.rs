@@ -1,0 +1,373 @@
+//! The decisions. Pure: no clock, file, thread, process or channel; replayable from a seed.
+//!
+//! [`Core::handle`] takes one event and gives all its actions. What must survive a crash is in
+//! [`durable`] and changes only by records; everything else is seen again after a restart.
+//!
+//! Reading order: [`event`], [`action`], [`record`], [`durable`]; then [`evidence`] (readings → a
+//! reason to swap), [`account`] (which target), [`swap`] (the phases), [`moves`] (one agent on its
+//! way: [`saving`], [`stopping`], [`launching`], [`verify`]), [`session`] (what must exist: [`looks`],
+//! [`losses`]), [`orders`] and [`timer`] (waiting).
+
+pub mod account;
+pub mod action;
+pub mod args;
+pub mod durable;
+pub mod event;
+pub mod evidence;
+pub mod launching;
+pub mod line;
+pub mod looks;
+pub mod losses;
+pub mod moves;
+pub mod orders;
+pub mod record;
+pub mod saving;
+pub mod session;
+pub mod stopping;
+pub mod swap;
+pub mod timer;
+pub mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::core::action::{Action, NoteLevel, OrderId};
+use crate::core::durable::{Durable, IllegalRecord, Phase};
+use crate::core::event::{AgentHome, Event, StuckVerb};
+use crate::core::evidence::Hit;
+use crate::core::orders::{Orders, Silence, Slot};
+use crate::core::record::{AccountState, Record};
+use crate::core::session::Session;
+use crate::core::verify::Watch;
+use crate::ids::{AccountName, SessionName};
+use crate::moment::{Mono, Now, Wall};
+
+/// Steps one event may set off; far above any real chain, so a loop is a bug that shows.
+const STEPS_MAX: u32 = 10_000;
+
+pub struct Core {
+    pub config: Arc<Config>,
+    pub durable: Durable,
+    /// Owned sessions that were seen on the tmux server.
+    pub sessions: BTreeMap<SessionName, Session>,
+    pub hits: BTreeMap<SessionName, Hit>,
+    /// Launched agents that have yet to prove themselves.
+    pub watches: BTreeMap<SessionName, Watch>,
+    pub orders: Orders,
+    pub terminal: TerminalState,
+    pub draining_since: Option<Mono>,
+    pub config_problems: Vec<String>,
+    pub dead_components: Vec<String>,
+    pub linked_foreign: usize,
+    /// When each account's credential file last changed.
+    pub credentials: BTreeMap<AccountName, Wall>,
+    /// When the active account last changed in this life of the daemon.
+    pub flipped_at: Option<Mono>,
+    /// Sessions whose creation failed, and why; tried again at the next observation.
+    pub creation_failures: BTreeMap<SessionName, String>,
+    pub launch_failures: BTreeMap<SessionName, u32>,
+    notes_said: BTreeSet<String>,
+    watched: Watched,
+    now: Now,
+    out: Vec<Action>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TerminalState {
+    /// Nothing has been seen yet since the start or since the connection came back.
+    Unseen,
+    Seen,
+    Lost {
+        reason: String,
+    },
+}
+
+/// What the sensors were last told to watch.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Watched {
+    agents: Option<Vec<crate::core::action::WatchedPane>>,
+    panes: Option<Vec<(SessionName, crate::ids::PaneId)>>,
+}
+
+/// Notes are said once; past this many different ones the memory starts anew.
+const NOTES_SAID_MAX: usize = 1_000;
+
+impl Core {
+    /// The state that `records` give.
+    ///
+    /// # Errors
+    /// A record that cannot follow the ones before it: the journal is not one of ours.
+    pub fn recover<'a>(
+        config: Arc<Config>,
+        records: impl IntoIterator<Item = &'a Record>,
+    ) -> Result<Self, IllegalRecord> {
+        let mut durable = Durable::default();
+        for record in records {
+            durable.apply(record)?;
+        }
+        Ok(Self {
+            config,
+            durable,
+            sessions: BTreeMap::new(),
+            hits: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            orders: Orders::default(),
+            terminal: TerminalState::Unseen,
+            draining_since: None,
+            config_problems: Vec::new(),
+            dead_components: Vec::new(),
+            linked_foreign: 0,
+            credentials: BTreeMap::new(),
+            flipped_at: None,
+            creation_failures: BTreeMap::new(),
+            launch_failures: BTreeMap::new(),
+            notes_said: BTreeSet::new(),
+            watched: Watched::default(),
+            now: Now::default(),
+            out: Vec::new(),
+        })
+    }
+
+    /// The first step of a life. `link` is the account the link names, if it names one.
+    pub fn start(&mut self, now: Now, link: Option<AccountName>, started: Record) -> Vec<Action> {
+        self.now = now;
+        self.persist(started);
+        self.take_link(link);
+        if let Some(swap) = &self.durable.swap {
+            let text =
+                format!("op={} found open in phase {:?}: going on from facts", swap.op, swap.phase);
+            self.note(NoteLevel::Warn, text);
+        }
+        self.out.push(Action::ObserveSessions);
+        self.advance();
+        std::mem::take(&mut self.out)
+    }
+
+    /// One event → all its actions, in the order in which they must happen.
+    pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
+        self.now = now;
+        match event {
+            Event::SessionsObserved { panes } => self.sessions_observed(panes),
+            Event::AgentsObserved(seen) => self.agents_observed(seen),
+            Event::PanesObserved(readings) => self.panes_observed(readings),
+            Event::TerminalLost { reason } => self.terminal_lost(reason),
+            Event::TerminalConnected => self.terminal_connected(),
+            Event::TargetChecked { order, result } => self.target_checked(order, result),
+            Event::AgentsStopped { order, survivors } => self.agents_stopped(order, &survivors),
+            Event::LinkFlipped { order, result } => self.link_flipped(order, result),
+            Event::SessionCreated { order, session, result } => {
+                self.session_created(order, &session, result);
+            }
+            Event::AgentLaunched { order, session, result } => {
+                self.agent_launched(order, &session, result);
+            }
+            Event::PaneRead { order, session, result } => self.pane_read(order, &session, result),
+            Event::SwapRequested { to } => self.swap_requested(to.as_ref()),
+            Event::StuckResolved(verb) => self.stuck_resolved(verb),
+            Event::ReloadRequested => self.out.push(Action::ReloadConfig),
+            Event::ConfigReloaded(config) => self.config_reloaded(&config),
+            Event::ConfigRejected { problems } => self.config_rejected(problems),
+            Event::StopRequested => self.stop_requested(),
+            Event::ComponentExited { name, error } => self.component_exited(name, error),
+            Event::DeadlineReached => {}
+        }
+        self.advance();
+        std::mem::take(&mut self.out)
+    }
+
+    /// Everything that follows from the state as it is now.
+    fn advance(&mut self) {
+        self.expire_orders();
+        if self.draining_since.is_some() {
+            self.advance_drain();
+            return;
+        }
+        self.return_accounts();
+        self.weigh_evidence();
+        self.create_missing_sessions();
+        self.survey_new_sessions();
+        for _ in 0..STEPS_MAX {
+            let moved = self.consider_swap()
+                || self.advance_swap()
+                || self.rescue_refused()
+                || self.advance_moves();
+            if !moved {
+                self.tell_sensors();
+                return;
+            }
+        }
+        panic!("the core did not come to rest: {:?}", self.durable.swap);
+    }
+
+    fn expire_orders(&mut self) {
+        for (slot, silence) in self.orders.overdue(self.now.monotonic) {
+            let text = format!("no answer to order {slot:?}: {silence:?}");
+            self.note(NoteLevel::Warn, text);
+            if silence == Silence::GiveUp {
+                self.give_up(slot);
+            }
+        }
+    }
+
+    /// Silence for too long counts as the failure that the executor could not report.
+    fn give_up(&mut self, slot: Slot) {
+        let why = "no answer from the executor".to_owned();
+        match slot {
+            Slot::Check => self.target_failed(why),
+            Slot::Look => self.look_failed(),
+            Slot::Survey => {} // ordered again for as long as a session has not been looked at
+            Slot::Stop => self.stop_failed(&why),
+            Slot::Flip => self.flip_failed(&why),
+            Slot::Create(session) => {
+                self.creation_failures.insert(session, why);
+            }
+            Slot::Launch(session) => self.launch_failed(&session, why),
+            Slot::Read(session) => self.resume_row_missing(&session),
+        }
+    }
+
+    fn terminal_lost(&mut self, reason: String) {
+        if !matches!(self.terminal, TerminalState::Lost { .. }) {
+            self.note(NoteLevel::Warn, format!("tmux server unreachable: {reason}"));
+        }
+        self.terminal = TerminalState::Lost { reason };
+    }
+
+    fn terminal_connected(&mut self) {
+        if let TerminalState::Lost { .. } = self.terminal {
+            self.note(NoteLevel::Info, "tmux server reachable again".to_owned());
+        }
+        self.terminal = TerminalState::Unseen;
+        self.out.push(Action::ObserveSessions);
+    }
+
+    fn swap_requested(&mut self, to: Option<&AccountName>) {
+        if let Err(why) = self.plan_operator_swap(to) {
+            self.note(NoteLevel::Warn, format!("swap refused: {why}"));
+        }
+    }
+
+    fn stuck_resolved(&mut self, verb: StuckVerb) {
+        match &self.durable.swap {
+            Some(swap) if swap.phase == Phase::Stuck => {
+                let (op, account) = (swap.op, swap.target.clone());
+                let rejected =
+                    matches!(self.durable.account(&account), AccountState::Rejected { .. });
+                if verb == StuckVerb::Resume && rejected {
+                    // Forward means this target: the operator has mended what was wrong with it.
+                    let state = AccountState::Available;
+                    self.persist(Record::AccountChanged { account, state });
+                }
+                self.persist(Record::StuckCleared { op, verb });
+            }
+            Some(_) | None => {
+                self.note(NoteLevel::Warn, format!("{verb:?} refused: nothing is stuck"));
+            }
+        }
+    }
+
+    fn config_reloaded(&mut self, config: &Arc<Config>) {
+        let kept = self.config.restart_keys(config);
+        if !kept.is_empty() {
+            let text = format!("reload: a restart is needed for {}", kept.join(", "));
+            self.note(NoteLevel::Warn, text);
+        }
+        let mut next = (**config).clone();
+        next.keep_restart_keys_of(&self.config);
+        self.config = Arc::new(next);
+        self.config_problems.clear();
+        self.note(NoteLevel::Info, "config reloaded".to_owned());
+        self.out.push(Action::ApplyConfig(self.config.clone()));
+        let config = self.config.clone();
+        self.sessions.retain(|name, _| config.group(name).is_some());
+        self.out.push(Action::ObserveSessions);
+    }
+
+    fn config_rejected(&mut self, problems: Vec<String>) {
+        for problem in &problems {
+            self.note(NoteLevel::Error, format!("reload refused, nothing changed: {problem}"));
+        }
+        self.config_problems = problems;
+    }
+
+    fn stop_requested(&mut self) {
+        if self.draining_since.is_none() {
+            self.draining_since = Some(self.now.monotonic);
+            self.note(NoteLevel::Info, "draining".to_owned());
+        }
+    }
+
+    /// Nothing new is ordered; what is in flight may still answer, and its proof is recorded.
+    fn advance_drain(&mut self) {
+        let since = self.draining_since.expect("only called while draining");
+        let waited = self.now.monotonic - since;
+        if self.orders.is_empty() || waited >= timer::DRAIN_TIMEOUT {
+            self.out.push(Action::Stop);
+        }
+    }
+
+    fn component_exited(&mut self, name: String, error: Option<String>) {
+        let why = error.unwrap_or_else(|| "it ended by itself".to_owned());
+        self.note(NoteLevel::Error, format!("component={name} ended: {why}"));
+        self.dead_components.push(name);
+    }
+
+    /// The link as it is found while no swap is at work on it.
+    fn take_link(&mut self, link: Option<AccountName>) {
+        let Some(account) = link else { return };
+        let at_rest = self.durable.swap.is_none();
+        if at_rest && self.durable.active.as_ref() != Some(&account) {
+            let mut at = Wall::default();
+            if self.durable.active.is_some() {
+                self.flipped_at = Some(self.now.monotonic);
+                at = self.now.wall;
+            }
+            // Whoever made the link name it has put right what a check of ours found.
+            if matches!(self.durable.account(&account), AccountState::Rejected { .. }) {
+                let (account, state) = (account.clone(), AccountState::Available);
+                self.persist(Record::AccountChanged { account, state });
+            }
+            self.persist(Record::ActiveFound { account, at });
+        }
+    }
+
+    /// INVARIANT: a record changes the state exactly as its replay will.
+    fn persist(&mut self, record: Record) {
+        if let Err(illegal) = self.durable.apply(&record) {
+            panic!("the core made a record that its own state refuses: {illegal}");
+        }
+        self.out.push(Action::Persist(record));
+    }
+
+    fn note(&mut self, level: NoteLevel, text: String) {
+        self.out.push(Action::Note { level, text });
+    }
+
+    /// Says a thing once, however often it is found true.
+    fn note_once(&mut self, level: NoteLevel, text: String) {
+        if self.notes_said.len() >= NOTES_SAID_MAX {
+            self.notes_said.clear();
+        }
+        if self.notes_said.insert(text.clone()) {
+            self.note(level, text);
+        }
+    }
+
+    fn open_order(&mut self, slot: Slot, covers: Vec<SessionName>) -> Option<OrderId> {
+        self.orders.open(slot, covers, self.now.monotonic, self.config.swap.stop_grace)
+    }
+
+    fn active(&self) -> Option<&AccountName> {
+        self.durable.active.as_ref()
+    }
+
+    /// The account on which an agent with this home works now.
+    fn account_of<'a>(&'a self, home: &'a AgentHome) -> Option<&'a AccountName> {
+        match home {
+            AgentHome::Homed(account) => Some(account),
+            AgentHome::Linked => self.active(),
+            AgentHome::Elsewhere => None,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! One agent on its way to another account, step by step: [`crate::core::saving`],
+//! [`crate::core::stopping`], [`crate::core::launching`], [`crate::core::verify`]. Used by the swap,
+//! by stragglers afterwards, and by agents that come back after their session was lost.
+
+use crate::config::Group;
+use crate::core::event::{AgentHome, AgentState};
+use crate::core::orders::Slot;
+use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
+use crate::core::{Core, TerminalState};
+use crate::ids::SessionName;
+
+/// Typed for a pool agent whose turn was cut off, as a launch argument.
+pub const NUDGE: &str = "Your last turn was cut off by a usage limit, and you now run on another \
+                         account. Go on with the task from where you stopped.";
+
+impl Core {
+    /// One step of any move. True when the state changed.
+    pub(in crate::core) fn advance_moves(&mut self) -> bool {
+        self.order_stop();
+        let sessions: Vec<SessionName> = self.durable.moves.keys().cloned().collect();
+        sessions.iter().any(|session| self.advance_move(session))
+    }
+
+    fn advance_move(&mut self, session: &SessionName) -> bool {
+        let Some(moving) = self.durable.moves.get(session).cloned() else {
+            return false;
+        };
+        if self.config.group(session).is_none() {
+            let reason = "its session left the configuration".to_owned();
+            self.end_move(session, MoveOutcome::Dropped { reason });
+            return true;
+        }
+        if self.creation_failures.contains_key(session) && self.holds_up_the_swap(&moving) {
+            // It is made again with every listing; then its agent comes back.
+            self.end_move(session, MoveOutcome::Held);
+            return true;
+        }
+        match &moving.stage {
+            MoveStage::Staying { until } => self.end_stay(&moving, *until <= self.now.wall),
+            MoveStage::Stopping => false,
+            MoveStage::Stopped | MoveStage::Held => self.launch_when_due(&moving),
+            MoveStage::Launching { fence } => self.launch_again(&moving, *fence),
+            MoveStage::Launched { pane } => self.verify(&moving, *pane),
+        }
+    }
+
+    /// Whether the open swap waits for the launch of this stopped agent.
+    fn holds_up_the_swap(&self, moving: &Move) -> bool {
+        let of_swap = self.durable.swap.as_ref().is_some_and(|swap| swap.op == moving.op);
+        let waits = match moving.stage {
+            MoveStage::Stopped | MoveStage::Launching { .. } | MoveStage::Launched { .. } => true,
+            MoveStage::Staying { .. } | MoveStage::Stopping | MoveStage::Held => false,
+        };
+        of_swap && moving.cause == MoveCause::Swap && waits
+    }
+
+    /// A straggler goes when its turn ends, when it is refused, or when its time is over.
+    fn end_stay(&mut self, moving: &Move, is_over: bool) -> bool {
+        if self.durable.swap.is_some() || self.terminal != TerminalState::Seen {
+            return false;
+        }
+        let session = &moving.session;
+        let Some(agent) = self.agent_in(session) else {
+            if self.sessions.get(session).is_some_and(|seen| seen.looked_at) {
+                let reason = "it ended while it finished its turn".to_owned();
+                self.end_move(session, MoveOutcome::Dropped { reason });
+                return true;
+            }
+            return false;
+        };
+        let at_rest = matches!(agent.state, AgentState::Idle | AgentState::Unknown);
+        if self.active().is_some_and(|active| agent.home == AgentHome::Homed(active.clone())) {
+            let reason = "its account is the active one again".to_owned();
+            self.end_move(session, MoveOutcome::Dropped { reason });
+            return true;
+        }
+        if !at_rest && !is_over && !self.straggler_refused(session) {
+            return false;
+        }
+        let process = agent.process;
+        self.persist(Record::MoveStopping { session: session.clone(), process });
+        true
+    }
+
+    /// What the resumed agent is told, if anything.
+    pub(in crate::core) fn nudge(&self, moving: &Move) -> Option<String> {
+        match self.config.group(&moving.session)? {
+            Group::Dedicated => self.config.dedicated(&moving.session)?.nudge.clone(),
+            Group::Pool => moving.cut.then(|| NUDGE.to_owned()),
+        }
+    }
+
+    pub(in crate::core) fn end_move(&mut self, session: &SessionName, outcome: MoveOutcome) {
+        self.watches.remove(session);
+        self.launch_failures.remove(session);
+        for slot in [Slot::Launch(session.clone()), Slot::Read(session.clone())] {
+            self.orders.forget(&slot);
+        }
+        self.persist(Record::MoveEnded { session: session.clone(), outcome });
+    }
+}

@@ -1,0 +1,291 @@
+//! The facts on disk. One transition function (`Durable::apply`) serves live code and replay.
+//!
+//! INVARIANT: a variant or field, once released, keeps its name and meaning; new fields get
+//! `#[serde(default)]`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::durable::Durable;
+use crate::core::event::{AgentHome, StuckVerb};
+use crate::ids::{AccountName, ConversationId, OpId, PaneId, ProcessRef, SessionName};
+use crate::moment::Wall;
+use crate::quota::verdict::Verdict;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum Record {
+    DaemonStarted {
+        version: String,
+        pid: i32,
+    },
+    CleanStop,
+    /// All that earlier records said; always the first line after a compaction.
+    Compacted {
+        state: Box<Durable>,
+    },
+
+    AccountChanged {
+        account: AccountName,
+        state: AccountState,
+    },
+    /// This banner row in this session tells of something that is over.
+    RowLeft {
+        session: SessionName,
+        row: String,
+    },
+    /// An agent was seen to start here: until it takes a turn, its screen shows history.
+    NewcomerSeen {
+        session: SessionName,
+    },
+    /// The agent has taken a turn since its start: what its screen shows now is news.
+    TurnTaken {
+        session: SessionName,
+    },
+    /// The link was found to name this account without a swap of ours.
+    ActiveFound {
+        account: AccountName,
+        /// Zero when nobody knows since when.
+        #[serde(default)]
+        at: Wall,
+    },
+
+    /// An agent was first seen in this session, or its conversation changed.
+    AgentAdopted {
+        session: SessionName,
+        agent: SavedAgent,
+    },
+    /// The agent is gone while its session lives: its operator ended it.
+    AgentEnded {
+        session: SessionName,
+    },
+    /// The session is gone; with the agent it held, if any.
+    SessionLost {
+        session: SessionName,
+        at: Wall,
+        agent: Option<SavedAgent>,
+    },
+    SessionCreated {
+        session: SessionName,
+    },
+    /// An agent that was lost with its session is to be resumed, or one that was refused on
+    /// another account than the active one is to be moved alone (`cut`).
+    RestorePlanned {
+        op: OpId,
+        session: SessionName,
+        target: AccountName,
+        agent: SavedAgent,
+        #[serde(default)]
+        cut: bool,
+    },
+
+    SwapPlanned {
+        op: OpId,
+        at: Wall,
+        source: AccountName,
+        target: AccountName,
+        trigger: Trigger,
+    },
+    SwapChecked {
+        op: OpId,
+    },
+    /// `rejected` is no candidate any more; the swap starts over towards `target`.
+    SwapRetargeted {
+        op: OpId,
+        rejected: AccountName,
+        reason: String,
+        target: AccountName,
+    },
+    /// Every conversation that the swap will touch, and what is to be done with each agent.
+    SwapSaved {
+        op: OpId,
+        moves: Vec<Move>,
+    },
+    SwapStopped {
+        op: OpId,
+    },
+    SwapFlipped {
+        op: OpId,
+        #[serde(default)]
+        at: Wall,
+    },
+    SwapCanaryProven {
+        op: OpId,
+        session: Option<SessionName>,
+    },
+    SwapRelaunched {
+        op: OpId,
+        at: Wall,
+    },
+    SwapVerified {
+        op: OpId,
+    },
+    SwapDone {
+        op: OpId,
+        at: Wall,
+    },
+    SwapAborting {
+        op: OpId,
+        reason: String,
+    },
+    SwapUnflipped {
+        op: OpId,
+        #[serde(default)]
+        at: Wall,
+    },
+    SwapRestored {
+        op: OpId,
+    },
+    SwapRolledBack {
+        op: OpId,
+        at: Wall,
+    },
+    SwapStuck {
+        op: OpId,
+        reason: String,
+    },
+    StuckCleared {
+        op: OpId,
+        verb: StuckVerb,
+    },
+
+    /// This process of the move is to be ended now: a straggler whose time has come, or one that
+    /// came up where it must not stay.
+    MoveStopping {
+        session: SessionName,
+        process: ProcessRef,
+    },
+    MoveStopped {
+        session: SessionName,
+    },
+    /// The id was found on the screen after the agent ended.
+    MoveIdentified {
+        session: SessionName,
+        conversation: ConversationId,
+    },
+    MoveLaunching {
+        session: SessionName,
+        fence: u64,
+    },
+    MoveLaunched {
+        session: SessionName,
+        pane: PaneId,
+        at: Wall,
+    },
+    MoveEnded {
+        session: SessionName,
+        outcome: MoveOutcome,
+    },
+}
+
+/// Why a swap was planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Trigger {
+    /// Evidence in this session; `row` is what the client printed.
+    Refusal {
+        session: SessionName,
+        row: String,
+    },
+    /// The active account is exhausted and this one has come back.
+    AccountReturned,
+    Operator,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum AccountState {
+    Available,
+    Exhausted {
+        verdict: Verdict,
+        row: String,
+        since: Wall,
+        until: Wall,
+    },
+    AuthFailed {
+        reason: String,
+        since: Wall,
+    },
+    /// A check on it failed; tried again after `until`.
+    Rejected {
+        reason: String,
+        since: Wall,
+        until: Wall,
+    },
+    Held,
+}
+
+/// What is needed to bring an agent back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedAgent {
+    pub conversation: Option<ConversationId>,
+    pub home: AgentHome,
+    pub cwd: PathBuf,
+    /// `None`: unreadable; `agent.command` serves instead.
+    pub args: Option<Vec<String>>,
+    pub process: ProcessRef,
+}
+
+/// One agent on its way from one account to another (or back to life on the same one).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The swap that made it; a restore has a number of its own.
+    pub op: OpId,
+    pub session: SessionName,
+    pub agent: SavedAgent,
+    pub pane: Option<PaneId>,
+    pub target: AccountName,
+    pub cause: MoveCause,
+    /// Its account refused it; it is not taken back there.
+    pub refused: bool,
+    /// It was inside a turn or refused in one, so a pool agent gets a nudge.
+    pub cut: bool,
+    /// The banner on its screen when it was saved: history from now on.
+    pub left_row: Option<String>,
+    pub stage: MoveStage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveCause {
+    Swap,
+    /// It was left to finish its turn and no longer belongs to an open swap.
+    Straggler,
+    /// Its session was lost.
+    Restore,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "stage")]
+pub enum MoveStage {
+    /// Left to finish its turn, until `until` at most.
+    Staying {
+        until: Wall,
+    },
+    Stopping,
+    Stopped,
+    Launching {
+        fence: u64,
+    },
+    Launched {
+        pane: PaneId,
+    },
+    /// Stopped and not launched again: no account would take it. The next swap does.
+    Held,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum MoveOutcome {
+    /// The agent runs on the target with its conversation.
+    Verified,
+    /// The agent runs, and waits in a dialog for a person.
+    Blocked { reason: String },
+    /// The session stays at its shell.
+    Failed { reason: String },
+    /// Another account must take it; it stays stopped until then.
+    Held,
+    /// Its session left the configuration, or its agent was ended by its operator.
+    Dropped { reason: String },
+}

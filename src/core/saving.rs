@@ -1,0 +1,174 @@
+//! What a swap saves: every agent that it will touch, with its conversation, and what is to be done
+//! with each. Reads the state and makes the list; the record is made by [`crate::core::swap`].
+
+use std::collections::BTreeSet;
+
+use crate::core::Core;
+use crate::core::action::NoteLevel;
+use crate::core::durable::OpenSwap;
+use crate::core::event::{AgentHome, AgentSeen, AgentState};
+use crate::core::record::{Move, MoveCause, MoveStage, SavedAgent};
+use crate::ids::{ConversationId, ProcessRef, SessionName};
+
+/// The client's word for a menu or notice; any other dialog belongs to a turn.
+const DIALOG_OPEN: &str = "dialog open";
+
+impl Core {
+    /// Every agent that the swap will touch, and what is to be done with each.
+    pub(in crate::core) fn moves_to_target(&mut self, swap: &OpenSwap) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for (session, seen) in &self.sessions {
+            let Some(agent) = &seen.agent else { continue };
+            if self.must_move(agent, swap) && !self.owes_another(session, agent) {
+                moves.push(self.new_move(session, agent, swap));
+            }
+        }
+        let live: BTreeSet<SessionName> =
+            moves.iter().map(|moving| moving.session.clone()).collect();
+        for stopped in self.durable.moves.values() {
+            let lives = self.agent_in(&stopped.session).is_some_and(|agent| {
+                agent.conversation == stopped.agent.conversation
+                    || stopped.agent.conversation.is_none()
+            });
+            if live.contains(&stopped.session) || lives {
+                continue;
+            }
+            let mut again = stopped.clone();
+            again.op = swap.op;
+            again.target = swap.target.clone();
+            again.cause = MoveCause::Swap;
+            // Its process may be alive although no pane shows it: end it by its identity.
+            again.stage = MoveStage::Stopping;
+            again.agent.process = self.last_process(stopped);
+            moves.push(again);
+        }
+        self.settle_ids(&mut moves);
+        moves
+    }
+
+    /// Whether an agent that we ended waits to come back to this session, and this one is another:
+    /// its operator's, and not in our debt.
+    fn owes_another(&self, session: &SessionName, agent: &AgentSeen) -> bool {
+        self.durable.moves.get(session).is_some_and(|moving| {
+            !matches!(moving.stage, MoveStage::Staying { .. })
+                && moving.agent.conversation.is_some()
+                && agent.conversation.is_some()
+                && agent.conversation != moving.agent.conversation
+        })
+    }
+
+    fn must_move(&self, agent: &AgentSeen, swap: &OpenSwap) -> bool {
+        match &agent.home {
+            AgentHome::Linked => true,
+            AgentHome::Homed(home) if *home == swap.target => false,
+            AgentHome::Homed(home) => *home == swap.source || !self.is_available(home),
+            AgentHome::Elsewhere => false,
+        }
+    }
+
+    fn new_move(&self, session: &SessionName, agent: &AgentSeen, swap: &OpenSwap) -> Move {
+        let hit = self.hits.get(session);
+        let in_turn = match &agent.state {
+            AgentState::Busy => true,
+            AgentState::Waiting(dialog) => dialog != DIALOG_OPEN,
+            AgentState::Idle | AgentState::Unknown => false,
+        };
+        let refused = hit.is_some_and(|hit| Some(&hit.account) == self.account_of(&agent.home));
+        let stays = in_turn && !refused;
+        let mut saved = SavedAgent::from(agent);
+        let before = self.durable.moves.get(session).filter(|moving| moving.op == swap.op);
+        if saved.conversation.is_none() {
+            saved.conversation = self
+                .earlier_id(session, agent.process)
+                .or_else(|| before.and_then(|moving| moving.agent.conversation.clone()));
+        }
+        let was_refused = before.is_some_and(|moving| moving.refused);
+        let was_cut = before.is_some_and(|moving| moving.cut);
+        let until = self.now.wall + self.config.swap.busy_grace;
+        Move {
+            op: swap.op,
+            session: session.clone(),
+            agent: saved,
+            pane: Some(agent.pane),
+            target: swap.target.clone(),
+            cause: if stays { MoveCause::Straggler } else { MoveCause::Swap },
+            refused: refused || was_refused,
+            cut: refused || in_turn || was_cut,
+            left_row: hit.map(|hit| hit.row.clone()),
+            stage: if stays { MoveStage::Staying { until } } else { MoveStage::Stopping },
+        }
+    }
+
+    /// The id under which the same process was known before.
+    pub(in crate::core) fn earlier_id(
+        &self,
+        session: &SessionName,
+        process: ProcessRef,
+    ) -> Option<ConversationId> {
+        let known = self.durable.agents.get(session)?;
+        (known.process == process).then(|| known.conversation.clone()).flatten()
+    }
+
+    /// No two sessions get one conversation: the first by name keeps it.
+    fn settle_ids(&mut self, moves: &mut [Move]) {
+        let mut taken: BTreeSet<ConversationId> = BTreeSet::new();
+        for moving in moves {
+            let Some(id) = moving.agent.conversation.clone() else {
+                continue;
+            };
+            if !taken.insert(id.clone()) {
+                let text = format!(
+                    "session={} conversation={id} is another session's: it is not resumed twice",
+                    moving.session
+                );
+                self.note(NoteLevel::Warn, text);
+                moving.agent.conversation = None;
+            }
+        }
+    }
+
+    /// What the swap has touched so far, to be brought back to the source.
+    pub(in crate::core) fn moves_back(&self, swap: &OpenSwap) -> Vec<Move> {
+        let touched = self
+            .durable
+            .moves
+            .values()
+            .filter(|moving| moving.op == swap.op && moving.cause == MoveCause::Swap);
+        let mut moves: Vec<Move> = touched.cloned().collect();
+        for moving in &mut moves {
+            let launched =
+                matches!(moving.stage, MoveStage::Launching { .. } | MoveStage::Launched { .. });
+            moving.target = swap.source.clone();
+            moving.stage = MoveStage::Stopping;
+            moving.agent.process = self.last_process(moving);
+            if let Some(agent) = self.agent_in(&moving.session)
+                && agent.home == AgentHome::Homed(swap.target.clone())
+                && (agent.conversation.is_none() && launched
+                    || agent.conversation == moving.agent.conversation)
+            {
+                moving.agent.process = agent.process;
+            }
+        }
+        let known: BTreeSet<SessionName> = moves.iter().map(|m| m.session.clone()).collect();
+        for (session, seen) in &self.sessions {
+            let Some(agent) = &seen.agent else { continue };
+            if !known.contains(session) && agent.home == AgentHome::Homed(swap.target.clone()) {
+                let mut back = self.new_move(session, agent, swap);
+                back.target = swap.source.clone();
+                back.cause = MoveCause::Swap;
+                back.stage = MoveStage::Stopping;
+                back.refused = false;
+                moves.push(back);
+            }
+        }
+        moves
+    }
+
+    /// The process in which the conversation of this move was last seen.
+    pub(in crate::core) fn last_process(&self, moving: &Move) -> ProcessRef {
+        let known = self.durable.agents.get(&moving.session);
+        known
+            .filter(|agent| agent.conversation == moving.agent.conversation)
+            .map_or(moving.agent.process, |agent| agent.process)
+    }
+}

@@ -1,0 +1,227 @@
+//! What is seen of our sessions and their agents, and what must be made again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::core::action::{Action, NoteLevel, OrderId, WatchedPane};
+use crate::core::event::{AgentSeen, PaneSeen};
+use crate::core::orders::Slot;
+use crate::core::record::{MoveCause, MoveStage, Record, SavedAgent};
+use crate::core::{Core, TerminalState};
+use crate::ids::{ConversationId, PaneId, ProcessRef, SessionName};
+use crate::moment::Mono;
+
+/// Ids remembered from one session's screen.
+const RESUME_IDS_MAX: usize = 256;
+
+/// A listing on its way when a session was made may still miss it.
+const LISTING_IS_NEWS: Duration = Duration::from_secs(2);
+
+/// One owned session as last seen.
+#[derive(Debug, Clone, Default)]
+pub struct Session {
+    pub panes: Vec<PaneSeen>,
+    pub agent: Option<AgentSeen>,
+    /// Its known agent was not seen at the last look; the next listing tells whether the
+    /// session went with it.
+    pub agent_missing: bool,
+    /// Ids in `--resume` rows that its screen has shown: no proof of what ends later.
+    pub resume_ids_seen: BTreeSet<ConversationId>,
+    /// Its processes have been looked at since the session is known, by a watcher that knew of
+    /// it: only then does no agent seen mean no agent there.
+    pub looked_at: bool,
+    /// The observation at hand is the first of its processes.
+    pub first_look: bool,
+    /// When it was made by us, until a listing shows it: an older listing proves nothing.
+    pub made_at: Option<Mono>,
+    pub newcomer: Option<Newcomer>,
+}
+
+/// An agent that was seen to start. Until it takes a turn of its own, every banner on its screen
+/// is left over from an earlier agent or repainted from its conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newcomer {
+    pub process: ProcessRef,
+    pub since: Mono,
+    /// The last prompt on its screen when that had come up.
+    pub startup_row: Option<String>,
+}
+
+impl Newcomer {
+    pub fn seen(process: ProcessRef, since: Mono) -> Self {
+        Self { process, since, startup_row: None }
+    }
+}
+
+impl Session {
+    /// The pane a new agent goes to when none is known: the one a person sees first.
+    pub fn first_pane(&self) -> Option<PaneId> {
+        self.panes.iter().find(|pane| pane.active).or(self.panes.first()).map(|pane| pane.pane)
+    }
+
+    pub fn remember_resume_ids(&mut self, ids: &[ConversationId]) {
+        if self.resume_ids_seen.len() + ids.len() > RESUME_IDS_MAX {
+            self.resume_ids_seen.clear();
+        }
+        self.resume_ids_seen.extend(ids.iter().cloned());
+    }
+
+    pub fn fence(&self) -> u64 {
+        self.panes.iter().filter_map(|pane| pane.fence).max().unwrap_or(0)
+    }
+}
+
+impl From<&AgentSeen> for SavedAgent {
+    fn from(seen: &AgentSeen) -> Self {
+        SavedAgent {
+            conversation: seen.conversation.clone(),
+            home: seen.home.clone(),
+            cwd: seen.cwd.clone(),
+            args: seen.args.clone(),
+            process: seen.process,
+        }
+    }
+}
+
+impl Core {
+    pub(in crate::core) fn agent_in(&self, session: &SessionName) -> Option<&AgentSeen> {
+        self.sessions.get(session)?.agent.as_ref()
+    }
+
+    pub(in crate::core) fn sessions_observed(&mut self, panes: Vec<PaneSeen>) {
+        if matches!(self.terminal, TerminalState::Lost { .. }) {
+            return;
+        }
+        self.terminal = TerminalState::Seen;
+        self.creation_failures.clear();
+        let mut seen: BTreeMap<SessionName, Vec<PaneSeen>> = BTreeMap::new();
+        for pane in panes {
+            let Ok(name) = pane.session.parse::<SessionName>() else {
+                continue;
+            };
+            if self.config.group(&name).is_some() {
+                seen.entry(name).or_default().push(pane);
+            }
+        }
+        let now = self.now.monotonic;
+        let gone: Vec<SessionName> = self
+            .sessions
+            .iter()
+            .filter(|(name, _)| !seen.contains_key(name))
+            .filter(|(_, session)| session.made_at.is_none_or(|at| now - at >= LISTING_IS_NEWS))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for session in gone {
+            self.sessions.remove(&session);
+        }
+        for (name, panes) in seen {
+            if !self.sessions.contains_key(&name) {
+                self.note(NoteLevel::Info, format!("session={name} adopted"));
+            }
+            let session = self.sessions.entry(name.clone()).or_default();
+            session.panes = panes;
+            session.made_at = None;
+            if session.agent_missing {
+                self.agent_ended(&name);
+            }
+        }
+        self.launches_lost();
+        self.record_losses();
+    }
+
+    /// Only after a listing: what has not been looked for is not missing.
+    pub(in crate::core) fn create_missing_sessions(&mut self) {
+        if self.terminal != TerminalState::Seen {
+            return;
+        }
+        let mut wanted = self.config.desired_sessions();
+        // Above the minimum only where an agent is to come back.
+        for session in self.durable.moves.keys() {
+            if !wanted.iter().any(|(name, _)| name == session)
+                && let Some(cwd) = self.config.workdir(session)
+            {
+                wanted.push((session.clone(), cwd));
+            }
+        }
+        for (session, cwd) in wanted {
+            let failed = self.creation_failures.contains_key(&session);
+            if self.sessions.contains_key(&session) || failed {
+                continue;
+            }
+            if let Some(order) = self.open_order(Slot::Create(session.clone()), Vec::new()) {
+                self.out.push(Action::CreateSession { order, session, cwd });
+            }
+        }
+    }
+
+    pub(in crate::core) fn session_created(
+        &mut self,
+        order: OrderId,
+        session: &SessionName,
+        result: Result<PaneId, String>,
+    ) {
+        if self.orders.answer(&Slot::Create(session.clone()), order).is_none() {
+            return;
+        }
+        match result {
+            Ok(_) => {
+                self.persist(Record::SessionCreated { session: session.clone() });
+                // It is there; its panes and processes are seen by the listing that follows.
+                self.session_made(session);
+                self.out.push(Action::ObserveSessions);
+            }
+            Err(why) => {
+                self.note_once(
+                    NoteLevel::Error,
+                    format!("session={session} could not be created: {why}"),
+                );
+                self.creation_failures.insert(session.clone(), why);
+            }
+        }
+    }
+
+    pub(in crate::core) fn session_made(&mut self, session: &SessionName) {
+        let made_at = Some(self.now.monotonic);
+        self.sessions.entry(session.clone()).or_default().made_at = made_at;
+    }
+
+    /// Tells the watcher and the monitor where to look, when that has changed.
+    pub(in crate::core) fn tell_sensors(&mut self) {
+        let agents: Vec<WatchedPane> = self
+            .sessions
+            .iter()
+            .flat_map(|(name, session)| {
+                session.panes.iter().map(|pane| WatchedPane {
+                    session: name.clone(),
+                    pane: pane.pane,
+                    leader_pid: pane.leader_pid,
+                })
+            })
+            .collect();
+        if self.watched.agents.as_ref() != Some(&agents) {
+            self.watched.agents = Some(agents.clone());
+            self.out.push(Action::WatchAgents { panes: agents });
+        }
+        let panes: Vec<(SessionName, PaneId)> = self
+            .sessions
+            .iter()
+            .filter_map(|(name, session)| {
+                let launched = self.durable.moves.get(name).and_then(|moving| match moving.stage {
+                    MoveStage::Launched { pane } => Some(pane),
+                    _ => None,
+                });
+                let pane = launched.or(session.agent.as_ref().map(|agent| agent.pane))?;
+                Some((name.clone(), pane))
+            })
+            .collect();
+        if self.watched.panes.as_ref() != Some(&panes) {
+            self.watched.panes = Some(panes.clone());
+            self.out.push(Action::WatchPanes { panes });
+        }
+    }
+
+    /// Whether a lost agent is coming back or a saved one waits for an account.
+    pub fn is_restoring(&self) -> bool {
+        self.durable.moves.values().any(|moving| moving.cause == MoveCause::Restore)
+    }
+}

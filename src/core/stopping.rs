@@ -1,0 +1,142 @@
+//! The agents of moves are ended here, and what they printed when they ended is read: an agent that
+//! told nobody its conversation may have named it on its screen.
+
+use std::collections::BTreeSet;
+
+use crate::core::Core;
+use crate::core::action::{Action, OrderId};
+use crate::core::orders::Slot;
+use crate::core::record::{MoveCause, MoveOutcome, MoveStage, Record};
+use crate::ids::{ConversationId, OpId, PaneId, ProcessRef, SessionName};
+
+impl Core {
+    pub(in crate::core) fn order_stop(&mut self) {
+        let stopping: Vec<(SessionName, ProcessRef)> = self
+            .durable
+            .moves
+            .values()
+            .filter(|moving| moving.stage == MoveStage::Stopping)
+            .filter(|moving| self.config.group(&moving.session).is_some())
+            .map(|moving| (moving.session.clone(), moving.agent.process))
+            .collect();
+        if stopping.is_empty() {
+            return;
+        }
+        let covers = stopping.iter().map(|(session, _)| session.clone()).collect();
+        if let Some(order) = self.open_order(Slot::Stop, covers) {
+            let agents = stopping.into_iter().map(|(_, process)| process).collect();
+            self.out.push(Action::StopAgents { order, agents });
+        }
+    }
+
+    pub(in crate::core) fn agents_stopped(
+        &mut self,
+        order: OrderId,
+        survivors: &[(ProcessRef, String)],
+    ) {
+        let Some(pending) = self.orders.answer(&Slot::Stop, order) else {
+            return;
+        };
+        for session in pending.covers {
+            let Some(moving) = self.durable.moves.get(&session) else {
+                continue;
+            };
+            if moving.stage != MoveStage::Stopping {
+                continue;
+            }
+            let process = moving.agent.process;
+            match survivors.iter().find(|(survivor, _)| *survivor == process) {
+                None => self.move_stopped(session),
+                Some((_, why)) => {
+                    let reason = format!("process {process} could not be ended: {why}");
+                    self.end_move(&session, MoveOutcome::Failed { reason });
+                }
+            }
+        }
+    }
+
+    fn move_stopped(&mut self, session: SessionName) {
+        if let Some(seen) = self.sessions.get_mut(&session) {
+            seen.agent = None;
+        }
+        self.hits.remove(&session);
+        self.persist(Record::MoveStopped { session });
+    }
+
+    pub(in crate::core) fn stop_failed(&mut self, why: &str) {
+        let stopping: Vec<SessionName> = self
+            .durable
+            .moves
+            .values()
+            .filter(|moving| moving.stage == MoveStage::Stopping)
+            .map(|moving| moving.session.clone())
+            .collect();
+        for session in stopping {
+            // Nobody answered, but perhaps it was done: then nobody is seen there any more.
+            let process = self.durable.moves.get(&session).map(|moving| moving.agent.process);
+            let lives = self.agent_in(&session).is_some_and(|a| Some(a.process) == process);
+            if lives {
+                let reason = format!("its agent could not be ended: {why}");
+                self.end_move(&session, MoveOutcome::Failed { reason });
+            } else {
+                self.move_stopped(session);
+            }
+        }
+    }
+
+    /// Asks the screens of stopped agents without an id. True while an answer is awaited.
+    pub(in crate::core) fn order_resume_rows(&mut self, op: OpId) -> bool {
+        let nameless: Vec<(SessionName, PaneId)> = self
+            .durable
+            .moves
+            .values()
+            .filter(|m| m.op == op && m.cause == MoveCause::Swap && m.stage == MoveStage::Stopped)
+            .filter(|moving| moving.agent.conversation.is_none())
+            .filter_map(|moving| Some((moving.session.clone(), moving.pane?)))
+            .collect();
+        let any = !nameless.is_empty();
+        for (session, pane) in nameless {
+            if let Some(order) = self.open_order(Slot::Read(session.clone()), Vec::new()) {
+                self.out.push(Action::ReadPane { order, session, pane });
+            }
+        }
+        any
+    }
+
+    pub(in crate::core) fn pane_read(
+        &mut self,
+        order: OrderId,
+        session: &SessionName,
+        result: Result<Vec<ConversationId>, String>,
+    ) {
+        if self.orders.answer(&Slot::Read(session.clone()), order).is_none() {
+            return;
+        }
+        let taken: BTreeSet<&ConversationId> = self
+            .durable
+            .moves
+            .values()
+            .filter_map(|moving| moving.agent.conversation.as_ref())
+            .collect();
+        let fresh = result.ok().and_then(|ids| {
+            let shown = self.sessions.get(session).map(|seen| &seen.resume_ids_seen);
+            ids.into_iter()
+                .rev()
+                .find(|id| !taken.contains(id) && !shown.is_some_and(|old| old.contains(id)))
+        });
+        match fresh {
+            Some(conversation) => {
+                let session = session.clone();
+                self.persist(Record::MoveIdentified { session, conversation });
+            }
+            None => self.resume_row_missing(session),
+        }
+    }
+
+    pub(in crate::core) fn resume_row_missing(&mut self, session: &SessionName) {
+        if self.durable.moves.contains_key(session) {
+            let reason = "no conversation id is known: the session stays at its shell".to_owned();
+            self.end_move(session, MoveOutcome::Failed { reason });
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The swap: `Planned → Checked → Saved → Stopped → Flipped → Relaunched → Verified → Done`, the
+//! next target when one fails, and the way back: `Aborting → Unflipped → Restored → RolledBack`.
+//!
+//! Each phase is a record: the proof of the step before and the intent of the step after. So
+//! [`Core::advance_swap`] needs no memory of its own; after a crash it goes on from the phase.
+
+use crate::core::account::REJECTED_FOR;
+use crate::core::action::{Action, NoteLevel, OrderId};
+use crate::core::durable::{OpenSwap, Phase};
+use crate::core::orders::Slot;
+use crate::core::record::{AccountState, Move, MoveCause, MoveOutcome, MoveStage, Record};
+use crate::core::{Core, TerminalState};
+use crate::ids::{AccountName, OpId, SessionName};
+
+impl Core {
+    /// One step of the open swap. True when the state changed, so that there may be another.
+    pub(in crate::core) fn advance_swap(&mut self) -> bool {
+        let Some(swap) = &self.durable.swap else {
+            return false;
+        };
+        let swap = swap.clone();
+        if swap.phase < Phase::Verified && !self.is_available(&swap.target) {
+            let reason = self.why_unavailable(&swap.target);
+            self.target_failed(reason);
+            return true;
+        }
+        match swap.phase {
+            Phase::Planned => self.order_check(&swap.target),
+            Phase::Checked => self.order_look(),
+            Phase::Saved => self.finish_stopping(swap.op),
+            Phase::Stopped => self.identify_then_flip(&swap),
+            Phase::Flipped => self.finish_relaunching(&swap),
+            Phase::Relaunched => self.finish_verifying(swap.op),
+            Phase::Verified => self.finish(swap.op),
+            Phase::Aborting => self.turn_back(&swap),
+            Phase::Unflipped => self.finish_restoring(swap.op),
+            Phase::Restored => self.finish_rollback(swap.op),
+            Phase::Stuck => false,
+        }
+    }
+
+    fn order_check(&mut self, target: &AccountName) -> bool {
+        if let Some(order) = self.open_order(Slot::Check, Vec::new()) {
+            self.out.push(Action::CheckTarget { order, account: target.clone() });
+        }
+        false
+    }
+
+    pub(in crate::core) fn target_checked(&mut self, order: OrderId, result: Result<(), String>) {
+        if self.orders.answer(&Slot::Check, order).is_none() {
+            return;
+        }
+        match (result, self.phase_op(Phase::Planned)) {
+            (Ok(()), Some(op)) => self.persist(Record::SwapChecked { op }),
+            (Err(reason), Some(_)) => self.target_failed(reason),
+            (_, None) => {}
+        }
+    }
+
+    /// Only when the sessions are known, and by a watcher that has been told of them: who is not
+    /// looked at would be left behind.
+    fn order_look(&mut self) -> bool {
+        if self.terminal != TerminalState::Seen {
+            return false;
+        }
+        self.tell_sensors();
+        let covers = self.sessions.keys().cloned().collect();
+        if let Some(order) = self.open_order(Slot::Look, covers) {
+            self.out.push(Action::ObserveAgents { order });
+        }
+        false
+    }
+
+    /// The look that `Checked` and `Aborting` wait for has come in.
+    pub(in crate::core) fn agents_looked_at(&mut self) {
+        let Some(swap) = self.durable.swap.clone() else {
+            return;
+        };
+        let moves = match swap.phase {
+            Phase::Checked => self.moves_to_target(&swap),
+            Phase::Aborting if !swap.way_back_saved => self.moves_back(&swap),
+            _ => return,
+        };
+        self.persist(Record::SwapSaved { op: swap.op, moves });
+        if swap.phase == Phase::Checked {
+            // What these sessions show now is saved as history with their moves.
+            self.hits.retain(|_, hit| hit.account != swap.source);
+        }
+    }
+
+    pub(in crate::core) fn look_failed(&mut self) {
+        let why = "the agents could not be looked at".to_owned();
+        if self.phase_op(Phase::Checked).is_some() {
+            self.abort(why);
+        } else if self.phase_op(Phase::Aborting).is_some() {
+            self.stick(why);
+        }
+    }
+
+    fn finish_stopping(&mut self, op: OpId) -> bool {
+        if self.any_move(op, |stage| *stage == MoveStage::Stopping) {
+            return false;
+        }
+        self.persist(Record::SwapStopped { op });
+        true
+    }
+
+    /// An agent that told nobody its conversation may have printed it when it ended.
+    fn identify_then_flip(&mut self, swap: &OpenSwap) -> bool {
+        if self.order_resume_rows(swap.op) {
+            return false;
+        }
+        self.order_flip(swap.target.clone())
+    }
+
+    fn order_flip(&mut self, to: AccountName) -> bool {
+        if let Some(order) = self.open_order(Slot::Flip, Vec::new()) {
+            self.out.push(Action::FlipLink { order, to });
+        }
+        false
+    }
+
+    pub(in crate::core) fn link_flipped(&mut self, order: OrderId, result: Result<(), String>) {
+        if self.orders.answer(&Slot::Flip, order).is_none() {
+            return;
+        }
+        let Some(swap) = &self.durable.swap else {
+            return;
+        };
+        let (op, phase, at) = (swap.op, swap.phase, self.now.wall);
+        match (phase, result) {
+            (Phase::Stopped, Ok(())) => {
+                self.flipped_at = Some(self.now.monotonic);
+                self.persist(Record::SwapFlipped { op, at });
+            }
+            (Phase::Aborting, Ok(())) => {
+                self.flipped_at = Some(self.now.monotonic);
+                self.persist(Record::SwapUnflipped { op, at });
+            }
+            (_, Ok(())) => {}
+            (_, Err(why)) => self.flip_failed(&why),
+        }
+    }
+
+    pub(in crate::core) fn flip_failed(&mut self, why: &str) {
+        if self.phase_op(Phase::Stopped).is_some() {
+            let why = format!("the link could not be flipped: {why}");
+            // Otherwise the same swap is planned again as soon as this one is rolled back.
+            self.reject_target(&why);
+            self.abort(why);
+        } else if self.phase_op(Phase::Aborting).is_some() {
+            self.stick(format!("the link could not be flipped back: {why}"));
+        }
+    }
+
+    /// The canary first; when it is proven, all others at once.
+    fn finish_relaunching(&mut self, swap: &OpenSwap) -> bool {
+        if !swap.canary_proven {
+            if self.canary(swap).is_some() {
+                return false;
+            }
+            self.persist(Record::SwapCanaryProven { op: swap.op, session: None });
+            return true;
+        }
+        let waits = self.any_move(swap.op, |stage| {
+            matches!(stage, MoveStage::Stopping | MoveStage::Stopped | MoveStage::Launching { .. })
+        });
+        if waits {
+            return false;
+        }
+        self.persist(Record::SwapRelaunched { op: swap.op, at: self.now.wall });
+        true
+    }
+
+    /// The move that goes first: the one under way, else a pool agent (it is nudged, so it
+    /// answers), else the first by name. `None` when there is nobody left to send.
+    pub(in crate::core) fn canary(&self, swap: &OpenSwap) -> Option<SessionName> {
+        let mine = |moving: &&Move| moving.op == swap.op && moving.cause == MoveCause::Swap;
+        let moves = || self.durable.moves.values().filter(mine);
+        let under_way = moves().find(|moving| {
+            matches!(moving.stage, MoveStage::Launching { .. } | MoveStage::Launched { .. })
+        });
+        let waiting =
+            || moves().filter(|m| matches!(m.stage, MoveStage::Stopped | MoveStage::Stopping));
+        under_way
+            .or_else(|| waiting().find(|moving| self.nudge(moving).is_some()))
+            .or_else(|| waiting().next())
+            .map(|moving| moving.session.clone())
+    }
+
+    fn finish_verifying(&mut self, op: OpId) -> bool {
+        if self.any_move(op, |stage| *stage != MoveStage::Held) {
+            return false;
+        }
+        self.persist(Record::SwapVerified { op });
+        true
+    }
+
+    fn finish(&mut self, op: OpId) -> bool {
+        self.persist(Record::SwapDone { op, at: self.now.wall });
+        if self.linked_foreign > 0 {
+            let text = format!(
+                "op={op} linked_foreign={}: agents outside our sessions follow the link from \
+                 their next request",
+                self.linked_foreign
+            );
+            self.note(NoteLevel::Warn, text);
+        }
+        true
+    }
+
+    /// The target leaves the candidates; the next one is tried, or the swap turns back.
+    pub(in crate::core) fn target_failed(&mut self, reason: String) {
+        let Some(swap) = self.durable.swap.clone() else {
+            return;
+        };
+        if swap.phase >= Phase::Verified {
+            return;
+        }
+        self.note(
+            NoteLevel::Warn,
+            format!("op={} target={} failed: {reason}", swap.op, swap.target),
+        );
+        self.reject_target(&reason);
+        self.forget_forward_orders();
+        match self.choose_target(&swap.source) {
+            Some(target) => {
+                let op = swap.op;
+                let rejected = swap.target;
+                self.persist(Record::SwapRetargeted { op, rejected, reason, target });
+            }
+            None => self.abort(format!("no account is left: {}: {reason}", swap.target)),
+        }
+    }
+
+    /// It is no candidate for a while, unless worse is known of it.
+    fn reject_target(&mut self, reason: &str) {
+        let Some(target) = self.durable.swap.as_ref().map(|swap| swap.target.clone()) else {
+            return;
+        };
+        if self.is_available(&target) {
+            let (since, reason) = (self.now.wall, reason.to_owned());
+            let state = AccountState::Rejected { reason, since, until: since + REJECTED_FOR };
+            self.persist(Record::AccountChanged { account: target, state });
+        }
+    }
+
+    fn abort(&mut self, reason: String) {
+        let Some(op) = self.durable.swap.as_ref().map(|swap| swap.op) else {
+            return;
+        };
+        self.forget_forward_orders();
+        self.persist(Record::SwapAborting { op, reason });
+    }
+
+    /// Answers to what was ordered on the way forward must not be taken for the way back's.
+    /// A launch among them may still run: the next one has a higher fence.
+    fn forget_forward_orders(&mut self) {
+        let launches: Vec<Slot> =
+            self.durable.moves.keys().map(|session| Slot::Launch(session.clone())).collect();
+        for slot in [Slot::Check, Slot::Look, Slot::Flip].iter().chain(&launches) {
+            self.orders.forget(slot);
+        }
+        self.watches.clear();
+    }
+
+    fn turn_back(&mut self, swap: &OpenSwap) -> bool {
+        if !swap.way_back_saved {
+            return self.order_look();
+        }
+        if self.any_move(swap.op, |stage| *stage == MoveStage::Stopping) {
+            return false;
+        }
+        self.order_flip(swap.source.clone())
+    }
+
+    fn finish_restoring(&mut self, op: OpId) -> bool {
+        let refused: Vec<SessionName> = self
+            .durable
+            .moves
+            .values()
+            .filter(|moving| moving.op == op && moving.cause == MoveCause::Swap)
+            .filter(|moving| moving.refused && moving.stage != MoveStage::Held)
+            .map(|moving| moving.session.clone())
+            .collect();
+        for session in refused {
+            self.end_move(&session, MoveOutcome::Held);
+        }
+        if self.any_move(op, |stage| *stage != MoveStage::Held) {
+            return false;
+        }
+        self.persist(Record::SwapRestored { op });
+        true
+    }
+
+    fn finish_rollback(&mut self, op: OpId) -> bool {
+        self.persist(Record::SwapRolledBack { op, at: self.now.wall });
+        true
+    }
+
+    /// The way back failed: nothing is tried again until an operator says how.
+    pub(in crate::core) fn stick(&mut self, reason: String) {
+        let Some(op) = self.durable.swap.as_ref().map(|swap| swap.op) else {
+            return;
+        };
+        self.persist(Record::SwapStuck { op, reason });
+    }
+
+    /// Whether a move of this swap itself (not a straggler) is in a stage.
+    fn any_move(&self, op: OpId, is: impl Fn(&MoveStage) -> bool) -> bool {
+        self.durable
+            .moves
+            .values()
+            .any(|moving| moving.op == op && moving.cause == MoveCause::Swap && is(&moving.stage))
+    }
+
+    fn phase_op(&self, phase: Phase) -> Option<OpId> {
+        self.durable.swap.as_ref().filter(|swap| swap.phase == phase).map(|swap| swap.op)
+    }
+
+    fn why_unavailable(&self, account: &AccountName) -> String {
+        match self.durable.account(account) {
+            AccountState::Available => "it is available".to_owned(),
+            AccountState::Exhausted { row, until, .. } => {
+                format!("it refuses until {until}: {row}")
+            }
+            AccountState::AuthFailed { reason, .. } | AccountState::Rejected { reason, .. } => {
+                reason.clone()
+            }
+            AccountState::Held => "held by the operator".to_owned(),
+        }
+    }
+}

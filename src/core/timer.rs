@@ -1,0 +1,85 @@
+//! When the core must be woken although nothing happened. Each wait has a name, so that a
+//! wake-up can say why it came.
+
+use std::time::Duration;
+
+use crate::core::record::{AccountState, MoveStage};
+use crate::core::{Core, account, verify};
+use crate::moment::{Mono, Wall};
+
+/// A refusal this soon after a flip cannot be told apart from one of the account before.
+pub const FLIP_SETTLES: Duration = Duration::from_secs(5);
+
+/// Effects in flight get this long to answer when the daemon is asked to stop.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Clocks can be set: waits on the wall clock are looked at again this often.
+const WALL_CHECK: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    OrderOverdue,
+    AccountReturns,
+    CooldownOver,
+    StayOver,
+    LaunchUnproven,
+    ThrottleOver,
+    DrainOver,
+}
+
+impl Core {
+    /// The earliest moment at which the core must be given `DeadlineReached`, and why.
+    pub fn next_wakeup(&self) -> Option<(Mono, Timer)> {
+        let mut waits: Vec<(Mono, Timer)> = Vec::new();
+        let now = self.now;
+        if let Some(since) = self.draining_since {
+            return Some((since + DRAIN_TIMEOUT, Timer::DrainOver));
+        }
+        waits.extend(self.orders.next_deadline().map(|at| (at, Timer::OrderOverdue)));
+        for state in self.durable.accounts.values() {
+            if let AccountState::Exhausted { until, .. } | AccountState::Rejected { until, .. } =
+                state
+            {
+                waits.push((self.on_wall(*until), Timer::AccountReturns));
+            }
+        }
+        for hit in self.hits.values() {
+            waits.extend(
+                hit.waits_for.filter(|at| *at > now.monotonic).map(|at| (at, Timer::CooldownOver)),
+            );
+        }
+        for moving in self.durable.moves.values() {
+            if let MoveStage::Staying { until } = moving.stage {
+                waits.push((self.on_wall(until), Timer::StayOver));
+            }
+        }
+        for watch in self.watches.values() {
+            let since_state = watch.state.as_ref().map(|(_, since)| *since);
+            let looks = since_state.into_iter().flat_map(|since| {
+                [verify::DIALOG_STAYS, verify::ANSWERS_AFTER, verify::SILENT_CLIENT_UP]
+                    .map(|length| since + length)
+            });
+            let proof = watch.since + self.config.swap.verify_timeout;
+            let next = looks.chain([proof]).filter(|at| *at > now.monotonic).min();
+            waits.push((next.unwrap_or(now.monotonic + WALL_CHECK), Timer::LaunchUnproven));
+        }
+        for changed in self.credentials.values() {
+            let still = *changed + verify::CREDENTIALS_STILL;
+            if !self.watches.is_empty() && still > now.wall {
+                waits.push((self.on_wall(still), Timer::LaunchUnproven));
+            }
+        }
+        if self.throttled()
+            && let Some(oldest) =
+                self.durable.swap_times.iter().find(|at| now.wall - **at < account::HOUR)
+        {
+            waits.push((self.on_wall(*oldest + account::HOUR), Timer::ThrottleOver));
+        }
+        // What is due already was looked at just now: only another event can get it going.
+        waits.into_iter().filter(|(at, _)| *at > now.monotonic).min_by_key(|(at, _)| *at)
+    }
+
+    fn on_wall(&self, at: Wall) -> Mono {
+        self.now.monotonic + (at - self.now.wall).min(WALL_CHECK)
+    }
+}

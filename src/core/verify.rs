@@ -1,0 +1,273 @@
+//! Whether a launched agent is what it should be: this conversation, on this account, answering.
+
+use std::time::Duration;
+
+use crate::core::Core;
+use crate::core::durable::Phase;
+use crate::core::event::{AgentHome, AgentSeen, AgentState, PaneReading};
+use crate::core::evidence::Hit;
+use crate::core::record::{Move, MoveCause, MoveOutcome, Record, SavedAgent};
+use crate::ids::{AccountName, PaneId, SessionName};
+use crate::moment::Mono;
+use crate::quota::verdict::Verdict;
+
+/// A refusal is painted 0.4 s after a prompt is sent (measured on 2.1.330): busy for longer than
+/// this is an answer being written.
+pub const ANSWERS_AFTER: Duration = Duration::from_secs(2);
+
+/// A dialog that stays this long waits for a person.
+pub const DIALOG_STAYS: Duration = Duration::from_secs(1);
+
+/// A client too old to tell its state is taken as up when it has lived this long.
+pub const SILENT_CLIENT_UP: Duration = Duration::from_secs(5);
+
+/// Twenty clients that refresh one login at once can lose it; after the canary's start the
+/// credential file must have been still for this long.
+pub const CREDENTIALS_STILL: Duration = Duration::from_secs(1);
+
+/// What was seen of a launched agent since its launch.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    pub since: Mono,
+    pub agent_since: Option<Mono>,
+    /// In the current state (idle, busy, dialog) since.
+    pub state: Option<(AgentState, Mono)>,
+    pub conversation_missing: bool,
+}
+
+impl Watch {
+    pub fn since(since: Mono) -> Self {
+        Self { since, agent_since: None, state: None, conversation_missing: false }
+    }
+}
+
+enum Judgement {
+    Wait,
+    Ended(MoveOutcome),
+    TargetFailed(String),
+}
+
+impl Core {
+    /// What the screen of a just-launched agent shows. Its banners are repaints, unless they come
+    /// under the nudge that it was launched with.
+    pub(in crate::core) fn startup_read(&mut self, seen: &PaneReading) {
+        let session = &seen.session;
+        let Some(moving) = self.durable.moves.get(session).cloned() else {
+            return;
+        };
+        let reading = &seen.reading;
+        if reading.missing_conversation.is_some()
+            && reading.missing_conversation == moving.agent.conversation
+            && let Some(watch) = self.watches.get_mut(session)
+        {
+            watch.conversation_missing = true;
+            return;
+        }
+        let Some(agent) = self.agent_in(session).cloned() else {
+            return;
+        };
+        if agent.pane != seen.pane {
+            return;
+        }
+        self.note_user_row(session, reading);
+        let answers_the_nudge = self.nudge(&moving).is_some_and(|nudge| {
+            reading.last_user_row.as_ref().is_some_and(|row| {
+                !row.is_empty() && (nudge.starts_with(row.as_str()) || row.starts_with(&nudge))
+            })
+        });
+        match &reading.verdict {
+            Verdict::AuthFailed => self.auth_failure_read(session, &agent, reading),
+            verdict if verdict.is_exhaustion() => {
+                let own_turn = self.nudge(&moving).is_none() && !self.is_newcomer(session, &agent);
+                if (answers_the_nudge || own_turn) && !self.is_history(session, &agent, reading) {
+                    self.relaunched_agent_refused(session, &agent, seen);
+                } else {
+                    self.leave_row_once(session, &reading.row);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(in crate::core) fn leave_row_once(&mut self, session: &SessionName, row: &str) {
+        let known = self.durable.left_rows.get(session);
+        if !known.is_some_and(|rows| rows.iter().any(|left| left == row)) {
+            let record = Record::RowLeft { session: session.clone(), row: row.to_owned() };
+            self.persist(record);
+        }
+    }
+
+    fn relaunched_agent_refused(
+        &mut self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        seen: &PaneReading,
+    ) {
+        let Some(account) = self.account_of(&agent.home).cloned() else {
+            return;
+        };
+        let hit = Hit {
+            account,
+            verdict: seen.reading.verdict.clone(),
+            rule: seen.reading.rule.clone(),
+            row: seen.reading.row.clone(),
+            at: self.now.wall,
+            confirmed: true,
+            decides_alone: true,
+            waits_for: None,
+        };
+        self.note_hit(session, &hit);
+        self.hits.insert(session.clone(), hit);
+        self.weigh_evidence();
+    }
+
+    /// One look at a launched agent. True when the state changed.
+    pub(in crate::core) fn verify(&mut self, moving: &Move, pane: PaneId) -> bool {
+        let session = &moving.session;
+        let now = self.now.monotonic;
+        self.watches.entry(session.clone()).or_insert_with(|| Watch::since(now));
+        self.update_watch(moving, pane);
+        match self.judge(moving) {
+            Judgement::Wait => false,
+            Judgement::TargetFailed(reason) => {
+                self.target_failed(reason);
+                true
+            }
+            Judgement::Ended(outcome) => {
+                self.end_verified(moving, outcome);
+                true
+            }
+        }
+    }
+
+    fn update_watch(&mut self, moving: &Move, pane: PaneId) {
+        let now = self.now.monotonic;
+        let agent = self
+            .sessions
+            .get(&moving.session)
+            .and_then(|seen| seen.agent.as_ref())
+            .filter(|agent| agent.pane == pane && agent.process != moving.agent.process)
+            .cloned();
+        let Some(watch) = self.watches.get_mut(&moving.session) else {
+            return;
+        };
+        match agent {
+            Some(agent) => {
+                watch.agent_since.get_or_insert(now);
+                if watch.state.as_ref().map(|(state, _)| state) != Some(&agent.state) {
+                    watch.state = Some((agent.state, now));
+                }
+            }
+            None => watch.state = None,
+        }
+    }
+
+    fn judge(&self, moving: &Move) -> Judgement {
+        let Some(watch) = self.watches.get(&moving.session) else {
+            return Judgement::Wait;
+        };
+        let now = self.now.monotonic;
+        let target = self.verified_target(moving);
+        if watch.conversation_missing {
+            let reason = "the client knows no conversation of that id".to_owned();
+            return Judgement::Ended(MoveOutcome::Failed { reason });
+        }
+        let agent = self.agent_in(&moving.session).filter(|agent| {
+            agent.process != moving.agent.process
+                && Some(&agent.home) == target.map(AgentHome::Homed).as_ref()
+                && (agent.conversation == moving.agent.conversation
+                    || agent.conversation.is_none() && agent.state == AgentState::Unknown)
+        });
+        if let (Some(agent), Some((state, since))) = (agent, &watch.state) {
+            let stayed = now - *since;
+            match state {
+                AgentState::Idle if self.nudge(moving).is_none() || stayed >= ANSWERS_AFTER => {
+                    return self.proven(moving, agent);
+                }
+                AgentState::Busy if stayed >= ANSWERS_AFTER => return self.proven(moving, agent),
+                AgentState::Unknown if stayed >= SILENT_CLIENT_UP => {
+                    return self.proven(moving, agent);
+                }
+                AgentState::Waiting(dialog) if stayed >= DIALOG_STAYS => {
+                    let reason = format!("a dialog waits for a person: {dialog}");
+                    return Judgement::Ended(MoveOutcome::Blocked { reason });
+                }
+                AgentState::Idle
+                | AgentState::Busy
+                | AgentState::Unknown
+                | AgentState::Waiting(_) => {}
+            }
+        }
+        if now - watch.since < self.config.swap.verify_timeout {
+            return Judgement::Wait;
+        }
+        let reason = format!(
+            "no proof of life within {} s of its launch",
+            self.config.swap.verify_timeout.as_secs()
+        );
+        if self.is_canary(moving) {
+            Judgement::TargetFailed(format!("canary {}: {reason}", moving.session))
+        } else {
+            Judgement::Ended(MoveOutcome::Failed { reason })
+        }
+    }
+
+    fn proven(&self, moving: &Move, agent: &AgentSeen) -> Judgement {
+        let target = match &agent.home {
+            AgentHome::Homed(account) => Some(account),
+            AgentHome::Linked | AgentHome::Elsewhere => None,
+        };
+        let changed = target.and_then(|account| self.credentials.get(account));
+        // Bounded by our own clock: after a step of the host's the file may lie in the future.
+        let waited = self.watches.get(&moving.session).is_some_and(|watch| {
+            self.now.monotonic - watch.since >= self.config.swap.verify_timeout
+        });
+        let still = changed.is_none_or(|at| self.now.wall - *at >= CREDENTIALS_STILL) || waited;
+        if self.is_canary(moving) && !still {
+            return Judgement::Wait;
+        }
+        Judgement::Ended(MoveOutcome::Verified)
+    }
+
+    fn is_canary(&self, moving: &Move) -> bool {
+        self.durable.swap.as_ref().is_some_and(|swap| {
+            swap.op == moving.op
+                && moving.cause == MoveCause::Swap
+                && swap.phase == Phase::Flipped
+                && !swap.canary_proven
+        })
+    }
+
+    /// The account on which it was launched: the swap's, else the active one.
+    fn verified_target(&self, moving: &Move) -> Option<AccountName> {
+        match &self.durable.swap {
+            Some(swap) if swap.op == moving.op && moving.cause == MoveCause::Swap => {
+                Some(moving.target.clone())
+            }
+            Some(_) | None => self.active().cloned(),
+        }
+    }
+
+    fn end_verified(&mut self, moving: &Move, outcome: MoveOutcome) {
+        let canary = self.is_canary(moving);
+        let verified = outcome == MoveOutcome::Verified;
+        let session = moving.session.clone();
+        self.end_move(&session, outcome);
+        if let Some(agent) = self.agent_in(&session) {
+            let mut agent = SavedAgent::from(agent);
+            if verified && agent.conversation.is_none() {
+                // A client that does not tell: it was launched to resume this one.
+                agent.conversation.clone_from(&moving.agent.conversation);
+            }
+            if self.durable.agents.get(&session) != Some(&agent) {
+                self.persist(Record::AgentAdopted { session: session.clone(), agent });
+            }
+        }
+        if canary && verified {
+            let Some(op) = self.durable.swap.as_ref().map(|swap| swap.op) else {
+                return;
+            };
+            self.persist(Record::SwapCanaryProven { op, session: Some(session) });
+        }
+    }
+}
