@@ -1,0 +1,451 @@
+//! What must always hold, whatever happens outside.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use claude_failover::config::{Config, Group};
+use claude_failover::core::action::{Action, LaunchAgent};
+use claude_failover::core::durable::{Durable, Phase};
+use claude_failover::core::event::{AgentHome, AgentState, Event};
+use claude_failover::core::record::{AccountState, Move, MoveOutcome, MoveStage, Record};
+use claude_failover::ids::{AccountName, ConversationId, OpId, ProcessRef, SessionName};
+use claude_failover::moment::Wall;
+
+use crate::run::Sim;
+use crate::world::{Agent, Banner, World};
+
+/// A sensor's news are old after this.
+const TOLD_MS: u64 = 5_000;
+
+/// The longest cooldown, and the time a swap takes.
+const REFUSED_MS: u64 = 7 * 60_000;
+
+type Held = (SessionName, ConversationId);
+
+#[derive(Default)]
+pub struct Checks {
+    /// What the journal says, built record by record.
+    pub shadow: Durable,
+    pub clock_jumped: bool,
+    pub flipped_by_hand: Option<u64>,
+    fences_run: BTreeMap<String, u64>,
+    last_op: OpId,
+    /// Conversations that have to be somewhere, and why.
+    owed: BTreeMap<Held, &'static str>,
+    /// Sessions in which somebody started or ended agents: theirs may stand beside ours.
+    worked_in_by_hand: BTreeSet<String>,
+    /// Processes that the journal has named.
+    adopted: BTreeSet<ProcessRef>,
+    /// Processes that were ordered to end.
+    ordered: BTreeSet<ProcessRef>,
+    /// Agents whose time to finish a turn is over.
+    stays_over: BTreeSet<ProcessRef>,
+    way_back_answers: u32,
+    pub swaps_done: u64,
+    pub swaps_rolled_back: u64,
+}
+
+impl Checks {
+    /// Notes what the core gets to know.
+    pub fn event(&mut self, event: &Event, world: &mut World) {
+        match event {
+            Event::AgentsObserved(seen) => {
+                for agent in &seen.agents {
+                    if let Some(known) = world.agents.get_mut(&agent.process.pid)
+                        && known.process == agent.process
+                    {
+                        known.busy_told =
+                            agent.state == AgentState::Busy && known.state == AgentState::Busy;
+                    }
+                }
+            }
+            Event::LinkFlipped { result: Err(_), .. } => self.way_back_answers += 1,
+            _ => {}
+        }
+    }
+
+    /// One of our orders ends this agent: from now on its conversation is our debt.
+    pub fn stopped(&mut self, agent: &Agent) {
+        if agent.old {
+            return; // it may have told nobody its id
+        }
+        if let Ok(session) = agent.session.parse() {
+            self.owed.insert((session, agent.conversation.clone()), "its agent was ended by us");
+        }
+    }
+
+    /// Its session is gone, with an agent that the journal knows.
+    pub fn lost(&mut self, session: &SessionName, restored: bool, world: &World) {
+        let known = self.shadow.agents.get(session);
+        let Some(id) = known.and_then(|agent| agent.conversation.clone()) else { return };
+        let alive = world.agents.values().any(|agent| {
+            agent.session == session.as_str()
+                && agent.conversation == id
+                && agent.pane.is_some()
+                && !agent.ending
+        });
+        if restored && alive {
+            self.owed.insert((session.clone(), id), "its session was lost");
+        }
+    }
+
+    /// The fence of a session goes with it: the last launch may be asked for once more.
+    pub fn session_gone(&mut self, session: &str) {
+        if let Some(fence) = self.fences_run.get_mut(session) {
+            *fence = fence.saturating_sub(1);
+        }
+    }
+
+    pub fn operator_took_over(&mut self, session: &str) {
+        self.owed.retain(|(name, _), _| name.as_str() != session);
+        self.worked_in_by_hand.insert(session.to_owned());
+    }
+
+    pub fn reconfigured(&mut self, config: &Config) {
+        self.owed.retain(|(session, _), _| config.group(session).is_some());
+    }
+
+    fn settle(&mut self, session: &SessionName) {
+        self.owed.retain(|(name, _), _| name != session);
+    }
+}
+
+impl Sim {
+    pub fn check_record(&mut self, record: &Record) {
+        let wall = Wall(self.wall());
+        let before = self.checks.shadow.clone();
+        self.checks.shadow.apply(record).expect("the journal refuses a record of the core");
+        match record {
+            Record::SwapPlanned { op, source, target, .. } => {
+                assert!(*op > self.checks.last_op, "op numbers do not rise");
+                self.checks.last_op = *op;
+                self.check_target(&before, source, target);
+            }
+            Record::SwapRetargeted { target, .. } => {
+                let source = before.swap.as_ref().map(|swap| swap.source.clone());
+                self.check_target(&before, &source.expect("a swap is open"), target);
+            }
+            Record::RestorePlanned { op, .. } => {
+                assert!(*op > self.checks.last_op, "op numbers do not rise");
+                self.checks.last_op = *op;
+            }
+            Record::AccountChanged { account, state } => {
+                self.check_account(&before, account, state, wall);
+            }
+            Record::SwapAborting { .. } => self.checks.way_back_answers = 0,
+            Record::SwapStuck { .. } => {
+                let phase = before.swap.as_ref().map(|swap| swap.phase);
+                assert_eq!(phase, Some(Phase::Aborting), "stuck without a way back");
+                assert!(
+                    self.checks.way_back_answers > 0 || self.answers_get_lost,
+                    "stuck although nothing failed on the way back"
+                );
+                self.count("swaps stuck");
+            }
+            Record::SwapDone { .. } => {
+                self.checks.swaps_done += 1;
+                let target = before.swap.as_ref().map(|swap| swap.target.clone());
+                let by_hand = self.checks.flipped_by_hand.is_some_and(|at| {
+                    before.swap.as_ref().is_some_and(|swap| swap.planned_at.0 <= self.wall_of(at))
+                }) || self.checks.clock_jumped;
+                assert!(by_hand || self.world.link == target, "a swap is done and the link is not");
+            }
+            Record::SwapSaved { moves, .. } => self.check_saved(&before, moves),
+            Record::SwapRolledBack { .. } => self.checks.swaps_rolled_back += 1,
+            Record::AgentAdopted { agent, .. } => {
+                self.checks.adopted.insert(agent.process);
+            }
+            Record::MoveStopping { session, process } => {
+                let stage = before.moves.get(session).map(|moving| &moving.stage);
+                if matches!(stage, Some(MoveStage::Staying { until }) if *until <= wall) {
+                    self.checks.stays_over.insert(*process);
+                }
+            }
+            Record::MoveLaunching { session, .. } => self.check_launching(&before, session),
+            Record::MoveEnded { session, outcome } => {
+                if !matches!(outcome, MoveOutcome::Held) {
+                    self.say(|| format!("   {session} {outcome}"));
+                }
+                match outcome {
+                    MoveOutcome::Failed { .. }
+                    | MoveOutcome::Blocked { .. }
+                    | MoveOutcome::Dropped { .. } => self.checks.settle(session),
+                    MoveOutcome::Verified | MoveOutcome::Held => {}
+                }
+            }
+            _ => {}
+        }
+        self.check_ids();
+    }
+
+    fn wall_of(&self, at: u64) -> i64 {
+        self.wall() - i64::try_from(self.now - at).expect("small")
+    }
+
+    fn check_target(&self, before: &Durable, source: &AccountName, target: &AccountName) {
+        assert_ne!(source, target, "the source is the target");
+        let state = before.account(target);
+        assert!(
+            *state == AccountState::Available,
+            "{target} is made a target while it is {state:?}"
+        );
+        assert!(self.config.account(target).is_some(), "{target} is no account of ours");
+    }
+
+    fn check_account(
+        &self,
+        before: &Durable,
+        account: &AccountName,
+        state: &AccountState,
+        wall: Wall,
+    ) {
+        match (before.account(account), state) {
+            (AccountState::Exhausted { until, .. }, AccountState::Available) => {
+                assert!(*until <= wall, "{account} comes back before its reset");
+            }
+            (_, AccountState::Exhausted { .. }) => {
+                let truth = self.world.account(account);
+                let lately = truth.refused_last.is_some_and(|at| self.now - at < 12 * 60_000);
+                // A refusal in the moment of a flip by hand cannot be told apart.
+                let by_hand = self.checks.flipped_by_hand.is_some_and(|at| self.now - at < TOLD_MS);
+                assert!(
+                    lately || by_hand || truth.refuses_until > self.now || self.checks.clock_jumped,
+                    "{account} is called exhausted and has refused nobody lately"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Everybody on the source whom a sensor could see is in the list.
+    fn check_saved(&self, before: &Durable, moves: &[Move]) {
+        let Some(swap) = before.swap.as_ref().filter(|swap| swap.phase == Phase::Checked) else {
+            return;
+        };
+        let ours = |name: &SessionName| self.config_of_core().group(name).is_some();
+        for (session, agent) in self.world.owned_agents(ours) {
+            let alone = self.world.agents.values().filter(|a| a.session == agent.session).count();
+            let leaves = agent.home == AgentHome::Linked
+                || agent.home == AgentHome::Homed(swap.source.clone());
+            let known = agent.filed
+                && self.now - agent.launched_at > 2 * TOLD_MS
+                && self.life.as_ref().is_some_and(|life| {
+                    life.watched.iter().any(|pane| Some(pane.pane) == agent.pane)
+                });
+            let listed = moves.iter().any(|moving| moving.session == session);
+            assert!(
+                !leaves || !known || alone > 1 || agent.ending || listed,
+                "the agent of {session} is left behind on {}",
+                swap.source
+            );
+        }
+    }
+
+    fn check_launching(&self, before: &Durable, session: &SessionName) {
+        let stuck = before.swap.as_ref().is_some_and(|swap| swap.phase == Phase::Stuck);
+        let mine = before.moves.get(session).map(|moving| moving.op)
+            == before.swap.as_ref().map(|swap| swap.op);
+        let back = before.swap.as_ref().is_some_and(|swap| {
+            swap.phase == Phase::Unflipped
+                && matches!(before.account(&swap.source), AccountState::Exhausted { .. })
+        });
+        let refused = before.moves.get(session).is_some_and(|moving| moving.refused);
+        assert!(!(back && refused), "{session} goes back to the account that refused it");
+        assert!(!(stuck && mine), "a stuck swap launches {session}");
+    }
+
+    /// No conversation is on its way in two sessions.
+    fn check_ids(&self) {
+        let mut taken = BTreeMap::new();
+        for moving in self.checks.shadow.moves.values() {
+            let Some(id) = &moving.agent.conversation else { continue };
+            if let Some(other) = taken.insert(id, &moving.session) {
+                panic!("{id} is on its way in {other} and in {}", moving.session);
+            }
+        }
+    }
+
+    pub fn check_action(&mut self, action: &Action) {
+        let config = self.config_of_core();
+        let owned = |session: &SessionName| {
+            assert!(config.group(session).is_some(), "{session} is not ours: {action:?}");
+        };
+        let swap = self.checks.shadow.swap.clone();
+        let stuck = swap.as_ref().filter(|swap| swap.phase == Phase::Stuck);
+        match action {
+            Action::CreateSession { session, .. }
+            | Action::ReadPane { session, .. }
+            | Action::TellSession { session, .. } => owned(session),
+            Action::LaunchAgent(launch) => owned(&launch.session),
+            Action::WatchPanes { panes } => panes.iter().for_each(|(session, _)| owned(session)),
+            Action::WatchAgents { panes } => panes.iter().for_each(|pane| owned(&pane.session)),
+            Action::StopAgents { agents, .. } => {
+                for process in agents {
+                    let session = self.world.agent_ever.get(process);
+                    let name = session.expect("an agent is stopped that never was one");
+                    owned(&name.parse().expect("a name of ours"));
+                    self.check_stop(process.pid);
+                    let of_swap =
+                        stuck.is_some_and(|swap| {
+                            self.checks.shadow.moves.values().any(|moving| {
+                                moving.op == swap.op && moving.agent.process == *process
+                            })
+                        });
+                    assert!(!of_swap, "a stuck swap stops {process}");
+                }
+            }
+            Action::CheckTarget { .. } | Action::FlipLink { .. } => {
+                assert!(stuck.is_none(), "a stuck swap orders {action:?}");
+            }
+            _ => {}
+        }
+        if let Action::StopAgents { agents, .. } = action {
+            self.checks.ordered.extend(agents);
+        }
+        if let Action::FlipLink { .. } = action {
+            let early = self.checks.shadow.moves.values().any(|moving| {
+                moving.stage == MoveStage::Stopping
+                    && Some(moving.op) == self.checks.shadow.swap.as_ref().map(|swap| swap.op)
+            });
+            assert!(!early, "the link is flipped before the agents are stopped");
+        }
+    }
+
+    fn config_of_core(&self) -> &Config {
+        self.life.as_ref().map_or(&self.config, |life| &life.core.config)
+    }
+
+    /// An agent in a turn is left alone until its time is over, unless it came up in this swap.
+    fn check_stop(&self, pid: i32) {
+        let Some(agent) = self.world.agents.get(&pid) else { return };
+        let told = agent.busy_told && self.now - agent.state_since > TOLD_MS;
+        let way_back =
+            self.checks.shadow.swap.as_ref().is_some_and(|swap| swap.phase >= Phase::Aborting);
+        let orphan = agent.pane.is_none();
+        if agent.state != AgentState::Busy
+            || !told
+            || way_back
+            || orphan
+            || self.checks.clock_jumped
+        {
+            return;
+        }
+        // An order that was lost is given again, whatever the agent has begun meanwhile.
+        let again = self.checks.ordered.contains(&agent.process);
+        let over = again || self.checks.stays_over.contains(&agent.process);
+        assert!(over, "pid {pid} of {} is ended in the middle of its turn", agent.session);
+    }
+
+    pub fn check_launch(&mut self, launch: &LaunchAgent) {
+        let name = launch.session.as_str().to_owned();
+        let last = self.checks.fences_run.get(&name).copied().unwrap_or(0);
+        assert!(launch.fence > last, "fence {} of {name} runs after {last}", launch.fence);
+        self.checks.fences_run.insert(name.clone(), launch.fence);
+        for agent in self.world.agents.values() {
+            let beside = self.checks.worked_in_by_hand.contains(&name)
+                && agent.conversation != launch.conversation;
+            assert!(
+                agent.launched_fence.is_none()
+                    || agent.session != name
+                    || agent.pane.is_none()
+                    || beside,
+                "two agents of ours in {name}"
+            );
+            let fresh = self.now - agent.launched_at < TOLD_MS;
+            // Nobody could know of it: it lost its session before its process was on record.
+            let unknown = agent.pane.is_none() && !self.checks.adopted.contains(&agent.process);
+            let by_hand = agent.launched_fence.is_none() && fresh || unknown;
+            assert!(
+                agent.conversation != launch.conversation || by_hand,
+                "{} is resumed in {name} while it lives in {}",
+                launch.conversation,
+                agent.session
+            );
+        }
+        self.checks.settle(&launch.session);
+    }
+
+    pub fn check_step(&self) {
+        let Some(life) = &self.life else { return };
+        assert!(life.core.durable == self.checks.shadow, "the state is not what its records say");
+        assert!(self.world.link.is_some(), "the link names no account");
+    }
+
+    /// Why things are not at rest; `None` when they are.
+    pub fn unrest(&self) -> Option<String> {
+        let Some(life) = &self.life else { return Some("the daemon is down".to_owned()) };
+        let core = &life.core;
+        let durable = &core.durable;
+        if core.draining_since.is_some() {
+            return Some("it drains".to_owned());
+        }
+        if let Some(swap) = &durable.swap {
+            return Some(format!("swap {} is open in {:?}", swap.op, swap.phase));
+        }
+        if !core.orders.is_empty() {
+            return Some(format!("orders in flight: {:?}", core.orders));
+        }
+        for (session, _) in self.config.desired_sessions() {
+            if !self.world.tmux.contains_key(session.as_str()) {
+                return Some(format!("session {session} is missing"));
+            }
+        }
+        let active = durable.active.as_ref()?;
+        let can_work = core.is_available(active);
+        for moving in durable.moves.values() {
+            let waits = matches!(moving.stage, MoveStage::Stopped | MoveStage::Held);
+            if !waits || can_work {
+                return Some(format!("{} is {:?} to {active}", moving.session, moving.stage));
+            }
+        }
+        if let Some(agent) = self.forgotten_refused(active).filter(|_| can_work) {
+            return Some(format!(
+                "pid {} of {} sits refused on {:?} while {active} works",
+                agent.process.pid, agent.session, agent.home
+            ));
+        }
+        None
+    }
+
+    /// An agent of ours that was refused and stays so although the active account would work.
+    fn forgotten_refused(&self, active: &AccountName) -> Option<&Agent> {
+        if self.world.account(active).refuses_until > self.now || self.checks.clock_jumped {
+            return None;
+        }
+        let ours = |name: &SessionName| self.config.group(name) == Some(Group::Dedicated);
+        self.world
+            .owned_agents(ours)
+            .find(|(_, agent)| {
+                let AgentHome::Homed(home) = &agent.home else { return false };
+                let shown = agent.pane.and_then(|pane| self.world.pane(pane));
+                let refused =
+                    shown.is_some_and(|pane| matches!(pane.banner, Some(Banner::Limit { .. })));
+                let by_now = self.world.account(home).refuses_until > self.now;
+                let long = self.now - agent.state_since > REFUSED_MS;
+                refused && by_now && long && home != active && agent.filed && !agent.old
+            })
+            .map(|(_, agent)| agent)
+    }
+
+    pub fn check_end(&mut self) {
+        let Some(life) = &self.life else { return };
+        let mut replayed = Durable::default();
+        for record in &self.log {
+            replayed.apply(record).expect("the journal is ours");
+        }
+        assert!(replayed == life.core.durable, "the journal gives another state");
+        let running: BTreeSet<Held> = self
+            .world
+            .owned_agents(|_| true)
+            .map(|(session, agent)| (session, agent.conversation.clone()))
+            .collect();
+        for ((session, id), why) in &self.checks.owed {
+            let pending = replayed
+                .moves
+                .get(session)
+                .is_some_and(|moving| moving.agent.conversation.as_ref() == Some(id));
+            let held = running.contains(&(session.clone(), id.clone()));
+            let ours = self.config.group(session).is_some();
+            assert!(pending || held || !ours, "{id} of {session} is lost: {why}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! How orders become effects: late, lost, failed, doubled, or after the death of who gave them.
+
+use claude_failover::core::action::{Action, LaunchAgent, OrderId};
+use claude_failover::core::event::Event;
+use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
+
+use crate::run::{Sim, Step};
+use crate::world::Pane;
+
+/// What befalls one order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Fine,
+    /// Done, and nobody hears of it.
+    AnswerLost,
+    /// Not done, and nobody hears of it.
+    Swallowed,
+    /// Answered after this many milliseconds more.
+    Late(u64),
+    Doubled,
+    /// Not done, and said so.
+    Failed,
+    /// Said to be unknown or failed, and done some milliseconds later all the same.
+    Ghost(u64),
+}
+
+impl Sim {
+    fn fate(&mut self, action: &Action) -> Fate {
+        let trouble = match action {
+            Action::FlipLink { .. } => self.trouble.flip,
+            Action::CheckTarget { .. } => self.trouble.home,
+            _ => self.trouble.answer,
+        };
+        if !self.rng.chance(trouble) {
+            return Fate::Fine;
+        }
+        self.count("faults");
+        match self.rng.below(6) {
+            0 => Fate::AnswerLost,
+            1 => Fate::Swallowed,
+            2 => Fate::Late(self.rng.within(1_000..45_000)),
+            3 => Fate::Doubled,
+            4 => Fate::Failed,
+            // Who cannot end a process says so only after a last look at it.
+            _ if matches!(action, Action::StopAgents { .. }) => Fate::AnswerLost,
+            // A rename has happened or has not.
+            _ if matches!(action, Action::FlipLink { .. }) => Fate::Failed,
+            _ => Fate::Ghost(self.rng.within(10..30_000)),
+        }
+    }
+
+    /// Hands one order to its executor.
+    pub fn order(&mut self, action: Action) {
+        let life = self.life_number;
+        self.say(|| format!("   > {}", brief(&action)));
+        match action {
+            Action::WatchAgents { panes } => {
+                if let Some(life) = &mut self.life {
+                    life.watched = panes;
+                    self.world.agents_changed = true;
+                }
+            }
+            Action::WatchPanes { panes } => {
+                if let Some(life) = &mut self.life {
+                    life.screens = panes;
+                    self.world.screens_changed = true;
+                }
+            }
+            Action::RereadPane { pane } => {
+                if let Some(life) = &mut self.life {
+                    life.sent.panes.remove(&pane);
+                    self.world.screens_changed = true;
+                }
+            }
+            Action::ApplyConfig(config) => {
+                self.checks.reconfigured(&config);
+                self.config = config;
+            }
+            Action::Stop => {
+                self.log.push(claude_failover::core::record::Record::CleanStop);
+                self.check_record(&claude_failover::core::record::Record::CleanStop);
+                self.count("clean stops");
+                self.end_life();
+            }
+            Action::Persist(_) | Action::Note { .. } | Action::TellSession { .. } => {}
+            Action::ReloadConfig
+            | Action::ObserveSessions
+            | Action::ObserveAgents { .. }
+            | Action::CheckTarget { .. }
+            | Action::StopAgents { .. }
+            | Action::FlipLink { .. }
+            | Action::CreateSession { .. }
+            | Action::LaunchAgent(_)
+            | Action::ReadPane { .. } => {
+                let fate = self.fate(&action);
+                let delay = self.rng.within(3..200);
+                self.at(delay, Step::Effect { life, action, fate });
+            }
+        }
+    }
+
+    pub fn answer(&mut self, life: u32, fate: Fate, event: Event) {
+        let delay = self.rng.within(1..30);
+        let late = match fate {
+            Fate::AnswerLost | Fate::Swallowed => return,
+            Fate::Late(more) => more,
+            Fate::Fine | Fate::Doubled | Fate::Failed | Fate::Ghost(_) => 0,
+        };
+        if fate == Fate::Doubled {
+            let again = self.rng.within(1..20_000);
+            self.at(delay + again, Step::Deliver { life, event: event.clone() });
+        }
+        self.at(delay + late, Step::Deliver { life, event });
+    }
+
+    /// The moment at which the order takes effect.
+    pub fn effect(&mut self, life: u32, action: &Action, fate: Fate) {
+        let orphaned = life != self.life_number || self.life.is_none();
+        if orphaned && self.rng.chance(500) {
+            return;
+        }
+        if fate == Fate::Swallowed {
+            return;
+        }
+        if let Fate::Ghost(after) = fate {
+            let action = action.clone();
+            let removals = self.world.removals;
+            self.at(after, Step::Ghost { life, action, removals });
+        }
+        let is_done = !matches!(fate, Fate::Failed | Fate::Ghost(_));
+        let failed = || "a fault of the simulation".to_owned();
+        let event = match action {
+            Action::ObserveSessions => {
+                if is_done {
+                    self.sense_sessions();
+                }
+                return;
+            }
+            Action::ObserveAgents { order } => {
+                if is_done && !orphaned {
+                    self.sense_agents(Some(*order));
+                }
+                return;
+            }
+            Action::ReloadConfig => Event::ConfigReloaded(self.config.clone()),
+            Action::CheckTarget { order, account } => {
+                let broken = self.world.account(account).broken_until > self.now;
+                let good = is_done && !broken;
+                let result = if good { Ok(()) } else { Err("home is broken".to_owned()) };
+                Event::TargetChecked { order: *order, result }
+            }
+            Action::StopAgents { order, agents } => {
+                self.stop_agents(life, fate, *order, agents, is_done);
+                return;
+            }
+            Action::FlipLink { order, to } => {
+                let result = if is_done { self.flip(to) } else { Err(failed()) };
+                Event::LinkFlipped { order: *order, result }
+            }
+            Action::CreateSession { order, session, .. } => {
+                let result = if is_done { self.create(session) } else { Err(failed()) };
+                Event::SessionCreated { order: *order, session: session.clone(), result }
+            }
+            Action::LaunchAgent(launch) => {
+                let result = if is_done { self.launch(launch) } else { Err(failed()) };
+                let (order, session) = (launch.order, launch.session.clone());
+                Event::AgentLaunched { order, session, result }
+            }
+            Action::ReadPane { order, session, pane } => {
+                let result = if is_done { self.resume_rows(*pane) } else { Err(failed()) };
+                Event::PaneRead { order: *order, session: session.clone(), result }
+            }
+            _ => return,
+        };
+        self.answer(life, fate, event);
+    }
+
+    /// A command that waits in the tmux server dies with it, and does nothing to a pane that is
+    /// gone.
+    pub fn ghost(&mut self, life: u32, action: &Action, removals: u32) {
+        if removals == self.world.removals {
+            self.count("ghosts");
+            self.say(|| format!("   ghost: {}", brief(action)));
+            self.effect(life, action, Fate::AnswerLost);
+        }
+    }
+
+    fn stop_agents(
+        &mut self,
+        life: u32,
+        fate: Fate,
+        order: OrderId,
+        agents: &[ProcessRef],
+        is_done: bool,
+    ) {
+        let mut survivors = Vec::new();
+        let mut longest = 0;
+        for process in agents {
+            let Some(agent) = self.world.agents.get(&process.pid) else { continue };
+            if agent.process != *process {
+                continue;
+            }
+            if agent.unkillable || !is_done {
+                survivors.push((*process, "it does not end".to_owned()));
+                continue;
+            }
+            let agent = agent.clone();
+            self.checks.stopped(&agent);
+            let grace = self.rng.within(30..3_200);
+            longest = longest.max(grace);
+            let prints_its_id = self.rng.chance(800);
+            self.at(grace, Step::Exit { pid: process.pid, prints_its_id });
+            if let Some(agent) = self.world.agents.get_mut(&process.pid) {
+                agent.turn += 1;
+                agent.ending = true;
+            }
+        }
+        let event = Event::AgentsStopped { order, survivors };
+        let late = match fate {
+            Fate::AnswerLost => return,
+            Fate::Late(more) => more,
+            _ => 0,
+        };
+        self.at(longest + 5 + late, Step::Deliver { life, event: event.clone() });
+        if fate == Fate::Doubled {
+            self.at(longest + 5_000, Step::Deliver { life, event });
+        }
+    }
+
+    fn flip(&mut self, to: &AccountName) -> Result<(), String> {
+        self.say(|| format!("   link -> {to}"));
+        self.world.link = Some(to.clone());
+        self.world.agents_changed = true;
+        Ok(())
+    }
+
+    fn create(&mut self, session: &SessionName) -> Result<PaneId, String> {
+        if !self.world.server_up {
+            return Err("no server".to_owned());
+        }
+        if let Some(known) = self.world.tmux.get(session.as_str()) {
+            return known.panes.first().map(|pane| pane.id).ok_or("no pane".to_owned());
+        }
+        Ok(self.world.new_pane(session.as_str()))
+    }
+
+    fn launch(&mut self, launch: &LaunchAgent) -> Result<PaneId, String> {
+        if !self.world.server_up {
+            return Err("not done: no server".to_owned());
+        }
+        let name = launch.session.as_str();
+        let session = self.world.tmux.get(name).cloned().unwrap_or_default();
+        let reached = session.fence.unwrap_or(0);
+        if reached == launch.fence {
+            let before = |pane: &&Pane| pane.launched_fence == Some(launch.fence);
+            let pane = session.panes.iter().find(before).map(|pane| pane.id);
+            return pane.ok_or_else(|| "it ran, but its pane is gone".to_owned());
+        }
+        if reached > launch.fence {
+            return Err("not done: the fence is beyond".to_owned());
+        }
+        let wanted = session.panes.iter().find(|pane| Some(pane.id) == launch.pane);
+        let free = wanted.filter(|pane| {
+            let agent = self.world.agent_in_pane(pane.id);
+            !pane.editor && agent.is_none_or(|agent| agent.launched_fence.is_some())
+        });
+        let pane = match free {
+            Some(pane) => {
+                let killed = self.world.agent_in_pane(pane.id).map(|agent| agent.process.pid);
+                if let Some(pid) = killed {
+                    self.count("agents killed by a respawn");
+                    self.world.end_agent(pid, false);
+                }
+                let pid = self.world.new_pid();
+                let id = pane.id;
+                if let Some(pane) = self.world.pane_mut(id) {
+                    pane.leader_pid = pid;
+                }
+                id
+            }
+            None => self.world.new_pane(name),
+        };
+        if let Some(pane) = self.world.pane_mut(pane) {
+            pane.launched_fence = Some(launch.fence);
+            pane.resume_ids.clear();
+        }
+        self.world.tmux.entry(name.to_owned()).or_default().fence = Some(launch.fence);
+        self.check_launch(launch);
+        self.agent_launched_by_core(launch, pane);
+        self.count("launches");
+        Ok(pane)
+    }
+
+    fn resume_rows(&self, pane: PaneId) -> Result<Vec<ConversationId>, String> {
+        self.world
+            .tmux
+            .values()
+            .flat_map(|session| &session.panes)
+            .find(|candidate| candidate.id == pane)
+            .map(|pane| pane.resume_ids.clone())
+            .ok_or_else(|| "no such pane".to_owned())
+    }
+}
+
+/// One line for the history.
+fn brief(action: &Action) -> String {
+    match action {
+        Action::WatchAgents { panes } => {
+            let names: Vec<String> =
+                panes.iter().map(|pane| format!("{}{}", pane.session, pane.pane)).collect();
+            format!("WatchAgents {}", names.join(" "))
+        }
+        Action::WatchPanes { panes } => {
+            let names: Vec<String> =
+                panes.iter().map(|(session, pane)| format!("{session}{pane}")).collect();
+            format!("WatchPanes {}", names.join(" "))
+        }
+        Action::LaunchAgent(launch) => format!(
+            "LaunchAgent {:?} {} pane={:?} fence={} account={} id={}",
+            launch.order,
+            launch.session,
+            launch.pane,
+            launch.fence,
+            launch.account,
+            &launch.conversation.as_str()[30..]
+        ),
+        Action::ApplyConfig(_) => "ApplyConfig".to_owned(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,353 @@
+//! A core on a desk: events in, records and orders out. Orders are carried out at once and without
+//! fault, except where a table says otherwise.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use claude_failover::config::{self, Autonomous, Config, Dedicated};
+use claude_failover::core::Core;
+use claude_failover::core::action::{Action, LaunchAgent, OrderId};
+use claude_failover::core::durable::Phase;
+use claude_failover::core::event::{
+    AgentHome, AgentSeen, AgentState, AgentsObserved, Event, PaneReading, PaneSeen, PaneStamp,
+};
+use claude_failover::core::record::Record;
+use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
+use claude_failover::moment::{Mono, Now, Wall};
+use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
+
+use crate::scenario;
+
+pub const START_WALL: i64 = 1_772_352_000_000;
+
+pub struct Desk {
+    pub core: Core,
+    pub now_ms: u64,
+    pub wall_ms: i64,
+    pub sessions: Vec<String>,
+    pub agents: Vec<AgentSeen>,
+    pub link: AccountName,
+    /// Accounts whose home fails the check.
+    pub broken: Vec<AccountName>,
+    /// Flips to these accounts fail.
+    pub flips_fail: Vec<AccountName>,
+    pub creations_fail: bool,
+    /// Ids in resume rows on every screen.
+    pub resume_rows: Vec<ConversationId>,
+    /// What a launched agent does at first; `None`: it never comes up.
+    pub comes_up: Option<AgentState>,
+    pub orders: Vec<Action>,
+    pub journal: Vec<Record>,
+    pub notes: Vec<String>,
+    pub launches: Vec<LaunchAgent>,
+    pub stops: Vec<ProcessRef>,
+    pub created: Vec<SessionName>,
+    pids: i32,
+}
+
+pub fn account(name: &str) -> AccountName {
+    name.parse().expect("a valid name")
+}
+
+pub fn session(name: &str) -> SessionName {
+    name.parse().expect("a valid name")
+}
+
+pub fn id(number: u32) -> ConversationId {
+    format!("00000000-0000-4000-8000-{number:012x}").parse().expect("a valid id")
+}
+
+/// Three accounts, a dedicated session `ded`, two of the pool: `auto-11`, `auto-12`.
+pub fn config() -> Config {
+    let ded = Dedicated {
+        name: session("ded"),
+        project: PathBuf::from("/srv"),
+        resume_after_loss: true,
+        nudge: None,
+    };
+    let pool = Autonomous {
+        prefix: "auto-".to_owned(),
+        start_index: 11,
+        min: 2,
+        max: 3,
+        workdir: PathBuf::from("/work"),
+    };
+    let mut config = scenario::fixed(Some(pool), vec![ded]);
+    config.accounts = ["one", "two", "three"]
+        .iter()
+        .zip(1..)
+        .map(|(name, priority)| config::Account {
+            name: account(name),
+            home: scenario::home(name),
+            priority,
+        })
+        .collect();
+    config
+}
+
+impl Desk {
+    /// A daemon at rest: every session is there, each with an idle agent on `one`.
+    pub fn at_rest() -> Self {
+        let mut desk = Self::new(config());
+        for (name, number) in [("ded", 1), ("auto-11", 2), ("auto-12", 3)] {
+            desk.add_agent(name, AgentHome::Homed(account("one")), Some(number));
+        }
+        desk.start();
+        desk
+    }
+
+    pub fn new(config: Config) -> Self {
+        let core = Core::recover(Arc::new(config), &[]).expect("an empty journal is ours");
+        Self {
+            core,
+            now_ms: 0,
+            wall_ms: START_WALL,
+            sessions: ["ded", "auto-11", "auto-12"].map(str::to_owned).to_vec(),
+            agents: Vec::new(),
+            link: account("one"),
+            broken: Vec::new(),
+            flips_fail: Vec::new(),
+            creations_fail: false,
+            resume_rows: Vec::new(),
+            comes_up: Some(AgentState::Idle),
+            orders: Vec::new(),
+            journal: Vec::new(),
+            notes: Vec::new(),
+            launches: Vec::new(),
+            stops: Vec::new(),
+            created: Vec::new(),
+            pids: 100,
+        }
+    }
+
+    pub fn start(&mut self) {
+        let started = Record::DaemonStarted { version: "t".to_owned(), pid: 1 };
+        let actions = self.core.start(self.now(), Some(self.link.clone()), started);
+        self.take(actions);
+        self.work();
+    }
+
+    /// The daemon dies and comes back with its journal.
+    pub fn restart(&mut self) {
+        let config = self.core.config.clone();
+        self.core = Core::recover(config, &self.journal).expect("the journal is ours");
+        self.orders.clear();
+        self.start();
+    }
+
+    pub fn now(&self) -> Now {
+        Now { monotonic: Mono(self.now_ms), wall: Wall(self.wall_ms) }
+    }
+
+    pub fn add_agent(&mut self, name: &str, home: AgentHome, number: Option<u32>) -> ProcessRef {
+        self.pids += 1;
+        let process = ProcessRef { pid: self.pids, started_ticks: 1 };
+        self.agents.push(AgentSeen {
+            session: session(name),
+            pane: self.pane(name),
+            process,
+            home,
+            conversation: number.map(id),
+            state: AgentState::Idle,
+            state_since: Wall(self.wall_ms),
+            args: None,
+            cwd: PathBuf::from("/work"),
+        });
+        process
+    }
+
+    pub fn agent(&mut self, name: &str) -> &mut AgentSeen {
+        let name = session(name);
+        self.agents.iter_mut().find(|agent| agent.session == name).expect("an agent is there")
+    }
+
+    pub fn set_state(&mut self, name: &str, state: AgentState) {
+        let wall = self.wall_ms;
+        let agent = self.agent(name);
+        agent.state = state;
+        agent.state_since = Wall(wall);
+        self.look();
+    }
+
+    pub fn pane(&self, name: &str) -> PaneId {
+        let index = self.sessions.iter().position(|known| known == name).expect("it is there");
+        PaneId(u32::try_from(index).expect("small"))
+    }
+
+    pub fn send(&mut self, event: Event) {
+        let actions = self.core.handle(self.now(), event);
+        self.take(actions);
+    }
+
+    fn take(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Persist(record) => self.journal.push(record),
+                Action::Note { text, .. } => self.notes.push(text),
+                order => self.orders.push(order),
+            }
+        }
+    }
+
+    /// Time goes on; deadlines come when they are due.
+    pub fn pass(&mut self, length: Duration) {
+        let end = self.now_ms + u64::try_from(length.as_millis()).expect("small");
+        while let Some((Mono(at), _)) = self.core.next_wakeup().filter(|(at, _)| at.0 <= end) {
+            self.wall_ms += i64::try_from(at.max(self.now_ms) - self.now_ms).expect("small");
+            self.now_ms = at.max(self.now_ms);
+            self.send(Event::DeadlineReached);
+            self.work();
+        }
+        self.wall_ms += i64::try_from(end - self.now_ms).expect("small");
+        self.now_ms = end;
+    }
+
+    pub fn look(&mut self) {
+        self.observe(None);
+        self.work();
+    }
+
+    fn observe(&mut self, order: Option<OrderId>) {
+        let agents = self.agents.clone();
+        let link = Some(self.link.clone());
+        self.send(Event::AgentsObserved(AgentsObserved {
+            order,
+            agents,
+            link,
+            linked_foreign: 0,
+            credentials_changed: Vec::new(),
+        }));
+    }
+
+    pub fn list(&mut self) {
+        let panes = self
+            .sessions
+            .iter()
+            .map(|name| PaneSeen {
+                session: name.clone(),
+                pane: self.pane(name),
+                leader_pid: 1,
+                dead: false,
+                in_mode: false,
+                active: true,
+                attached: 0,
+                fence: None,
+                stamp: PaneStamp::default(),
+            })
+            .collect();
+        self.send(Event::SessionsObserved { panes });
+    }
+
+    /// Carries out every order, and those that follow from it.
+    pub fn work(&mut self) {
+        while !self.orders.is_empty() {
+            let order = self.orders.remove(0);
+            self.carry_out(order);
+        }
+    }
+
+    fn carry_out(&mut self, order: Action) {
+        let failed = || "it failed".to_owned();
+        match order {
+            Action::ObserveSessions => self.list(),
+            Action::ObserveAgents { order } => self.observe(Some(order)),
+            Action::CheckTarget { order, account } => {
+                let good = !self.broken.contains(&account);
+                let result = if good { Ok(()) } else { Err(failed()) };
+                self.send(Event::TargetChecked { order, result });
+            }
+            Action::StopAgents { order, agents } => {
+                self.agents.retain(|agent| !agents.contains(&agent.process));
+                self.stops.extend(agents);
+                self.send(Event::AgentsStopped { order, survivors: Vec::new() });
+            }
+            Action::FlipLink { order, to } => {
+                let good = !self.flips_fail.contains(&to);
+                if good {
+                    self.link = to;
+                }
+                let result = if good { Ok(()) } else { Err(failed()) };
+                self.send(Event::LinkFlipped { order, result });
+            }
+            Action::CreateSession { order, session, .. } => {
+                let good = !self.creations_fail;
+                if good {
+                    self.sessions.push(session.to_string());
+                    self.created.push(session.clone());
+                }
+                let result = if good { Ok(PaneId(0)) } else { Err(failed()) };
+                self.send(Event::SessionCreated { order, session, result });
+            }
+            Action::LaunchAgent(launch) => self.launch(launch),
+            Action::ReadPane { order, session, .. } => {
+                let result = Ok(self.resume_rows.clone());
+                self.send(Event::PaneRead { order, session, result });
+            }
+            _ => {}
+        }
+    }
+
+    fn launch(&mut self, launch: LaunchAgent) {
+        let (order, session) = (launch.order, launch.session.clone());
+        let pane = self.pane(session.as_str());
+        if let Some(state) = self.comes_up.clone() {
+            let home = AgentHome::Homed(launch.account.clone());
+            self.add_agent(session.as_str(), home, None);
+            let agent = self.agents.last_mut().expect("just added");
+            agent.conversation = Some(launch.conversation.clone());
+            agent.state = state;
+        }
+        self.launches.push(launch);
+        self.send(Event::AgentLaunched { order, session, result: Ok(pane) });
+        self.observe(None);
+    }
+
+    /// What a screen shows; a reset in so many minutes.
+    pub fn banner(&mut self, name: &str, row: &str, resets_in_min: Option<i64>) {
+        let at = resets_in_min.map(|minutes| Wall(self.wall_ms + minutes * 60_000));
+        let verdict = Verdict::Exhausted { limit: LimitKind::FiveHour, resets_at: at };
+        self.show(name, Reading { verdict, row: row.to_owned(), ..Reading::clear() });
+    }
+
+    pub fn clear(&mut self, name: &str) {
+        self.show(name, Reading::clear());
+    }
+
+    pub fn show(&mut self, name: &str, reading: Reading) {
+        let (pane, session) = (self.pane(name), session(name));
+        self.send(Event::PanesObserved(vec![PaneReading { session, pane, reading }]));
+        self.work();
+    }
+
+    pub fn phase(&self) -> Option<Phase> {
+        self.core.durable.swap.as_ref().map(|swap| swap.phase)
+    }
+
+    pub fn active(&self) -> &str {
+        self.core.durable.active.as_ref().expect("it is known").as_str()
+    }
+
+    /// Where the agent of each session works, in the order of the sessions.
+    pub fn homes(&self) -> String {
+        let mut homes: Vec<String> = self
+            .agents
+            .iter()
+            .map(|agent| match &agent.home {
+                AgentHome::Homed(name) => format!("{}={name}", agent.session),
+                other => format!("{}={other:?}", agent.session),
+            })
+            .collect();
+        homes.sort();
+        homes.join(" ")
+    }
+
+    pub fn noted(&self, text: &str) -> usize {
+        self.notes.iter().filter(|note| note.contains(text)).count()
+    }
+
+    /// How often a record whose line holds `text` was written.
+    pub fn recorded(&self, text: &str) -> usize {
+        self.journal.iter().filter(|record| record.to_string().contains(text)).count()
+    }
+}

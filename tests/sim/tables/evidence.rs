@@ -1,0 +1,156 @@
+//! Which evidence counts, and against whom.
+
+use std::time::Duration;
+
+use claude_failover::core::event::{AgentHome, AgentState};
+use claude_failover::core::record::AccountState;
+use claude_failover::quota::verdict::{Reading, Verdict};
+
+use crate::tables::desk::{Desk, account};
+
+const LIMIT: &str = "You've hit your session limit · resets 4pm (UTC)";
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn how_many_sessions_have_to_agree() {
+    let cases: [(&[&str], bool); 4] = [
+        (&["ded"], true),
+        (&["auto-11"], false),
+        (&["auto-11", "auto-12"], true),
+        (&["auto-11", "auto-11"], false),
+    ];
+    for (sessions, swaps) in cases {
+        let mut desk = Desk::at_rest();
+        for name in sessions {
+            desk.banner(name, LIMIT, Some(60));
+        }
+        assert_eq!(desk.recorded("phase=Planned") == 1, swaps, "{sessions:?}");
+    }
+}
+
+#[test]
+fn a_banner_without_a_reset_is_believed_at_the_second_look() {
+    let mut desk = Desk::at_rest();
+    desk.banner("ded", "You've hit your usage limit", None);
+    assert_eq!(desk.recorded("phase=Planned"), 0);
+    desk.banner("ded", "You've hit your usage limit", None);
+    assert_eq!(desk.recorded("phase=Planned"), 1);
+}
+
+#[test]
+fn a_banner_that_goes_is_forgotten() {
+    let mut desk = Desk::at_rest();
+    desk.banner("ded", "You've hit your usage limit", None);
+    desk.clear("ded");
+    desk.banner("ded", "You've hit your usage limit", None);
+    assert_eq!(desk.recorded("phase=Planned"), 0);
+    assert_eq!(desk.noted("the banner is gone"), 1);
+}
+
+#[test]
+fn what_is_no_exhaustion_swaps_nobody() {
+    for verdict in [Verdict::Warning, Verdict::Throttled, Verdict::ServerError, Verdict::ModelLimit]
+    {
+        let mut desk = Desk::at_rest();
+        desk.show("ded", Reading { verdict: verdict.clone(), ..Reading::clear() });
+        desk.show("ded", Reading { verdict: verdict.clone(), ..Reading::clear() });
+        assert_eq!(desk.recorded("exhausted"), 0, "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_login_that_fails_leaves_the_candidates_until_it_is_mended() {
+    let mut desk = Desk::at_rest();
+    desk.agent("auto-11").home = AgentHome::Homed(account("two"));
+    desk.look();
+    desk.show("auto-11", Reading { verdict: Verdict::AuthFailed, ..Reading::clear() });
+    assert!(matches!(desk.core.durable.account(&account("two")), AccountState::AuthFailed { .. }));
+    desk.banner("ded", LIMIT, Some(60));
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.active(), "three");
+}
+
+#[test]
+fn soon_after_a_swap_evidence_waits_and_is_weighed_again() {
+    let mut desk = Desk::at_rest();
+    desk.banner("ded", LIMIT, Some(60));
+    desk.pass(10 * SECOND);
+    assert_eq!((desk.active(), desk.phase()), ("two", None));
+    desk.set_state("ded", AgentState::Busy);
+    desk.set_state("ded", AgentState::Idle);
+    desk.banner("ded", "You've hit your session limit · resets 5pm (UTC)", Some(120));
+    desk.banner("ded", "You've hit your session limit · resets 5pm (UTC)", Some(120));
+    assert_eq!(desk.noted("[quota] swap cooldown active"), 1, "said once");
+    assert_eq!(desk.recorded("phase=Planned"), 1);
+    desk.pass(300 * SECOND);
+    assert_eq!((desk.active(), desk.recorded("phase=Planned")), ("three", 2));
+}
+
+#[test]
+fn a_resume_repaints_old_banners_and_they_are_history_until_a_turn() {
+    let mut desk = Desk::at_rest();
+    desk.banner("ded", LIMIT, Some(290));
+    desk.pass(10 * SECOND);
+    desk.pass(600 * SECOND);
+    desk.banner("ded", LIMIT, Some(280));
+    desk.restart();
+    desk.banner("ded", LIMIT, Some(280));
+    assert_eq!(desk.active(), "two");
+    assert_eq!(desk.recorded("phase=Planned"), 1);
+    desk.set_state("ded", AgentState::Busy);
+    desk.set_state("ded", AgentState::Idle);
+    desk.banner("ded", LIMIT, Some(279));
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.active(), "three", "the same words after a turn are news");
+}
+
+#[test]
+fn a_reset_that_came_round_while_the_agent_was_quiet_is_over() {
+    let mut desk = Desk::at_rest();
+    desk.pass(3_600 * SECOND);
+    // The printed time was half an hour ago: read as tomorrow's, 23.5 h ahead.
+    desk.banner("ded", LIMIT, Some(23 * 60 + 30));
+    assert_eq!(desk.recorded("exhausted"), 0);
+}
+
+#[test]
+fn a_linked_agent_is_not_judged_within_five_seconds_of_a_flip() {
+    for (seconds, counts) in [(4, false), (6, true)] {
+        let mut desk = Desk::at_rest();
+        desk.agent("ded").home = AgentHome::Linked;
+        desk.look();
+        desk.link = account("two");
+        desk.look();
+        desk.pass(seconds * SECOND);
+        desk.set_state("ded", AgentState::Busy);
+        desk.set_state("ded", AgentState::Idle);
+        desk.banner("ded", LIMIT, Some(60));
+        assert_eq!(desk.recorded("account=two exhausted") == 1, counts, "{seconds} s");
+        assert_eq!(desk.recorded("account=one exhausted"), 0);
+    }
+}
+
+#[test]
+fn a_linked_agent_that_was_quiet_before_the_flip_was_refused_by_the_account_before() {
+    let mut desk = Desk::at_rest();
+    desk.agent("ded").home = AgentHome::Linked;
+    desk.look();
+    desk.pass(SECOND);
+    desk.link = account("two");
+    desk.look();
+    desk.pass(60 * SECOND);
+    desk.restart();
+    desk.banner("ded", LIMIT, Some(60));
+    assert_eq!(desk.recorded("exhausted"), 0);
+}
+
+#[test]
+fn an_agent_refused_on_another_account_than_the_active_one_is_moved_alone() {
+    let mut desk = Desk::at_rest();
+    desk.agent("ded").home = AgentHome::Homed(account("three"));
+    desk.look();
+    desk.banner("ded", LIMIT, Some(60));
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.recorded("phase=Planned"), 0);
+    assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one");
+}

@@ -1,0 +1,6 @@
+//! Ring 1: given these events, expect these records and orders. Features, not functions.
+
+mod desk;
+mod evidence;
+mod sessions;
+mod swap;

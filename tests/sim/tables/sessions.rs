@@ -1,0 +1,154 @@
+//! Which sessions exist, who comes back after a loss, and what is never touched.
+
+use std::time::Duration;
+
+use claude_failover::core::action::Action;
+use claude_failover::core::event::{AgentState, Event};
+use claude_failover::ids::ProcessRef;
+
+use crate::tables::desk::{Desk, account, config, id, session};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn lose(desk: &mut Desk, name: &str) {
+    desk.sessions.retain(|known| known != name);
+    desk.agents.retain(|agent| agent.session.as_str() != name);
+    desk.look();
+    desk.list();
+    desk.work();
+}
+
+#[test]
+fn a_lost_session_is_made_again_and_its_agent_resumed() {
+    let mut desk = Desk::at_rest();
+    lose(&mut desk, "ded");
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.created, [session("ded")]);
+    assert_eq!(desk.launches[0].conversation, id(1));
+    assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one");
+    assert_eq!(desk.core.durable.moves.len(), 0);
+}
+
+#[test]
+fn with_resume_after_loss_off_the_session_comes_back_without_its_agent() {
+    let mut desk = Desk::at_rest();
+    let mut changed = config();
+    changed.pool.dedicated[0].resume_after_loss = false;
+    desk.send(Event::ConfigReloaded(changed.into()));
+    desk.work();
+    lose(&mut desk, "ded");
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.created, [session("ded")]);
+    assert_eq!(desk.homes(), "auto-11=one auto-12=one");
+    assert_eq!(desk.recorded("session=ded lost with its agent"), 1);
+}
+
+#[test]
+fn an_agent_that_its_operator_ended_stays_ended() {
+    let mut desk = Desk::at_rest();
+    desk.agents.retain(|agent| agent.session.as_str() != "ded");
+    desk.look();
+    desk.pass(60 * SECOND);
+    assert_eq!(desk.recorded("session=ded agent ended, session lives"), 1);
+    lose(&mut desk, "ded");
+    desk.pass(60 * SECOND);
+    assert_eq!(desk.launches.len(), 0);
+}
+
+#[test]
+fn a_session_that_cannot_be_made_keeps_its_agent_waiting_and_holds_up_no_swap() {
+    let mut desk = Desk::at_rest();
+    desk.creations_fail = true;
+    lose(&mut desk, "ded");
+    desk.send(Event::SwapRequested { to: Some(account("two")) });
+    desk.work();
+    desk.pass(30 * SECOND);
+    assert_eq!((desk.active(), desk.phase()), ("two", None));
+    assert!(desk.core.durable.moves.contains_key(&session("ded")));
+    desk.creations_fail = false;
+    desk.list();
+    desk.work();
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+}
+
+#[test]
+fn sessions_outside_the_configuration_are_never_touched() {
+    let mut desk = Desk::at_rest();
+    for name in ["auto-10", "auto-14", "auto-1", "dedicated", "ded2", "$(x)"] {
+        desk.sessions.push(name.to_owned());
+    }
+    desk.list();
+    for order in desk.orders.clone() {
+        match order {
+            Action::WatchAgents { panes } => {
+                assert!(panes.iter().all(|pane| desk.core.config.group(&pane.session).is_some()));
+            }
+            Action::ObserveAgents { .. } | Action::WatchPanes { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    desk.work();
+    assert_eq!(desk.core.sessions.len(), 3);
+    assert_eq!(desk.stops, Vec::<ProcessRef>::new());
+}
+
+#[test]
+fn a_reload_takes_what_it_can_and_drops_moves_of_sessions_that_left() {
+    let mut desk = Desk::at_rest();
+    desk.set_state("auto-12", AgentState::Busy);
+    desk.send(Event::SwapRequested { to: Some(account("two")) });
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert!(desk.core.durable.moves.contains_key(&session("auto-12")));
+    let mut changed = config();
+    changed.link = "/elsewhere".into();
+    changed.accounts.pop();
+    if let Some(pool) = &mut changed.pool.autonomous {
+        (pool.min, pool.max) = (1, 1);
+    }
+    desk.send(Event::ConfigReloaded(changed.into()));
+    desk.work();
+    assert_eq!(desk.core.config.link, config().link, "only a restart changes the link");
+    assert_eq!(desk.core.config.accounts.len(), 3, "only a restart takes an account");
+    assert_eq!(desk.recorded("session=auto-12 left as it is: its session left"), 1);
+    assert_eq!(desk.stops.len(), 2, "auto-12 is not ours any more");
+}
+
+#[test]
+fn a_refused_reload_changes_nothing_and_is_shown() {
+    let mut desk = Desk::at_rest();
+    desk.send(Event::ConfigRejected { problems: vec!["swap.ramp: unknown key".to_owned()] });
+    assert_eq!(desk.core.config_problems.len(), 1);
+    assert_eq!(*desk.core.config, config());
+}
+
+#[test]
+fn nothing_is_decided_while_the_tmux_server_is_unreachable() {
+    let mut desk = Desk::at_rest();
+    desk.send(Event::TerminalLost { reason: "no server".to_owned() });
+    desk.agents.clear();
+    desk.look();
+    desk.pass(600 * SECOND);
+    assert_eq!(desk.created.len() + desk.launches.len() + desk.recorded("lost"), 0);
+    desk.sessions.clear();
+    desk.send(Event::TerminalConnected);
+    desk.work();
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.created.len(), 3);
+    assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one");
+}
+
+#[test]
+fn a_drain_orders_nothing_new_and_stops_when_all_is_answered() {
+    let mut desk = Desk::at_rest();
+    desk.send(Event::SwapRequested { to: Some(account("two")) });
+    let check = desk.orders.remove(0);
+    desk.send(Event::StopRequested);
+    assert!(!desk.orders.contains(&Action::Stop), "one answer is still to come");
+    desk.orders = vec![check];
+    desk.work();
+    desk.send(Event::DeadlineReached);
+    assert!(desk.orders.contains(&Action::Stop));
+    assert_eq!(desk.stops.len() + desk.launches.len(), 0);
+}
