@@ -1,0 +1,11 @@
+//! The owner of other processes: reading them (`/proc`), running short ones, ending agents.
+
+pub mod environment;
+mod hunt;
+mod member;
+pub mod run;
+pub mod shell;
+pub mod stop;
+pub mod table;
+mod tree;
+pub mod wait;

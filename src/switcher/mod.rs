@@ -1,0 +1,118 @@
+//! The executor of a swap's effects outside tmux: check the target, stop agents, flip the link.
+//!
+//! Each order is answered by one event. It starts no agent and types nothing.
+
+pub mod check;
+
+use std::io;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::component::Component;
+use crate::config::Config;
+use crate::core::action::OrderId;
+use crate::core::event::Event;
+use crate::files::{self, Flip};
+use crate::ids::{AccountName, ProcessRef};
+use crate::process::shell::{login_path, login_shell};
+use crate::process::stop::{StopOutcome, stop_trees};
+
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// → `TargetChecked`
+    CheckTarget { order: OrderId, account: AccountName },
+    /// → `AgentsStopped`, after `swap.stop_grace` and `stop::KILLED_WAIT` at most.
+    StopAgents { order: OrderId, agents: Vec<ProcessRef> },
+    /// → `LinkFlipped`
+    FlipLink { order: OrderId, to: AccountName },
+    /// Not answered; holds for the orders after it.
+    Reconfigure(Arc<Config>),
+}
+
+/// Starts the component. It asks the login shell for its PATH before its first order.
+pub fn spawn(config: Arc<Config>, events: Sender<Event>) -> io::Result<Component<Order>> {
+    Component::spawn("switcher", events, move |orders, events| {
+        Switcher::new(config).run(&orders, events);
+        Ok(())
+    })
+}
+
+struct Switcher {
+    config: Arc<Config>,
+    /// Kept, because a profile may take a second and a swap has none to spare.
+    login_path: Option<String>,
+}
+
+impl Switcher {
+    fn new(config: Arc<Config>) -> Self {
+        Self { config, login_path: login_path(&login_shell()) }
+    }
+
+    fn run(mut self, orders: &Receiver<Order>, events: &Sender<Event>) {
+        for order in orders {
+            if let Some(answer) = self.carry_out(order)
+                && events.send(answer).is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) -> Option<Event> {
+        match order {
+            Order::CheckTarget { order, account } => {
+                Some(Event::TargetChecked { order, result: self.check(&account) })
+            }
+            Order::StopAgents { order, agents } => {
+                Some(Event::AgentsStopped { order, survivors: self.stop(&agents) })
+            }
+            Order::FlipLink { order, to } => {
+                Some(Event::LinkFlipped { order, result: self.flip(&to) })
+            }
+            Order::Reconfigure(config) => {
+                self.config = config;
+                None
+            }
+        }
+    }
+
+    fn check(&mut self, account: &AccountName) -> Result<(), String> {
+        let resolved = check::resolve_agent(&self.config, self.login_path.as_deref());
+        let agent = resolved.or_else(|_| {
+            // Installed, or put on the PATH, since we last asked.
+            self.login_path = login_path(&login_shell());
+            check::resolve_agent(&self.config, self.login_path.as_deref())
+        });
+        let problems: Vec<String> =
+            [check::target_problems(&self.config, account), agent.err().into_iter().collect()]
+                .concat();
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(problems.join("; ")),
+        }
+    }
+
+    fn stop(&self, agents: &[ProcessRef]) -> Vec<(ProcessRef, String)> {
+        let outcomes = stop_trees(agents, self.config.swap.stop_grace);
+        let survivor = |(process, outcome)| match outcome {
+            StopOutcome::AlreadyGone | StopOutcome::Stopped => None,
+            StopOutcome::Survived(why) => Some((process, why)),
+        };
+        outcomes.into_iter().filter_map(survivor).collect()
+    }
+
+    fn flip(&self, to: &AccountName) -> Result<(), String> {
+        let account = self
+            .config
+            .account(to)
+            .ok_or_else(|| format!("no account {to} in the configuration"))?;
+        let link = &self.config.link;
+        match files::flip_link(link, &account.home) {
+            Ok(Flip::Done) => log::debug!("link={} to={to} flipped", link.display()),
+            Ok(Flip::Already) => log::debug!("link={} to={to} was there already", link.display()),
+            Err(error) => return Err(format!("cannot flip to {to}: {error}")),
+        }
+        Ok(())
+    }
+}
