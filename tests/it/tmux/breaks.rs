@@ -1,0 +1,119 @@
+//! Servers that are missing, hang, die or are replaced.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use claude_failover::ids::PaneId;
+use claude_failover::terminal::client::OWN_SESSION;
+use claude_failover::terminal::error::TerminalError;
+use rustix::process::{Signal, kill_process};
+
+use crate::support::{PrivateTmux, eventually};
+use crate::tmux::{Frozen, Rig, SOON, settings};
+
+#[test]
+fn a_missing_server_is_reported_once_and_found_when_it_comes() {
+    let rig = Rig::with(|settings| settings.start_server = false);
+    let reason = rig.loses();
+    let socket = rig.tmux.socket();
+    assert!(reason.contains(&*socket.to_string_lossy()), "{reason}");
+    let error = rig.terminal.handle().list().unwrap_err();
+    assert!(matches!(error, TerminalError::Unreachable { .. }), "{error}");
+    assert!(!socket.exists(), "no server was started");
+
+    rig.tmux.run(&["new-session", "-d", "-s", "work", "cat"]);
+    rig.connects();
+    assert_eq!(rig.list().len(), 1);
+    assert!(rig.events.try_recv().is_err(), "nothing was reported twice");
+}
+
+#[test]
+fn a_server_that_we_start_is_clean_and_stays_with_our_session() {
+    let rig = Rig::connected();
+    assert_eq!(rig.list(), []);
+    let environment = rig.tmux.run(&["show-environment", "-g"]);
+    assert!(environment.contains("PATH="), "{environment}");
+    assert!(!environment.contains("CARGO"), "{environment}");
+    let server = format!("/proc/{}", rig.server().as_raw_nonzero());
+    assert_eq!(fs::read_link(format!("{server}/cwd")).unwrap(), Path::new("/"));
+    let status = fs::read_to_string(format!("{server}/stat")).unwrap();
+    let group = status.rsplit_once(')').unwrap().1.split(' ').nth(3).unwrap();
+    assert_ne!(group, std::process::id().to_string());
+
+    rig.shell("work");
+    let Rig { terminal, tmux, .. } = rig;
+    drop(terminal);
+    let left = tmux.run(&["list-sessions", "-F", "#{session_name}"]);
+    assert_eq!(left.lines().collect::<Vec<_>>(), [OWN_SESSION, "work"]);
+}
+
+#[test]
+fn a_hung_server_costs_one_deadline_and_is_used_again_when_it_wakes() {
+    let deadline = Duration::from_millis(300);
+    let rig = Rig::with(|settings| settings.deadline = deadline);
+    rig.connects();
+    rig.shell("work");
+    let frozen = Frozen::new(rig.server());
+    let begun = Instant::now();
+    let error = rig.terminal.handle().list().unwrap_err();
+    let took = begun.elapsed();
+    assert!(matches!(error, TerminalError::TimedOut { .. }), "{error}");
+    assert!(took >= deadline && took < deadline * 4, "{took:?}");
+    rig.loses();
+    assert!(rig.create("other", rig.tmux.path()).unwrap_err().contains("not done"));
+    drop(frozen);
+    rig.connects();
+    assert_eq!(rig.pane("work").session, "work");
+    let own = |sessions: String| sessions.lines().filter(|name| *name == OWN_SESSION).count();
+    assert_eq!(own(rig.tmux.run(&["list-sessions", "-F", "#{session_name}"])), 1);
+    let Rig { terminal, tmux, .. } = rig;
+    drop(terminal);
+    let left = own(tmux.run(&["list-sessions", "-F", "#{session_name}"]));
+    assert_eq!(left, 1, "it waits for the next client: its end could take the server along");
+}
+
+#[test]
+fn a_killed_server_is_reported_and_its_successor_used() {
+    let rig = Rig::connected();
+    rig.shell("work");
+    kill_process(rig.server(), Signal::KILL).unwrap();
+    let reason = rig.loses();
+    assert!(reason.contains("took its place"), "{reason}");
+    rig.connects();
+    assert_eq!(rig.list(), []);
+    let pane = rig.launch(rig.order("work", Some(PaneId(0)), 4)).unwrap();
+    assert_eq!(rig.pane("work").pane, pane);
+}
+
+#[test]
+fn a_killed_server_that_is_not_ours_to_start_is_waited_for() {
+    let tmux = PrivateTmux::new();
+    tmux.run(&["new-session", "-d", "-s", "work", "exec cat"]);
+    let mut settings = settings(&tmux);
+    settings.start_server = false;
+    let rig = Rig::start(tmux, settings);
+    rig.connects();
+    kill_process(rig.server(), Signal::KILL).unwrap();
+    rig.loses();
+    assert!(rig.launch(rig.order("work", None, 1)).unwrap_err().contains("not done"));
+    rig.tmux.run(&["new-session", "-d", "-s", "next", "cat"]);
+    rig.connects();
+    assert_eq!(rig.pane("next").session, "next");
+}
+
+#[test]
+fn our_session_comes_back_when_an_operator_kills_it() {
+    let rig = Rig::connected();
+    rig.shell("work");
+    for _ in 0..3 {
+        let own = format!("={OWN_SESSION}:");
+        rig.tmux.run(&["kill-session", "-t", &own]);
+        eventually("it is back unasked", SOON, || {
+            let sessions = rig.tmux.run(&["list-sessions", "-F", "#{session_name}"]);
+            sessions.contains(OWN_SESSION).then_some(())
+        });
+        assert_eq!(rig.pane("work").session, "work");
+    }
+    assert!(rig.events.try_recv().is_err(), "nobody needs to know");
+}
