@@ -1,0 +1,241 @@
+//! One client of a [`crate::api::gate`]: from its first byte to the end of its connection.
+//!
+//! Asking → Queued → Making → Answering → Leaving. Never blocks; each stage has its deadline.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+
+use crate::api::gate::{Failure, Protocol, Reply};
+
+/// From the connection to the last byte of the request.
+pub const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// For the maker of the answer, with the wait for its turn. It reads a snapshot, so this ends
+/// only what is broken.
+pub const MAKE_TIMEOUT: Duration = Duration::from_secs(2);
+/// For the client to take the whole answer.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the client to close after us. To close with bytes of its unread would make the kernel
+/// reset the connection and take the answer from it.
+pub const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
+/// A longer answer is a fault of ours.
+pub const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+const CHUNK_BYTES: usize = 16 << 10;
+/// Chunks taken from one socket in one turn, so that a flooding client waits for the others.
+const CHUNKS_PER_TURN: usize = 16;
+
+pub struct Exchange {
+    client: OwnedFd,
+    came: Instant,
+    until: Instant,
+    stage: Stage,
+}
+
+enum Stage {
+    Asking { received: Vec<u8> },
+    Queued { request: Vec<u8> },
+    Making { maker: OwnedFd, answer: Vec<u8> },
+    Answering { answer: Vec<u8>, sent: usize },
+    Leaving,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    Stay,
+    Close,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// Nothing more for now.
+    Pause,
+    End,
+    Broken,
+}
+
+impl Exchange {
+    pub fn new(client: OwnedFd, now: Instant) -> Self {
+        Self {
+            client,
+            came: now,
+            until: now + ASK_TIMEOUT,
+            stage: Stage::Asking { received: Vec::new() },
+        }
+    }
+
+    pub fn came(&self) -> Instant {
+        self.came
+    }
+
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// What to poll for. A hang-up is reported whatever is asked for.
+    pub fn interest(&self) -> PollFd<'_> {
+        match &self.stage {
+            Stage::Asking { .. } | Stage::Leaving => PollFd::new(&self.client, PollFlags::IN),
+            Stage::Queued { .. } => PollFd::new(&self.client, PollFlags::empty()),
+            Stage::Making { maker, .. } => PollFd::new(maker, PollFlags::IN),
+            Stage::Answering { .. } => PollFd::new(&self.client, PollFlags::OUT),
+        }
+    }
+
+    pub fn is_making(&self) -> bool {
+        matches!(self.stage, Stage::Making { .. })
+    }
+
+    /// It has its answer.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.stage, Stage::Leaving)
+    }
+
+    /// Whether the next move is the client's; else we owe it one.
+    pub fn waits_for_client(&self) -> bool {
+        match self.stage {
+            Stage::Asking { .. } | Stage::Answering { .. } | Stage::Leaving => true,
+            Stage::Queued { .. } | Stage::Making { .. } => false,
+        }
+    }
+
+    /// Hands a queued request to its maker. Whether it did.
+    pub fn start<P: Protocol>(&mut self, protocol: &mut P, now: Instant) -> bool {
+        let Stage::Queued { request } = &self.stage else {
+            return false;
+        };
+        match protocol.respond(request) {
+            Reply::Now(answer) => self.answer(answer, now),
+            Reply::From(maker) => {
+                let answer = Vec::new();
+                self.stage = Stage::Making { maker, answer };
+            }
+        }
+        true
+    }
+
+    /// Does what can be done without waiting; `ready` = the socket of `interest` has something.
+    pub fn advance<P: Protocol>(&mut self, protocol: &P, ready: bool, now: Instant) -> Next {
+        let next = match self.stage {
+            _ if !ready => Next::Stay,
+            Stage::Asking { .. } => self.ask(protocol, now),
+            // Nothing was asked for, so this is a hang-up.
+            Stage::Queued { .. } => Next::Close,
+            Stage::Making { .. } => self.make(protocol, now),
+            Stage::Answering { .. } => self.send(now),
+            Stage::Leaving => self.leave(),
+        };
+        match next {
+            Next::Stay if now >= self.until => self.time_out(protocol, now),
+            next => next,
+        }
+    }
+
+    fn ask<P: Protocol>(&mut self, protocol: &P, now: Instant) -> Next {
+        let Stage::Asking { received } = &mut self.stage else {
+            return Next::Stay;
+        };
+        let flow = receive(&self.client, received, P::REQUEST_BYTES_MAX);
+        match protocol.complete(received) {
+            Some(length) if length <= P::REQUEST_BYTES_MAX => {
+                // What follows the request is not read: each connection has one answer.
+                received.truncate(length);
+                let request = std::mem::take(received);
+                self.stage = Stage::Queued { request };
+                self.until = now + MAKE_TIMEOUT;
+                Next::Stay
+            }
+            _ if received.len() > P::REQUEST_BYTES_MAX => {
+                self.answer(protocol.failure(Failure::TooLong), now);
+                Next::Stay
+            }
+            _ => next_after(flow),
+        }
+    }
+
+    fn make<P: Protocol>(&mut self, protocol: &P, now: Instant) -> Next {
+        let Stage::Making { maker, answer } = &mut self.stage else {
+            return Next::Stay;
+        };
+        let flow = receive(maker, answer, ANSWER_BYTES_MAX);
+        if flow == Flow::Pause && answer.len() <= ANSWER_BYTES_MAX {
+            return Next::Stay;
+        }
+        let whole = flow == Flow::End && !answer.is_empty();
+        let answer = match whole {
+            true => std::mem::take(answer),
+            false => protocol.failure(Failure::NoAnswer),
+        };
+        self.answer(answer, now);
+        Next::Stay
+    }
+
+    fn send(&mut self, now: Instant) -> Next {
+        let Stage::Answering { answer, sent } = &mut self.stage else {
+            return Next::Stay;
+        };
+        while *sent < answer.len() {
+            match rustix::net::send(&self.client, &answer[*sent..], SendFlags::NOSIGNAL) {
+                Ok(length) => *sent += length,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Next::Stay,
+                Err(_) => return Next::Close,
+            }
+        }
+        if rustix::net::shutdown(&self.client, Shutdown::Write).is_err() {
+            return Next::Close;
+        }
+        self.stage = Stage::Leaving;
+        self.until = now + LEAVE_TIMEOUT;
+        Next::Stay
+    }
+
+    fn leave(&mut self) -> Next {
+        let mut ignored = Vec::new();
+        next_after(receive(&self.client, &mut ignored, usize::MAX))
+    }
+
+    fn time_out<P: Protocol>(&mut self, protocol: &P, now: Instant) -> Next {
+        let failure = match &self.stage {
+            Stage::Asking { received } if received.is_empty() => return Next::Close,
+            Stage::Asking { .. } => Failure::TooSlow,
+            Stage::Queued { .. } | Stage::Making { .. } => Failure::NoAnswer,
+            Stage::Answering { .. } | Stage::Leaving => return Next::Close,
+        };
+        self.answer(protocol.failure(failure), now);
+        Next::Stay
+    }
+
+    fn answer(&mut self, answer: Vec<u8>, now: Instant) {
+        self.stage = Stage::Answering { answer, sent: 0 };
+        self.until = now + ANSWER_TIMEOUT;
+    }
+}
+
+fn next_after(flow: Flow) -> Next {
+    match flow {
+        Flow::Pause => Next::Stay,
+        Flow::End | Flow::Broken => Next::Close,
+    }
+}
+
+/// Adds to `into` what has come, until it is longer than `bytes_max`.
+fn receive(socket: impl AsFd, into: &mut Vec<u8>, bytes_max: usize) -> Flow {
+    let mut chunk = [0; CHUNK_BYTES];
+    for _ in 0..CHUNKS_PER_TURN {
+        if into.len() > bytes_max {
+            return Flow::Pause;
+        }
+        match rustix::net::recv(&socket, &mut chunk, RecvFlags::empty()) {
+            Ok((0, _)) => return Flow::End,
+            Ok((length, _)) => into.extend_from_slice(&chunk[..length]),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Flow::Pause,
+            Err(_) => return Flow::Broken,
+        }
+    }
+    Flow::Pause
+}

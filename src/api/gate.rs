@@ -1,0 +1,251 @@
+//! The front door of a listening socket: one thread, one `poll`, a fixed number of clients.
+//!
+//! A client has its time to ask and its time to take the answer. When all places are taken, the
+//! oldest of those that we wait for makes room, but none before [`STAY_MIN`]. So no number of idle,
+//! slow or half-finished clients keeps another from an answer, or makes threads or descriptors
+//! grow. What a request means is the [`Protocol`]'s affair.
+
+use std::io::{PipeReader, PipeWriter};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use crate::api::exchange::{Exchange, Next};
+use crate::clock;
+use crate::component::JoinOnDrop;
+use crate::core::event::Event;
+
+/// Connections held at one time; the next one takes the place of the oldest.
+pub const CLIENTS_MAX: usize = 64;
+/// A client that asks within this time is served, however many knock after it.
+pub const STAY_MIN: Duration = Duration::from_millis(50);
+/// Connections the kernel keeps until there is room.
+const BACKLOG: i32 = 1024;
+/// Requests that are with their maker at one time; the others wait for their turn.
+pub const MAKING_MAX: usize = 8;
+/// Connections taken in one turn, so that those already here are looked at in between.
+const ACCEPTS_PER_TURN: usize = 16;
+/// No accepting for so long after it failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is asked and answered through a gate.
+pub trait Protocol: Send + 'static {
+    /// Bytes a request may have before it is complete.
+    const REQUEST_BYTES_MAX: usize;
+
+    /// Whether this client may ask at all.
+    fn admits(&self, client: BorrowedFd<'_>) -> bool;
+    /// The length of the request at the start of `received`; `None` while it is incomplete.
+    fn complete(&self, received: &[u8]) -> Option<usize>;
+    /// Never waits: an answer that takes time comes through a [`Reply::From`].
+    fn respond(&mut self, request: &[u8]) -> Reply;
+    fn failure(&self, failure: Failure) -> Vec<u8>;
+}
+
+pub enum Reply {
+    Now(Vec<u8>),
+    /// All that comes from this non-blocking socket until its end.
+    From(OwnedFd),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The request is longer than [`Protocol::REQUEST_BYTES_MAX`].
+    TooLong,
+    /// The request was not complete in time.
+    TooSlow,
+    /// The maker of the answer failed or took too long.
+    NoAnswer,
+}
+
+/// A running gate.
+///
+/// INVARIANT: field order is shutdown order; closing the pipe ends the loop, then it is joined.
+pub struct Gate {
+    _stop: PipeWriter,
+    _thread: JoinOnDrop,
+}
+
+impl Gate {
+    /// `listener` is a listening stream socket; it is made non-blocking.
+    pub fn spawn(
+        name: &'static str,
+        listener: OwnedFd,
+        protocol: impl Protocol,
+        events: Sender<Event>,
+    ) -> std::io::Result<Self> {
+        rustix::io::ioctl_fionbio(&listener, true)?;
+        rustix::net::listen(&listener, BACKLOG)?;
+        let (stop, keep) = std::io::pipe()?;
+        let thread = JoinOnDrop::spawn(name, move || {
+            let error = run(&listener, &stop, protocol).err();
+            // The coordinator may be gone already at shutdown; then nobody asks.
+            let _ = events.send(Event::ComponentExited {
+                name: name.to_owned(),
+                error: error.map(|error| format!("{error:#}")),
+            });
+        })?;
+        Ok(Self { _stop: keep, _thread: thread })
+    }
+}
+
+struct Loop<P> {
+    protocol: P,
+    exchanges: Vec<Exchange>,
+    /// Set after accepting failed.
+    paused_until: Option<Instant>,
+}
+
+/// Whether one more client can be taken.
+#[derive(Debug, Clone, Copy)]
+enum Room {
+    Free,
+    /// In the place of this one.
+    Oldest(usize),
+    /// Not before `opens`, or before an answer is out.
+    None {
+        opens: Option<Instant>,
+    },
+}
+
+fn run(listener: &OwnedFd, stop: &PipeReader, protocol: impl Protocol) -> anyhow::Result<()> {
+    let mut turn =
+        Loop { protocol, exchanges: Vec::with_capacity(CLIENTS_MAX), paused_until: None };
+    loop {
+        let ready = turn.wait(listener, stop)?;
+        if ready.stop {
+            return Ok(());
+        }
+        turn.advance(&ready.exchanges);
+        if ready.listener {
+            turn.accept(listener);
+        }
+    }
+}
+
+struct Ready {
+    stop: bool,
+    listener: bool,
+    /// By the places in [`Loop::exchanges`].
+    exchanges: Vec<bool>,
+}
+
+impl<P: Protocol> Loop<P> {
+    /// Waits for a socket, for the stop, or for the first deadline.
+    fn wait(&self, listener: &OwnedFd, stop: &PipeReader) -> anyhow::Result<Ready> {
+        let room = self.room(clock::instant());
+        let accepting = match (self.paused_until, room) {
+            (None, Room::Free | Room::Oldest(_)) => PollFlags::IN,
+            // The kernel's backlog keeps them meanwhile.
+            (Some(_), _) | (_, Room::None { .. }) => PollFlags::empty(),
+        };
+        let mut fds = vec![PollFd::new(stop, PollFlags::IN), PollFd::new(listener, accepting)];
+        fds.extend(self.exchanges.iter().map(Exchange::interest));
+        let deadline = self
+            .exchanges
+            .iter()
+            .map(Exchange::until)
+            .chain(self.paused_until)
+            .chain(room.opens())
+            .min();
+        match rustix::event::poll(&mut fds, deadline.map(timeout_to).as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(anyhow::Error::new(error).context("could not poll")),
+        }
+        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        Ok(Ready {
+            stop: ready.next().unwrap_or(false),
+            listener: ready.next().unwrap_or(false),
+            exchanges: ready.collect(),
+        })
+    }
+
+    fn advance(&mut self, ready: &[bool]) {
+        let now = clock::instant();
+        self.paused_until = self.paused_until.filter(|until| *until > now);
+        let mut ready = ready.iter();
+        let protocol = &mut self.protocol;
+        self.exchanges.retain_mut(|exchange| {
+            let ready = *ready.next().unwrap_or(&false);
+            match exchange.advance(protocol, ready, now) {
+                Next::Stay => true,
+                Next::Close => false,
+            }
+        });
+        let mut making = self.exchanges.iter().filter(|one| one.is_making()).count();
+        for exchange in &mut self.exchanges {
+            if making < MAKING_MAX && exchange.start(protocol, now) {
+                making += usize::from(exchange.is_making());
+            }
+        }
+    }
+
+    fn accept(&mut self, listener: &OwnedFd) {
+        let now = clock::instant();
+        for _ in 0..ACCEPTS_PER_TURN {
+            let room = self.room(now);
+            if let Room::None { .. } = room {
+                return;
+            }
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            match rustix::net::accept_with(listener, flags) {
+                Ok(client) if !self.protocol.admits(client.as_fd()) => {}
+                Ok(client) => {
+                    if let Room::Oldest(at) = room {
+                        self.exchanges.remove(at);
+                    }
+                    self.exchanges.push(Exchange::new(client, now));
+                }
+                Err(Errno::AGAIN) => return,
+                // The client, or a signal, was quicker; the next one may be fine.
+                Err(Errno::CONNABORTED | Errno::INTR) => {}
+                Err(error) => {
+                    log::warn!("could not accept a connection: {error}");
+                    self.paused_until = Some(now + ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Those that have their answer go first. New ones are pushed at the end, so the first found
+    /// is the oldest.
+    fn room(&self, now: Instant) -> Room {
+        if self.exchanges.len() < CLIENTS_MAX {
+            return Room::Free;
+        }
+        let first = |wanted: fn(&Exchange) -> bool| self.exchanges.iter().position(wanted);
+        if let Some(at) = first(Exchange::is_leaving) {
+            return Room::Oldest(at);
+        }
+        let Some(at) = first(Exchange::waits_for_client) else {
+            return Room::None { opens: None };
+        };
+        let opens = self.exchanges[at].came() + STAY_MIN;
+        match opens <= now {
+            true => Room::Oldest(at),
+            false => Room::None { opens: Some(opens) },
+        }
+    }
+}
+
+impl Room {
+    fn opens(&self) -> Option<Instant> {
+        match self {
+            Room::None { opens } => *opens,
+            Room::Free | Room::Oldest(_) => None,
+        }
+    }
+}
+
+fn timeout_to(deadline: Instant) -> Timespec {
+    let left = deadline.saturating_duration_since(clock::instant());
+    Timespec {
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(left.subsec_nanos()),
+    }
+}

@@ -1,0 +1,12 @@
+//! What the outside may ask: HTTP for reading, a Unix socket for the operator's verbs.
+//!
+//! [`gate`] is the one front door of both: one thread that holds every connection and its limits.
+//! [`http`] answers from the published snapshot, [`control`] turns verbs into events. Nothing here
+//! waits for the coordinator, and nothing here changes anything by itself.
+
+pub mod answer;
+pub mod control;
+pub mod exchange;
+pub mod gate;
+pub mod http;
+pub mod socket;

@@ -1,0 +1,280 @@
+//! What the outside may see of the coordinator's state: published whole, read without waiting.
+//!
+//! The documents are described in the README ("Status"); a field, once released, stays.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::config::Group;
+use crate::core::durable::{LastSwap, Phase, SwapOutcome};
+use crate::core::record::{AccountState, Move, MoveStage};
+use crate::core::session::Session;
+use crate::core::{Core, TerminalState};
+use crate::ids::SessionName;
+use crate::moment::{Now, Wall};
+
+/// The version of the `/status` document.
+pub const STATUS_VERSION: u32 = 1;
+
+/// One published state. Readers hold it as long as they like; the coordinator never waits.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Snapshot {
+    pub health: Health,
+    /// The document of `GET /status`; see README "Status".
+    pub status: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// False gives 503: stuck, a component dead, tmux unreachable.
+    pub ok: bool,
+    /// `starting`, `normal`, `swapping`, `parked`, `throttled`, `stuck`, `degraded` or `draining`.
+    pub state: String,
+    /// Why it is not simply well; empty when it is.
+    pub reasons: Vec<String>,
+    /// When a parked daemon expects to wake, RFC 3339.
+    pub until: Option<String>,
+}
+
+/// The one place where the snapshot changes hands.
+#[derive(Debug, Clone)]
+pub struct SnapshotCell(Arc<Mutex<Arc<Snapshot>>>);
+
+impl SnapshotCell {
+    pub fn new(snapshot: Snapshot) -> Self {
+        Self(Arc::new(Mutex::new(Arc::new(snapshot))))
+    }
+
+    pub fn publish(&self, snapshot: Snapshot) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    }
+
+    pub fn read(&self) -> Arc<Snapshot> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Snapshot {
+    pub fn of(core: &Core, started_at: Wall, now: Now) -> Self {
+        let health = Health::of(core);
+        let last = core.durable.last_swap.as_ref();
+        let status = json!({
+            "version": STATUS_VERSION,
+            "daemon": {
+                "version": env!("CARGO_PKG_VERSION"),
+                "pid": std::process::id(),
+                "started_at": started_at.to_string(),
+            },
+            "at": now.wall.to_string(),
+            "state": health.state,
+            "reasons": health.reasons,
+            "until": health.until,
+            "active_account": core.durable.active,
+            "link": core.config.link,
+            "last_swap_at": last.map(|swap| swap.ended_at.to_string()),
+            "last_swap_from": last.map(|swap| &swap.from),
+            "last_swap_to": last.map(|swap| &swap.to),
+            "accounts": accounts(core),
+            "sessions": sessions(core),
+            "swap": { "open": open_swap(core), "last": last.map(last_swap) },
+            "hits": hits(core),
+            "linked_foreign": core.linked_foreign,
+            "config_problems": core.config_problems,
+            "dead_components": core.dead_components,
+        });
+        Self { health, status }
+    }
+}
+
+impl Health {
+    fn of(core: &Core) -> Self {
+        let mut reasons = Vec::new();
+        let mut ok = true;
+        let phase = core.durable.swap.as_ref().map(|swap| swap.phase);
+        if let Some(swap) = core.durable.swap.as_ref().filter(|swap| swap.phase == Phase::Stuck) {
+            ok = false;
+            let why = swap.trouble.as_deref().unwrap_or("the way back failed");
+            reasons.push(format!("swap {} is stuck: {why}", swap.op));
+        }
+        for name in &core.dead_components {
+            ok = false;
+            reasons.push(format!("component {name} has ended"));
+        }
+        if let TerminalState::Lost { reason } = &core.terminal {
+            ok = false;
+            reasons.push(format!("tmux unreachable: {reason}"));
+        }
+        for (session, why) in &core.creation_failures {
+            reasons.push(format!("session {session} could not be created: {why}"));
+        }
+        for problem in &core.config_problems {
+            reasons.push(format!("reload refused: {problem}"));
+        }
+        let parked = core.is_parked();
+        let state = match phase {
+            Some(Phase::Stuck) => "stuck",
+            _ if core.draining_since.is_some() => "draining",
+            _ if !ok => "degraded",
+            Some(_) => "swapping",
+            None if parked => "parked",
+            None if active_is_out(core) && core.throttled() => "throttled",
+            None if core.terminal == TerminalState::Unseen => "starting",
+            None if !reasons.is_empty() => "degraded",
+            None => "normal",
+        };
+        let until = if parked { core.next_return().map(|at| at.to_string()) } else { None };
+        Self { ok, state: state.to_owned(), reasons, until }
+    }
+}
+
+fn active_is_out(core: &Core) -> bool {
+    core.durable.active.as_ref().is_some_and(|active| !core.is_available(active))
+}
+
+fn accounts(core: &Core) -> Value {
+    let Some(active) = core.durable.active.as_ref() else { return json!([]) };
+    core.candidates(active)
+        .into_iter()
+        .map(|candidate| {
+            let state = core.durable.account(&candidate.account);
+            let until = match state {
+                AccountState::Exhausted { until, .. } | AccountState::Rejected { until, .. } => {
+                    Some(until.to_string())
+                }
+                AccountState::Available | AccountState::AuthFailed { .. } | AccountState::Held => {
+                    None
+                }
+            };
+            let config = core.config.account(&candidate.account);
+            json!({
+                "name": candidate.account,
+                "home": config.map(|account| &account.home),
+                "priority": config.map(|account| account.priority),
+                "active": candidate.account == *active,
+                "state": state_word(state),
+                "until": until,
+                "detail": state.to_string(),
+                "passed_over": candidate.passed_over,
+            })
+        })
+        .collect()
+}
+
+fn state_word(state: &AccountState) -> &'static str {
+    match state {
+        AccountState::Available => "available",
+        AccountState::Exhausted { .. } => "exhausted",
+        AccountState::AuthFailed { .. } => "auth_failed",
+        AccountState::Rejected { .. } => "rejected",
+        AccountState::Held => "held",
+    }
+}
+
+fn sessions(core: &Core) -> Value {
+    let desired = core.config.desired_sessions();
+    let mut names: Vec<&SessionName> =
+        desired.iter().map(|(name, _)| name).chain(core.sessions.keys()).collect();
+    names.sort();
+    names.dedup();
+    names.into_iter().map(|name| session(core, name, core.sessions.get(name))).collect()
+}
+
+fn session(core: &Core, name: &SessionName, seen: Option<&Session>) -> Value {
+    let group = match core.config.group(name) {
+        Some(Group::Dedicated) => "dedicated",
+        Some(Group::Pool) => "pool",
+        None => "leaving",
+    };
+    let agent = seen.and_then(|seen| seen.agent.as_ref()).map(|agent| {
+        json!({
+            "pid": agent.process.pid,
+            "pane": agent.pane.to_string(),
+            "conversation": agent.conversation,
+            "home": agent.home,
+            "state": format!("{:?}", agent.state).to_lowercase(),
+            "since": agent.state_since.to_string(),
+        })
+    });
+    json!({
+        "name": name,
+        "group": group,
+        "exists": seen.is_some(),
+        "panes": seen.map_or(0, |seen| seen.panes.len()),
+        "attached": seen.map_or(0, |seen| seen.panes.iter().map(|p| p.attached).max().unwrap_or(0)),
+        "agent": agent,
+        "move": core.durable.moves.get(name).map(move_line),
+        "lost_at": core.durable.losses.get(name).map(|loss| loss.at.to_string()),
+    })
+}
+
+fn move_line(moving: &Move) -> Value {
+    let stage = match moving.stage {
+        MoveStage::Staying { .. } => "staying",
+        MoveStage::Stopping => "stopping",
+        MoveStage::Stopped => "stopped",
+        MoveStage::Launching { .. } => "launching",
+        MoveStage::Launched { .. } => "launched",
+        MoveStage::Held => "held",
+    };
+    json!({
+        "op": moving.op,
+        "cause": moving.cause,
+        "stage": stage,
+        "to": moving.target,
+        "conversation": moving.agent.conversation,
+    })
+}
+
+fn open_swap(core: &Core) -> Value {
+    let Some(swap) = &core.durable.swap else { return Value::Null };
+    json!({
+        "op": swap.op,
+        "phase": swap.phase,
+        "from": swap.source,
+        "to": swap.target,
+        "trigger": swap.trigger,
+        "planned_at": swap.planned_at.to_string(),
+        "rejected": swap.rejected.iter().map(|(account, why)| json!({"account": account, "reason": why}))
+            .collect::<Vec<_>>(),
+        "trouble": swap.trouble,
+    })
+}
+
+fn last_swap(swap: &LastSwap) -> Value {
+    let relaunch = swap.relaunched_at.map(|at| at - swap.planned_at);
+    let outcome = match swap.outcome {
+        SwapOutcome::Done => "done",
+        SwapOutcome::RolledBack => "rolled_back",
+        SwapOutcome::Cleared => "cleared",
+    };
+    json!({
+        "op": swap.op,
+        "from": swap.from,
+        "to": swap.to,
+        "outcome": outcome,
+        "trigger": swap.trigger,
+        "planned_at": swap.planned_at.to_string(),
+        "relaunched_at": swap.relaunched_at.map(|at| at.to_string()),
+        "done_at": swap.ended_at.to_string(),
+        "relaunch_ms": relaunch.map(|length| length.as_millis()),
+        "took_ms": (swap.ended_at - swap.planned_at).as_millis(),
+    })
+}
+
+fn hits(core: &Core) -> Value {
+    core.hits
+        .iter()
+        .map(|(session, hit)| {
+            json!({
+                "session": session,
+                "account": hit.account,
+                "row": hit.row,
+                "rule": hit.rule,
+                "suspected_hit_at": hit.at.to_string(),
+                "confirmed": hit.confirmed,
+            })
+        })
+        .collect()
+}
