@@ -1,0 +1,156 @@
+//! Puts the house together: who gets which sender, and what sensors see of the terminal.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use crossbeam_channel::{Sender, unbounded};
+
+use crate::api::answer::HostPolicy;
+use crate::api::{control, http};
+use crate::cli::obstacles::configured_socket;
+use crate::cli::run::RunError;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::coordinator::House;
+use crate::core::event::{Event, PaneSeen};
+use crate::files;
+use crate::ids::{AccountName, PaneId};
+use crate::lifecycle::SessionSource;
+use crate::monitor::{PaneSource, zone};
+use crate::process::table;
+use crate::snapshot::SnapshotCell;
+use crate::terminal::error::TerminalError;
+use crate::terminal::{DEADLINE, Handle, Settings, Terminal};
+use crate::{lifecycle, monitor, switcher, watcher};
+
+/// The settings every agent is launched with: none may wake on an account that it left.
+const AGENT_SETTINGS: &str = "{\"autoContinueAtUsageLimit\": false}\n";
+
+impl PaneSource for Handle {
+    fn list(&mut self) -> anyhow::Result<Vec<PaneSeen>> {
+        Ok(Handle::list(self)?)
+    }
+
+    fn capture(&mut self, panes: &[PaneId]) -> anyhow::Result<Vec<(PaneId, String)>> {
+        Ok(Handle::capture(self, panes)?)
+    }
+}
+
+impl SessionSource for Handle {
+    fn list(&mut self) -> anyhow::Result<Vec<PaneSeen>> {
+        Ok(Handle::list(self)?)
+    }
+}
+
+/// Starts every thread but the coordinator's own.
+pub fn house(
+    config: &Arc<Config>,
+    events: &Sender<Event>,
+    snapshots: &SnapshotCell,
+    clock: Clock,
+) -> Result<House, RunError> {
+    let settings_file = config.runtime_dir.join("agent-settings.json");
+    files::write_atomic(&settings_file, AGENT_SETTINGS.as_bytes(), 0o600)
+        .context("writing the agents' settings")?;
+    let http = match config.http.listen {
+        Some(listen) => Some(serve_http(config, listen, events, snapshots)?),
+        None => None,
+    };
+    let control = control::Server::spawn(&config.runtime_dir, snapshots.clone(), events)?;
+    let terminal = Terminal::spawn(terminal_settings(config)?, events.clone())?;
+    claim(config, &terminal.handle())?;
+    let source = terminal.handle();
+    let switcher = switcher::spawn(config.clone(), events.clone()).context("starting switcher")?;
+    let lifecycle = lifecycle::spawn(config.clone(), source.clone(), events.clone())
+        .context("starting lifecycle")?;
+    let watcher =
+        watcher::spawn(watcher::Settings { config: config.clone(), clock }, events.clone())
+            .context("starting watcher")?;
+    let monitor = monitor::spawn(
+        monitor::Settings {
+            config: config.clone(),
+            clock,
+            zone: zone::of_host(std::env::var_os("TZ").as_deref(), Path::new("/etc")),
+        },
+        source,
+        events.clone(),
+    )
+    .context("starting monitor")?;
+    Ok(House { http, control, monitor, watcher, lifecycle, switcher, terminal })
+}
+
+fn serve_http(
+    config: &Config,
+    listen: SocketAddr,
+    events: &Sender<Event>,
+    snapshots: &SnapshotCell,
+) -> Result<http::Server, RunError> {
+    let hosts = if config.http.allow_remote { HostPolicy::Any } else { HostPolicy::Local };
+    http::Server::spawn(listen, hosts, &config.runtime_dir, snapshots.clone(), events).map_err(
+        |error| match error {
+            http::HttpError::Bind { .. } => RunError::Config(error.to_string()),
+            http::HttpError::Start(error) => RunError::Software(error),
+        },
+    )
+}
+
+fn terminal_settings(config: &Config) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        socket: config.tmux.socket.clone(),
+        command: config.tmux.command.clone(),
+        extra_args: Vec::new(),
+        start_server: config.tmux.start_server,
+        deadline: DEADLINE,
+        launcher: std::env::current_exe().context("finding our own binary")?,
+        runtime_dir: config.runtime_dir.clone(),
+    })
+}
+
+/// Claims the server if it runs, and starts none: of two daemons for one server the second ends
+/// before it has made anything. What it claims is its own again when [`house`] asks.
+pub fn claim_running(config: &Config) -> Result<(), RunError> {
+    let mut settings = terminal_settings(config)?;
+    // By its path: without one tmux makes the directory of its socket.
+    settings.socket = Some(configured_socket(config));
+    settings.start_server = false;
+    let (events, _unheard) = unbounded();
+    let terminal = Terminal::spawn(settings, events)?;
+    match terminal.handle().claim_owner(&identity(config)?) {
+        Err(owned @ TerminalError::Owned { .. }) => {
+            Err(RunError::AnotherInstance(owned.to_string()))
+        }
+        // Not there yet, or in trouble, which `house` will say.
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// A server that is not up yet is claimed when it is; only a living other owner ends us.
+fn claim(config: &Config, terminal: &Handle) -> Result<(), RunError> {
+    match terminal.claim_owner(&identity(config)?) {
+        Ok(()) => Ok(()),
+        Err(owned @ TerminalError::Owned { .. }) => {
+            Err(RunError::AnotherInstance(owned.to_string()))
+        }
+        Err(other) => {
+            log::warn!("{other}");
+            Ok(())
+        }
+    }
+}
+
+fn identity(config: &Config) -> anyhow::Result<String> {
+    let pid = i32::try_from(std::process::id()).unwrap_or(0);
+    let me = table::identity(pid).context("reading our own start time")?;
+    Ok(format!("{me}:{}", config.link.display()))
+}
+
+/// The account whose home the link names.
+pub fn account_of_link(config: &Config) -> Option<AccountName> {
+    config
+        .accounts
+        .iter()
+        .find(|account| files::leads_to(&config.link, &account.home))
+        .map(|account| account.name.clone())
+}

@@ -1,0 +1,91 @@
+//! The command line: one file a verb.
+//!
+//! Exit codes: 0 done, 1 a check or demo that found something wrong, 64 usage, 70 software,
+//! 74 journal I/O, 75 another instance, 78 configuration.
+
+pub mod assemble;
+pub mod check;
+pub mod classify;
+pub mod demo;
+pub mod launch;
+pub mod obstacles;
+pub mod run;
+pub mod swap;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::cli::demo::Ending;
+use crate::config::load::Base;
+
+/// Exit codes, after sysexits(3).
+pub mod exit {
+    pub const OK: u8 = 0;
+    pub const FAILED: u8 = 1;
+    pub const USAGE: u8 = 64;
+    pub const SOFTWARE: u8 = 70;
+    pub const JOURNAL_IO: u8 = 74;
+    pub const ANOTHER_INSTANCE: u8 = 75;
+    pub const CONFIG: u8 = 78;
+}
+
+/// Keeps Claude Code sessions working across the operator's own accounts.
+#[derive(Debug, Parser)]
+#[command(name = "claude-failover", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the daemon in the foreground, as the systemd unit does
+    Run(run::Args),
+    /// Say everything that is wrong with a configuration file
+    Check {
+        /// [default: /etc/claude-failover/config.yaml]
+        file: Option<PathBuf>,
+    },
+    /// See a whole failover in a temporary directory, with a scripted agent
+    Demo {
+        /// Leave everything running at the end and say how to look at it
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Move to another account now, or end a stuck swap
+    Swap(swap::Args),
+    /// Read a captured screen on stdin and say what it means
+    Classify(classify::Args),
+    /// Start an agent in this pane (used by the daemon)
+    #[command(hide = true)]
+    Launch {
+        #[arg(long)]
+        spec: PathBuf,
+    },
+}
+
+/// Parses the command line and runs its verb. Gives the exit code.
+pub fn run() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors. A closed pipe has nobody left to tell.
+            let _ = error.print();
+            return if error.use_stderr() { exit::USAGE } else { exit::OK };
+        }
+    };
+    match cli.verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Check { file } => check::run(
+            file.as_deref(),
+            &Base::from_environment(),
+            &mut std::io::stdout(),
+            &mut std::io::stderr(),
+        ),
+        Verb::Demo { keep } => demo::run(if keep { Ending::KeepRunning } else { Ending::CleanUp }),
+        Verb::Swap(args) => swap::run(&args),
+        Verb::Classify(args) => classify::run(&args),
+        Verb::Launch { spec } => launch::run(&spec),
+    }
+}

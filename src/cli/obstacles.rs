@@ -1,0 +1,100 @@
+//! What keeps the daemon from starting, found before anything is made or taken: nothing here
+//! changes the disk.
+
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
+
+use crate::api::control;
+use crate::api::http::HttpError;
+use crate::cli::run::RunError;
+use crate::config::Config;
+use crate::preflight;
+use crate::terminal::error::TerminalError;
+use crate::terminal::{DEADLINE, probe};
+
+/// All problems of the configuration at once; then another daemon; then the port, which another
+/// daemon would hold, too.
+pub fn look(config: &Config) -> Result<(), RunError> {
+    let mut problems: Vec<String> =
+        preflight::disk(config, geteuid().as_raw()).iter().map(ToString::to_string).collect();
+    match probe::version(&config.tmux.command, DEADLINE) {
+        Ok(_) => problems.extend(check_servers(config).err()),
+        Err(error) => problems.push(error.to_string()),
+    }
+    for warning in preflight::warnings(config) {
+        log::warn!("{warning}");
+    }
+    if !problems.is_empty() {
+        return Err(RunError::Config(problems.join("\n")));
+    }
+    if let Some(other) = preflight::instances::other(config).or_else(|| answering(config)) {
+        return Err(RunError::AnotherInstance(other));
+    }
+    check_port(config)
+}
+
+/// The socket of the server that the configuration names.
+pub fn configured_socket(config: &Config) -> PathBuf {
+    config.tmux.socket.clone().unwrap_or_else(default_socket)
+}
+
+fn default_socket() -> PathBuf {
+    probe::default_socket(std::env::var_os("TMUX_TMPDIR").as_deref(), geteuid().as_raw())
+}
+
+/// Configured sessions that live on the user's default server while another one is configured.
+fn check_servers(config: &Config) -> Result<(), String> {
+    let (configured, default) = (configured_socket(config), default_socket());
+    let there = sessions_on(config, &configured)?;
+    for warning in preflight::near_misses(config, &there) {
+        log::warn!("{warning}");
+    }
+    if configured == default {
+        return Ok(());
+    }
+    let desired: Vec<String> =
+        config.desired_sessions().into_iter().map(|(name, _)| name.to_string()).collect();
+    let stranded: Vec<String> = sessions_on(config, &default)?
+        .into_iter()
+        .filter(|name| desired.contains(name) && !there.contains(name))
+        .collect();
+    if stranded.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "tmux.socket: {} has no session {}, but the user's default server {} has: move the \
+         sessions, or leave tmux.socket unset",
+        configured.display(),
+        stranded.join(", "),
+        default.display()
+    ))
+}
+
+fn sessions_on(config: &Config, socket: &Path) -> Result<Vec<String>, String> {
+    probe::sessions_on(&config.tmux.command, socket, DEADLINE)
+        .map_err(|error: TerminalError| error.to_string())
+}
+
+/// A daemon with another state directory and link may still have our runtime directory.
+fn answering(config: &Config) -> Option<String> {
+    let socket = control::socket_path(&config.runtime_dir);
+    UnixStream::connect(&socket).is_ok().then(|| {
+        format!(
+            "another instance answers on {}; stop it first, or give this one a runtime_dir of \
+             its own",
+            socket.display()
+        )
+    })
+}
+
+/// Taken for a moment and given back: the server binds it again when everything else is ready.
+fn check_port(config: &Config) -> Result<(), RunError> {
+    let Some(address) = config.http.listen else { return Ok(()) };
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(RunError::Config(HttpError::Bind { address, source }.to_string())),
+    }
+}

@@ -1,0 +1,273 @@
+//! The driver loop: one event → the core → the journal → the executors → a new snapshot.
+//!
+//! It owns the core and the journal and decides nothing. No effect is ordered before the records
+//! that come before it in its batch are on disk.
+
+use std::collections::VecDeque;
+
+use crossbeam_channel::{Receiver, at, never, select_biased, tick};
+
+use crate::api::{control, http};
+use crate::clock::Clock;
+use crate::component::{Component, Refused};
+use crate::config::Config;
+use crate::core::Core;
+use crate::core::action::{Action, NoteLevel};
+use crate::core::durable::Durable;
+use crate::core::event::Event;
+use crate::core::record::Record;
+use crate::crash_point::CrashPoint;
+use crate::ids::AccountName;
+use crate::journal::Journal;
+use crate::journal::error::JournalError;
+use crate::moment::{Mono, Wall};
+use crate::snapshot::{Snapshot, SnapshotCell};
+use crate::terminal::Terminal;
+use crate::{lifecycle, monitor, switcher, systemd, terminal, watcher};
+
+/// Events that may wait. Far above any burst of ours; beyond it we no longer keep up and end.
+pub const EVENTS_WAITING_MAX: usize = 100_000;
+
+/// Why the loop ended other than by a clean stop.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("{waiting} events wait: the coordinator does not keep up")]
+    Overrun { waiting: usize },
+    #[error("all event senders are gone")]
+    Deserted,
+}
+
+/// INVARIANT: field order is shutdown order: doors, sensors, executors.
+pub struct House {
+    pub http: Option<http::Server>,
+    pub control: control::Server,
+    pub monitor: Component<monitor::Order>,
+    pub watcher: Component<watcher::Order>,
+    pub lifecycle: Component<lifecycle::Order>,
+    pub switcher: Component<switcher::Order>,
+    pub terminal: Terminal,
+}
+
+/// Reads the configuration file again; all problems at once.
+pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<String>>>;
+
+/// INVARIANT: field order is shutdown order: the house is empty before the journal's lock goes.
+pub struct Coordinator {
+    pub core: Core,
+    pub events: Receiver<Event>,
+    pub house: House,
+    pub journal: Journal<Record>,
+    pub snapshots: SnapshotCell,
+    pub clock: Clock,
+    pub started_at: Wall,
+    pub reload: Reload,
+    pub crash_point: CrashPoint,
+}
+
+enum Flow {
+    GoOn,
+    Stop,
+}
+
+impl Coordinator {
+    /// Runs until the core says stop.
+    ///
+    /// # Errors
+    /// The journal cannot be written (the disk no longer tells the truth), or events pile up.
+    pub fn run(mut self, link: Option<AccountName>) -> Result<(), Failure> {
+        let watchdog = systemd::watchdog_interval().map_or_else(never, tick);
+        let started = Record::DaemonStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: i32::try_from(std::process::id()).unwrap_or(0),
+        };
+        let actions = self.core.start(self.clock.now(), link, started);
+        self.carry_out_all(actions)?;
+        self.publish();
+        systemd::ready();
+        loop {
+            let deadline = self.core.next_wakeup().map_or_else(never, |wake| self.alarm(wake.0));
+            let event = select_biased! {
+                recv(watchdog) -> _ => {
+                    systemd::watchdog();
+                    continue;
+                }
+                recv(deadline) -> _ => Event::DeadlineReached,
+                recv(self.events) -> event => event.map_err(|_| Failure::Deserted)?,
+            };
+            if let Flow::Stop = self.step(event)? {
+                return self.stop();
+            }
+            let waiting = self.events.len();
+            if waiting > EVENTS_WAITING_MAX {
+                return Err(Failure::Overrun { waiting });
+            }
+        }
+    }
+
+    fn alarm(&self, moment: Mono) -> Receiver<std::time::Instant> {
+        at(self.clock.instant_of(moment))
+    }
+
+    /// One event and whatever the driver itself answers to its actions.
+    fn step(&mut self, event: Event) -> Result<Flow, Failure> {
+        let mut events = VecDeque::from([event]);
+        let mut flow = Flow::GoOn;
+        while let Some(event) = events.pop_front() {
+            log::debug!("event {event:?}");
+            let actions = self.core.handle(self.clock.now(), event);
+            if let Flow::Stop = self.carry_out(actions, &mut events)? {
+                flow = Flow::Stop;
+            }
+        }
+        self.publish();
+        if self.journal.should_compact() {
+            self.compact();
+        }
+        Ok(flow)
+    }
+
+    /// A compaction that fails leaves the journal as it was, or poisoned; then the next append says
+    /// so and ends the daemon.
+    fn compact(&mut self) {
+        let state: Box<Durable> = Box::new(self.core.durable.clone());
+        match self.journal.compact(&Record::Compacted { state }, self.clock.wall()) {
+            Ok(()) => log::info!("journal compacted to {} bytes", self.journal.size_bytes()),
+            Err(error) => log::error!("the journal could not be compacted: {error}"),
+        }
+    }
+
+    fn carry_out_all(&mut self, actions: Vec<Action>) -> Result<(), Failure> {
+        let mut events = VecDeque::new();
+        self.carry_out(actions, &mut events)?;
+        for event in events {
+            self.step(event)?;
+        }
+        Ok(())
+    }
+
+    /// INVARIANT: records are on disk before any action that comes after them in the batch.
+    fn carry_out(
+        &mut self,
+        actions: Vec<Action>,
+        events: &mut VecDeque<Event>,
+    ) -> Result<Flow, Failure> {
+        let mut records = Vec::new();
+        let mut flow = Flow::GoOn;
+        for action in actions {
+            log::debug!("action {action:?}");
+            match action {
+                Action::Persist(record) => records.push(record),
+                Action::Note { level, text } => note(level, &text),
+                other => {
+                    self.persist(&mut records)?;
+                    match other {
+                        Action::ReloadConfig => events.push_back(self.reload_config()),
+                        Action::Stop => flow = Flow::Stop,
+                        order => events.extend(self.order(order)),
+                    }
+                }
+            }
+        }
+        self.persist(&mut records)?;
+        Ok(flow)
+    }
+
+    fn persist(&mut self, records: &mut Vec<Record>) -> Result<(), JournalError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.crash_point.cut(records);
+        self.journal.append(records, self.clock.wall())?;
+        self.crash_point.passed(records.len());
+        for record in records.drain(..) {
+            log::info!("{record}");
+        }
+        Ok(())
+    }
+
+    /// A component whose inbox is full does nothing any more, which `/health` must show. What had
+    /// an answer to come is asked for again by the core.
+    fn order(&self, action: Action) -> Option<Event> {
+        let house = &self.house;
+        let sent = match action {
+            Action::ObserveSessions => house.lifecycle.order(lifecycle::Order::ObserveSessions),
+            Action::ObserveAgents { order } => {
+                house.watcher.order(watcher::Order::ObserveAgents { order })
+            }
+            Action::WatchAgents { panes } => {
+                house.watcher.order(watcher::Order::WatchAgents { panes })
+            }
+            Action::WatchPanes { panes } => {
+                house.monitor.order(monitor::Order::WatchPanes { panes })
+            }
+            Action::RereadPane { pane } => house.monitor.order(monitor::Order::Reread { pane }),
+            Action::CheckTarget { order, account } => {
+                house.switcher.order(switcher::Order::CheckTarget { order, account })
+            }
+            Action::StopAgents { order, agents } => {
+                house.switcher.order(switcher::Order::StopAgents { order, agents })
+            }
+            Action::FlipLink { order, to } => {
+                house.switcher.order(switcher::Order::FlipLink { order, to })
+            }
+            Action::CreateSession { order, session, cwd } => {
+                house.terminal.order(terminal::Order::Create { order, session, cwd })
+            }
+            Action::LaunchAgent(launch) => house.terminal.order(terminal::Order::Launch(launch)),
+            Action::ReadPane { order, session, pane } => {
+                house.terminal.order(terminal::Order::ReadPane { order, session, pane })
+            }
+            Action::TellSession { session, text } => {
+                house.terminal.order(terminal::Order::Tell { session, text })
+            }
+            Action::ApplyConfig(config) => self.apply(&config),
+            Action::Persist(_) | Action::Note { .. } | Action::ReloadConfig | Action::Stop => {
+                unreachable!("carried out by the driver itself")
+            }
+        };
+        let refused = sent.err()?;
+        let known = self.core.dead_components.contains(&refused.name);
+        (!known).then(|| Event::ComponentExited {
+            name: refused.name,
+            error: Some(refused.why.to_owned()),
+        })
+    }
+
+    fn apply(&self, config: &std::sync::Arc<Config>) -> Result<(), Refused> {
+        self.house.lifecycle.order(lifecycle::Order::Reconfigure(config.clone()))?;
+        self.house.watcher.order(watcher::Order::Reconfigure(config.clone()))?;
+        self.house.monitor.order(monitor::Order::Reconfigure(config.clone()))?;
+        self.house.switcher.order(switcher::Order::Reconfigure(config.clone()))
+    }
+
+    fn reload_config(&mut self) -> Event {
+        systemd::reloading();
+        let event = match (self.reload)() {
+            Ok(config) => Event::ConfigReloaded(std::sync::Arc::new(config)),
+            Err(problems) => Event::ConfigRejected { problems },
+        };
+        systemd::ready();
+        event
+    }
+
+    fn publish(&self) {
+        self.snapshots.publish(Snapshot::of(&self.core, self.started_at, self.clock.now()));
+    }
+
+    /// tmux and the agents are left as they are; the next start adopts them.
+    fn stop(mut self) -> Result<(), Failure> {
+        systemd::stopping();
+        self.persist(&mut vec![Record::CleanStop])?;
+        Ok(())
+    }
+}
+
+fn note(level: NoteLevel, text: &str) {
+    match level {
+        NoteLevel::Error => log::error!("{text}"),
+        NoteLevel::Warn => log::warn!("{text}"),
+        NoteLevel::Info => log::info!("{text}"),
+    }
+}

@@ -1,0 +1,10 @@
+//! The daemon's edges, by the built binary: bad input, reloads, signals, the service manager.
+
+mod instances;
+mod predecessor;
+mod refused;
+mod reload;
+mod service;
+mod signals;
+mod site;
+mod usage;

@@ -1,0 +1,73 @@
+//! The command line: 64 for what it does not know, help that fits a terminal of 80 columns.
+
+use std::process::Command;
+
+use crate::support::binary;
+
+const VERBS: [&str; 5] = ["run", "check", "demo", "swap", "classify"];
+const COLUMNS: usize = 80;
+
+fn said(args: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(binary()).args(args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let version = format!("claude-failover {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(said(&["--version"]), (Some(0), version, String::new()));
+    for args in [vec!["--help"], vec!["-h"], vec!["help"]] {
+        let (code, help, errors) = said(&args);
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{args:?}");
+        for verb in VERBS {
+            assert!(help.contains(&format!("\n  {verb}")), "{verb} is missing in {help}");
+        }
+    }
+}
+
+#[test]
+fn the_help_of_every_verb_fits_a_terminal() {
+    let verbs = VERBS.map(|verb| vec![verb]).into_iter().chain([vec![]]);
+    for mut args in verbs {
+        args.push("--help");
+        let (code, help, _) = said(&args);
+        assert_eq!(code, Some(0), "{args:?}");
+        let long: Vec<&str> = help.lines().filter(|l| l.chars().count() > COLUMNS).collect();
+        assert!(long.is_empty(), "{args:?}: {long:#?}");
+    }
+}
+
+#[test]
+fn what_is_not_known_is_a_usage_error() {
+    for args in [
+        vec![],
+        vec!["fly"],
+        vec!["run", "extra"],
+        vec!["run", "--config"],
+        vec!["run", "--log-level", "loud"],
+        vec!["check", "a", "b"],
+        vec!["demo", "--kept"],
+        vec!["swap", "--to", "a", "--clear"],
+        vec!["swap", "--to", "two words"],
+        vec!["launch"],
+    ] {
+        let (code, out, errors) = said(&args);
+        assert_eq!((code, out.as_str()), (Some(64), ""), "{args:?}");
+        assert!(!errors.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_swap_without_a_daemon_says_where_it_looked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, _, errors) = said(&["swap", "--runtime-dir", dir.path().to_str().unwrap()]);
+    assert_eq!(code, Some(1), "{errors}");
+    let socket = dir.path().join("control.sock");
+    assert!(errors.contains(socket.to_str().unwrap()), "{errors}");
+    assert_eq!(errors.matches("running").count(), 1, "{errors}");
+    let config = dir.path().join("none.yaml");
+    let (code, _, errors) = said(&["swap", "--config", config.to_str().unwrap()]);
+    assert_eq!(code, Some(78), "{errors}");
+    assert!(errors.contains(config.to_str().unwrap()), "{errors}");
+}

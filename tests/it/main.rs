@@ -1,0 +1,21 @@
+//! Real tmux, real files, real processes, real sockets; the built binary in rings 4 and 5.
+//! Each test has a directory and a tmux socket of its own and runs beside the others.
+
+#![allow(clippy::disallowed_methods, reason = "tests start processes and look at the clock")]
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod support;
+
+mod config;
+mod daemon;
+mod demo;
+mod edges;
+mod http;
+mod journal;
+mod launch;
+mod process;
+mod quota;
+mod sensors;
+mod switcher;
+mod tidy;
+mod tmux;

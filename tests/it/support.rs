@@ -1,0 +1,79 @@
+//! What the tests share: waiting for a condition, a private tmux server, the built binary.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+/// Looks at `condition` every 10 ms until it gives a value; fails the test after `deadline`.
+#[track_caller]
+pub fn eventually<T>(
+    what: &str,
+    deadline: Duration,
+    mut condition: impl FnMut() -> Option<T>,
+) -> T {
+    let end = Instant::now() + deadline;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The binary under test.
+pub fn binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_claude-failover"))
+}
+
+/// A tmux server of its own, with no configuration file; killed by its socket when dropped.
+pub struct PrivateTmux {
+    pub dir: tempfile::TempDir,
+}
+
+impl PrivateTmux {
+    pub fn new() -> Self {
+        Self { dir: tempfile::Builder::new().prefix("cf-").tempdir().unwrap() }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("tmux.sock")
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Runs one tmux command and gives what it answered.
+    pub fn output(&self, args: &[&str]) -> Output {
+        Command::new("tmux")
+            .arg("-S")
+            .arg(self.socket())
+            .args(["-f", "/dev/null"])
+            .args(args)
+            .env_remove("TMUX")
+            .env_remove("TMUX_PANE")
+            .output()
+            .unwrap()
+    }
+
+    /// Runs one tmux command that must succeed; its output without the last newline.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> String {
+        let output = self.output(args);
+        assert!(
+            output.status.success(),
+            "tmux {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned()
+    }
+}
+
+impl Drop for PrivateTmux {
+    fn drop(&mut self) {
+        let _ = self.output(&["kill-server"]);
+    }
+}
