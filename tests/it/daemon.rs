@@ -1,0 +1,16 @@
+//! Ring 4: the built daemon, real tmux, scripted agents, and what an operator does to all three.
+
+mod fleet;
+mod hands;
+mod layout;
+mod outside;
+
+mod crash;
+mod health;
+mod neighbours;
+mod orders;
+mod restart;
+mod sessions;
+mod stuck;
+mod targets;
+mod turns;

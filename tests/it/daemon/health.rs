@@ -1,0 +1,45 @@
+//! `/health` answers at once, whatever the daemon does.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::daemon::fleet::Fleet;
+use crate::daemon::layout::{DEDICATED, Layout, pool};
+
+/// On a machine that runs other tests at the same time; alone it is a tenth of it.
+const P99_MAX: Duration = Duration::from_millis(50);
+const SAMPLES_MIN: usize = 100;
+
+#[test]
+fn health_answers_at_once_while_a_swap_runs() {
+    let (fleet, talks) = Fleet::up(Layout { pool: 6, ..Layout::default() });
+    let done = AtomicBool::new(false);
+    let fleet = &fleet;
+    let mut took: Vec<Duration> = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut took = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                let asked = Instant::now();
+                let (code, health) = fleet.get("/health");
+                took.push(asked.elapsed());
+                assert_eq!(code, 200, "{health}");
+            }
+            took
+        });
+        fleet.exhaust("a", 2 * 3600);
+        for session in [DEDICATED, &pool(1), &pool(2)] {
+            fleet.prompt(session, "go on");
+        }
+        fleet.await_status("swapped", |status| {
+            status["swap"]["last"]["outcome"] == "done" && status["state"] == "normal"
+        });
+        done.store(true, Ordering::Relaxed);
+        asking.join().unwrap()
+    });
+    fleet.await_all_on("b", &talks);
+    took.sort();
+    let p99 = took[took.len() * 99 / 100];
+    println!("/health during a swap: {} answers, p99 {p99:?}", took.len());
+    assert!(took.len() >= SAMPLES_MIN, "only {} answers", took.len());
+    assert!(p99 <= P99_MAX, "{p99:?}");
+}

@@ -1,0 +1,163 @@
+//! The operator's directories and configuration as a test finds them: homes, link, shared
+//! directories, work directories, the scripted agent.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Above them the kernel takes ports for connections of its own.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+static PORTS_TAKEN: AtomicU16 = AtomicU16::new(0);
+
+/// What a test wants to differ. The default: accounts a and b, one dedicated session, two of the
+/// pool.
+pub struct Layout {
+    /// Named a, b, c …, in the order of their priority.
+    pub accounts: usize,
+    pub dedicated: Vec<Dedicated>,
+    pub pool: u32,
+    pub stop_grace: &'static str,
+    pub busy_grace: &'static str,
+    pub verify_timeout: &'static str,
+    /// How long an account is left alone whose refusal names no reset.
+    pub unknown_reset: &'static str,
+}
+
+pub struct Dedicated {
+    pub name: &'static str,
+    pub resume_after_loss: bool,
+}
+
+pub const DEDICATED: &str = "ccl-1-alpha";
+
+/// The sessions of the pool, from the first.
+pub fn pool(number: u32) -> String {
+    format!("ccl-auto-{}", 10 + number)
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            accounts: 2,
+            dedicated: vec![Dedicated { name: DEDICATED, resume_after_loss: true }],
+            pool: 2,
+            stop_grace: "1s",
+            busy_grace: "10m",
+            verify_timeout: "15s",
+            unknown_reset: "30m",
+        }
+    }
+}
+
+impl Layout {
+    pub fn account_names(&self) -> Vec<String> {
+        let letters = ('a'..='z').take(self.accounts);
+        letters.map(String::from).collect()
+    }
+
+    pub fn sessions(&self) -> Vec<String> {
+        let dedicated = self.dedicated.iter().map(|session| session.name.to_owned());
+        dedicated.chain((1..=self.pool).map(pool)).collect()
+    }
+
+    /// Makes everything below `root`; the configuration is `root/config.yaml`.
+    pub fn furnish(&self, root: &Path, port: u16) {
+        for dir in ["user", "srv/pool", "bin", "tmux", "default-tmux"] {
+            fs::create_dir_all(root.join(dir)).unwrap();
+        }
+        for session in &self.dedicated {
+            fs::create_dir_all(project(root, session.name)).unwrap();
+        }
+        for name in self.account_names() {
+            furnish_home(root, &name);
+        }
+        symlink(home(root, "a"), root.join("user/.claude")).unwrap();
+        let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/demo/agent");
+        fs::copy(agent, root.join("bin/claude")).unwrap();
+        fs::set_permissions(root.join("bin/claude"), Permissions::from_mode(0o755)).unwrap();
+        fs::write(root.join("config.yaml"), self.config(root, port)).unwrap();
+    }
+
+    fn config(&self, root: &Path, port: u16) -> String {
+        let root = root.display();
+        let accounts: String = (1..)
+            .zip(self.account_names())
+            .map(|(priority, name)| {
+                format!(
+                    "  - {{name: {name}, home: {root}/user/.claude-{name}, priority: {priority}}}\n"
+                )
+            })
+            .collect();
+        let dedicated: String = self
+            .dedicated
+            .iter()
+            .map(|Dedicated { name, resume_after_loss }| {
+                format!(
+                    "    - {{name: {name}, project: {root}/srv/{name}, \
+                     resume_after_loss: {resume_after_loss}}}\n"
+                )
+            })
+            .collect();
+        let Self { pool, stop_grace, busy_grace, verify_timeout, unknown_reset, .. } = self;
+        format!(
+            r#"link: {root}/user/.claude
+accounts:
+{accounts}pool:
+  shared_projects_dir: {root}/user/.claude-projects-shared
+  dedicated:
+{dedicated}  autonomous: {{prefix: ccl-auto-, start_index: 11, min: {pool}, max: {pool}, workdir: {root}/srv/pool}}
+agent: {{command: [{root}/bin/claude, --dangerously-skip-permissions], env: {{IS_SANDBOX: "1"}}}}
+tmux: {{socket: {root}/tmux/tmux.sock, start_server: true}}
+lifecycle: {{interval: 500ms}}
+watcher: {{interval: 300ms}}
+quota: {{poll_interval: 200ms, reactivate_cooldown: 0s, unknown_reset: {unknown_reset}}}
+swap: {{stop_grace: {stop_grace}, busy_grace: {busy_grace}, verify_timeout: {verify_timeout}}}
+dispatcher: {{projects_dir: {root}/srv}}
+http: {{listen: "127.0.0.1:{port}"}}
+state_dir: {root}/state
+runtime_dir: {root}/run
+"#
+        )
+    }
+}
+
+pub fn home(root: &Path, account: &str) -> PathBuf {
+    root.join(format!("user/.claude-{account}"))
+}
+
+pub fn project(root: &Path, session: &str) -> PathBuf {
+    let name = if session.starts_with("ccl-auto-") { "pool" } else { session };
+    root.join("srv").join(name)
+}
+
+/// A home as an operator leaves it: logged in, folders trusted, shared directories linked.
+fn furnish_home(root: &Path, account: &str) {
+    let home = home(root, account);
+    fs::create_dir(&home).unwrap();
+    for shared in ["projects", "session-env", "file-history"] {
+        let target = root.join(format!("user/.claude-{shared}-shared"));
+        fs::create_dir_all(&target).unwrap();
+        symlink(&target, home.join(shared)).unwrap();
+    }
+    let state = serde_json::json!({
+        "hasCompletedOnboarding": true,
+        "bypassPermissionsModeAccepted": true,
+        "projects": { root.join("srv").to_str().unwrap(): { "hasTrustDialogAccepted": true } },
+    });
+    fs::write(home.join(".claude.json"), state.to_string()).unwrap();
+    fs::write(home.join(".credentials.json"), "{}").unwrap();
+}
+
+/// A port of this machine that no other fleet of this run has and nobody listens on.
+pub fn free_port() -> u16 {
+    let span = PORTS.end - PORTS.start;
+    let start = u16::try_from(std::process::id() % u32::from(span)).unwrap();
+    loop {
+        let next = PORTS_TAKEN.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (start + next) % span;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
