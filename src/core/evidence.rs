@@ -203,10 +203,16 @@ impl Core {
             || newcomer.is_some_and(|newcomer| newcomer.process == agent.process)
     }
 
-    /// It has been quiet since the link named another account: that one refused it.
+    /// It has been quiet since the link named another account: that one refused it. A client that
+    /// tells no state cannot be dated: once the link has moved, its banner may be from before.
     fn refused_before_flip(&self, agent: &AgentSeen) -> bool {
-        let quiet = matches!(agent.state, AgentState::Idle | AgentState::Waiting(_));
-        quiet && agent.state_since < self.durable.active_since
+        match agent.state {
+            AgentState::Idle | AgentState::Waiting(_) => {
+                agent.state_since < self.durable.active_since
+            }
+            AgentState::Unknown => self.durable.active_since > Wall::default(),
+            AgentState::Busy => false,
+        }
     }
 
     fn flipped_just_now(&self) -> bool {
