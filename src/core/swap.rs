@@ -2,7 +2,7 @@
 //! next target when one fails, and the way back: `Aborting → Unflipped → Restored → RolledBack`.
 //!
 //! Each phase is a record: the proof of the step before and the intent of the step after. So
-//! [`Core::advance_swap`] needs no memory of its own; after a crash it goes on from the phase.
+//! `Core::advance_swap` needs no memory of its own; after a crash it goes on from the phase.
 
 use crate::core::account::REJECTED_FOR;
 use crate::core::action::{Action, NoteLevel, OrderId};
