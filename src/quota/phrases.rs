@@ -19,13 +19,17 @@ pub const PREDECESSOR_VETOES: [&str; 4] =
     ["api_error", "overloaded_error", "internal server error", "api error: 5"];
 
 pub const SEPARATORS: [char; 3] = ['·', '∙', '•'];
+/// What takes the place of a separator in texts that went through ASCII, and in other programs.
+pub const PUNCTUATION: [char; 8] = ['(', '.', '-', '–', '—', ';', ',', '|'];
 pub const MODELS: [&str; 4] = ["opus", "sonnet", "haiku", "fable"];
 /// Words that may stand before "limit" in a text about the plan.
-pub const PLAN_WORDS: [&str; 22] = [
+pub const PLAN_WORDS: [&str; 26] = [
     "5-hour",
     "five-hour",
     "session",
     "weekly",
+    "7-day",
+    "seven-day",
     "daily",
     "monthly",
     "claude",
@@ -37,7 +41,9 @@ pub const PLAN_WORDS: [&str; 22] = [
     "extra",
     "your",
     "org's",
+    "team",
     "team's",
+    "enterprise",
     "shared",
     "individual",
     "channel's",
@@ -64,9 +70,11 @@ pub const LIFTED: [&str; 4] = [
 ];
 pub const CREDITS_SPENT: [&str; 3] =
     ["you're out of extra usage", "you're out of usage credits", "your org is out of usage"];
-pub const NO_ALLOWANCE: [&str; 3] = [
-    "your seat type doesn't include",
-    "your usage allocation has been disabled",
+pub const NO_ALLOWANCE: [&str; 5] = [
+    "your seat type doesn't include usage credits",
+    "your seat type doesn't include extra usage",
+    "your seat type doesn't include usage",
+    "your usage allocation has been disabled by your admin",
     "your group's usage limit is set to $0",
 ];
 /// Requests go on, paid from credits or at low priority.
@@ -74,6 +82,18 @@ pub const OVERAGE: [&str; 4] =
     ["you're now using", "now using", "lower priority until", "working at lower priority"];
 pub const WARNINGS: [&str; 4] =
     ["you've used", "you're close to", "approaching", "your login expires in"];
+/// What hooks and permissions print under a tool call, before the tool does.
+pub const BEFORE_OUTPUT: [&str; 6] =
+    ["PreToolUse", "PostToolUse", "PermissionRequest", "Allowed by", "Approved by", "Denied by"];
+/// Limits of something else than the plan.
+pub const OTHER_LIMITS: [&str; 6] = [
+    "context limit reached",
+    "budget limit reached",
+    "concurrent subagent limit",
+    "subagent nesting limit",
+    "prompt is too long",
+    "request too large",
+];
 /// Fast mode alone; work goes on at normal speed.
 pub const FAST_LIMITS: [&str; 3] = ["fast limit", "fast mode", "you've hit your fast limit"];
 pub const MODEL_CREDITS: [&str; 1] = ["fable 5 requires usage credits"];
@@ -105,11 +125,14 @@ pub const CONNECTION: [&str; 7] = [
     "api returned an empty or malformed",
 ];
 /// What stands under a banner without saying anything new.
-pub const TAIL: [&str; 13] = [
+pub const TAIL: [&str; 16] = [
     "/upgrade",
     "/usage-credits",
     "/login to switch",
     "/rate-limit-options",
+    "/extra-usage",
+    "/low-priority",
+    "/model",
     "opening your options",
     "what do you want to do?",
     "enter to confirm",
@@ -120,3 +143,10 @@ pub const TAIL: [&str; 13] = [
     "background command \"",
     "agent \"",
 ];
+/// What another program says of a client that ended, before it repeats the client's last words.
+pub const FAILURES: [&str; 9] =
+    ["error", "failed", "failure", "exited", "aborted", "stopped", "crashed", "died", "fatal"];
+/// How such a program calls its client; one of these stands before the words.
+pub const CLIENTS: [&str; 4] = ["claude", "agent", "acp", "anthropic"];
+/// What may stand at the end of a banner, after its reset.
+pub const SUFFIXES: [&str; 2] = ["progress saved", "out of usage credits"];

@@ -7,6 +7,8 @@ use time::{Month, Time, Weekday};
 
 /// A phrase is a handful of words.
 const PHRASE_CHARS_MAX: usize = 120;
+/// Places of a text that may begin a phrase; the client's own rows have three at most.
+const LEADS_LOOKED_AT_MAX: usize = 16;
 /// Longer than any window of a plan.
 const LENGTH_MAX: Duration = Duration::from_secs(8 * 86_400);
 
@@ -17,6 +19,8 @@ pub enum Shape {
     Epoch(i64),
     After(Duration),
     At(Time),
+    /// Days from today.
+    InDays(i64, Time),
     OnWeekday(Weekday, Time),
     OnDay {
         year: Option<i32>,
@@ -26,22 +30,55 @@ pub enum Shape {
     },
 }
 
-/// The reset phrase in a row of the client, from its first word to its zone: `resets 3pm (UTC)`.
+/// The first reset phrase in a row of the client, from its first word to its zone:
+/// `resets 3pm (UTC)`. In a row that names several, the first belongs to the limit that was hit.
 pub fn find(row: &str) -> Option<&str> {
-    const LEADS: [&str; 5] = [
+    const LEADS: [&str; 7] = [
         "resets ",
         "reset at ",
+        "reset on ",
+        "will reset ",
         "continuing automatically at ",
         "continue automatically at ",
         "reached|",
     ];
-    let lower = row.to_ascii_lowercase();
-    LEADS.iter().find_map(|lead| {
-        let at = lower.find(lead)?;
-        let start = if *lead == "reached|" { at + lead.len() - 1 } else { at };
+    let lower = lowered(row);
+    let mut starts: Vec<usize> = LEADS
+        .iter()
+        .flat_map(|lead| lower.match_indices(lead).take(LEADS_LOOKED_AT_MAX).map(start_of))
+        .filter(|&at| {
+            !lower[..at].ends_with(|c: char| c.is_alphanumeric()) || lower[at..].starts_with('|')
+        })
+        .collect();
+    starts.sort_unstable();
+    starts.into_iter().find_map(|start| {
         let phrase = clip(row.get(start..)?);
-        shape(phrase).is_some().then_some(phrase)
+        // What is no screen has several lines; a zone may be wrapped, and nothing else.
+        let lines = [phrase, phrase.lines().next().unwrap_or(phrase).trim_end_matches(['.', ' '])];
+        lines.into_iter().find(|phrase| shape(phrase).is_some())
     })
+}
+
+/// Where the phrase begins that a lead was found in.
+fn start_of((at, lead): (usize, &str)) -> usize {
+    match lead {
+        "reached|" => at + lead.len() - 1,
+        "will reset " => at + "will ".len(),
+        _ => at,
+    }
+}
+
+/// Lower case, with every space a plain one; each character is where it was.
+fn lowered(row: &str) -> String {
+    let mut lower = String::with_capacity(row.len());
+    for c in row.chars() {
+        if c.is_whitespace() {
+            lower.extend(std::iter::repeat_n(' ', c.len_utf8()));
+        } else {
+            lower.push(c.to_ascii_lowercase());
+        }
+    }
+    lower
 }
 
 /// What a phrase says, and the zone it names.
@@ -71,12 +108,20 @@ pub fn shape(phrase: &str) -> Option<(Shape, Option<String>)> {
         .filter(|word| !word.is_empty())
         .skip_while(|word| LEADS.contains(word))
         .collect();
+    // The terminal may have cut it at any character.
     let mut zone = bracket.map(|name| name.split_whitespace().collect::<String>());
-    if let [.., "utc" | "gmt"] = words[..] {
+    if let [_, .., last] = words[..]
+        && names_zone(last)
+    {
         words.pop();
-        zone = zone.or(Some("UTC".to_owned()));
+        zone = zone.or(Some(last.to_owned()));
     }
     Some((shape_of(&words)?, zone))
+}
+
+/// `utc`, `gmt+2`, `europe/paris`: a last word that no time of day is.
+fn names_zone(word: &str) -> bool {
+    word.starts_with("utc") || word.starts_with("gmt") || word.contains('/')
 }
 
 /// Up to the end of the phrase: a separator of the client, or its closing bracket.
@@ -105,38 +150,60 @@ fn clip(text: &str) -> &str {
 }
 
 fn shape_of(words: &[&str]) -> Option<Shape> {
-    if let ["in", length @ ..] = words {
-        return duration(length).map(Shape::After);
+    let [first, rest @ ..] = words else { return None };
+    if *first == "in" {
+        return duration(rest).map(Shape::After);
     }
-    if let [digits] = words
-        && digits.len() == 10
-        && let Ok(epoch_s) = digits.parse()
+    if rest.is_empty()
+        && let Some(unix_s) = epoch_s(first)
     {
-        return Some(Shape::Epoch(epoch_s));
+        return Some(Shape::Epoch(unix_s));
     }
-    if let [first, rest @ ..] = words {
-        if let Some((year, month, day)) = iso_date(first) {
-            let clock = clock_or_midnight(rest)?;
-            return Some(Shape::OnDay { year: Some(year), month, day, clock });
-        }
-        if let (Some(month), [day, rest @ ..]) = (month(first), rest) {
-            let day = day.parse().ok()?;
-            let (year, rest) = match rest {
-                [year, rest @ ..] if is_year(year) => (year.parse().ok(), rest),
-                _ => (None, rest),
-            };
-            return Some(Shape::OnDay { year, month, day, clock: clock_or_midnight(rest)? });
-        }
-        if let Some(weekday) = weekday(first) {
-            return Some(Shape::OnWeekday(weekday, clock_or_midnight(rest)?));
-        }
+    if let Some((year, month, day)) = iso_date(first) {
+        let clock = clock_or_midnight(rest)?;
+        return Some(Shape::OnDay { year: Some(year), month, day, clock });
     }
-    clock(words).map(Shape::At).or_else(|| duration(words).map(Shape::After))
+    if let Some(on_day) = date(words) {
+        return Some(on_day);
+    }
+    if let Some(weekday) = weekday(first) {
+        // Beside a date it says nothing more.
+        return date(rest).or_else(|| Some(Shape::OnWeekday(weekday, clock_or_midnight(rest)?)));
+    }
+    match *first {
+        "today" => Some(Shape::InDays(0, clock_or_midnight(rest)?)),
+        "tomorrow" => Some(Shape::InDays(1, clock_or_midnight(rest)?)),
+        _ => clock(words).map(Shape::At).or_else(|| duration(words).map(Shape::After)),
+    }
 }
 
-/// `45 minutes`, `2h 5m`, `8m`.
+/// Seconds since 1970, or milliseconds, which have three digits more.
+fn epoch_s(word: &str) -> Option<i64> {
+    let number: i64 = word.bytes().all(|b| b.is_ascii_digit()).then(|| word.parse().ok())??;
+    match word.len() {
+        10 => Some(number),
+        13 => Some(number / 1000),
+        _ => None,
+    }
+}
+
+/// `Nov 25, 1:24pm`, `25 Nov`, `Jan 2, 2027 at 9am`.
+fn date(words: &[&str]) -> Option<Shape> {
+    let [first, second, rest @ ..] = words else { return None };
+    let (month, day) = match month(first) {
+        Some(month) => (month, number(second)?),
+        None => (month(second)?, number(first)?),
+    };
+    let (year, rest) = match rest {
+        [year, rest @ ..] if is_year(year) => (year.parse().ok(), rest),
+        _ => (None, rest),
+    };
+    Some(Shape::OnDay { year, month, day, clock: clock_or_midnight(rest)? })
+}
+
+/// `45 minutes`, `2h 5m`, `2 hours and 5 minutes`, `8m`.
 fn duration(words: &[&str]) -> Option<Duration> {
-    let joined = words.concat();
+    let joined = words.join(" ").replace(" and ", " ").replace(' ', "");
     let mut rest = joined.as_str();
     let mut total_s: u64 = 0;
     while !rest.is_empty() {
@@ -154,7 +221,7 @@ fn duration(words: &[&str]) -> Option<Duration> {
         total_s = total_s.checked_add(count.checked_mul(unit_s)?)?;
         rest = &rest[unit_end..];
     }
-    (!words.is_empty() && total_s <= LENGTH_MAX.as_secs()).then(|| Duration::from_secs(total_s))
+    (!joined.is_empty() && total_s <= LENGTH_MAX.as_secs()).then(|| Duration::from_secs(total_s))
 }
 
 fn clock_or_midnight(words: &[&str]) -> Option<Time> {
@@ -165,31 +232,29 @@ fn clock_or_midnight(words: &[&str]) -> Option<Time> {
     }
 }
 
-/// `3pm`, `3:45 pm`, `19:00`.
+/// `3pm`, `3:45 pm`, `3:45:10 p.m.`, `19:00`.
 fn clock(words: &[&str]) -> Option<Time> {
     let joined = words.concat();
-    let (digits, half) = match joined.strip_suffix("am") {
-        Some(digits) => (digits, Some(0)),
-        None => match joined.strip_suffix("pm") {
-            Some(digits) => (digits, Some(12)),
-            None => (joined.as_str(), None),
-        },
+    let halves = [("am", 0), ("a.m", 0), ("a.m.", 0), ("pm", 12), ("p.m", 12), ("p.m.", 12)];
+    let half = halves.iter().find_map(|(name, hours)| Some((joined.strip_suffix(name)?, *hours)));
+    let (digits, half) = half.map_or((joined.as_str(), None), |(rest, hours)| (rest, Some(hours)));
+    let parts: Vec<&str> = digits.split(':').collect();
+    let (hour, minute, second) = match parts[..] {
+        // A bare number is no time of day.
+        [hour] if half.is_some() => (hour, "00", "00"),
+        [hour, minute] => (hour, minute, "00"),
+        [hour, minute, second] => (hour, minute, second),
+        _ => return None,
     };
-    let (hour, minute) = match digits.split_once(':') {
-        Some((hour, minute)) if minute.len() == 2 => (hour, number(minute)?),
-        Some(_) => return None,
-        None => {
-            // A bare number is no time of day.
-            half?;
-            (digits, 0)
-        }
-    };
+    if minute.len() != 2 || second.len() != 2 {
+        return None;
+    }
     let hour = match (number(hour)?, half) {
         (hour @ 1..=12, Some(half)) => hour % 12 + half,
         (hour, None) => hour,
         _ => return None,
     };
-    Time::from_hms(hour, minute, 0).ok()
+    Time::from_hms(hour, number(minute)?, number(second)?).ok()
 }
 
 fn number(digits: &str) -> Option<u8> {
@@ -251,6 +316,37 @@ mod tests {
             ("continuing automatically when it resets · esc to cancel", None),
             ("send a message after it resets to continue", None),
             ("the usage limit now resets more than 24 hours out", None),
+            // Several in one row.
+            (
+                "monthly spend limit · raise it at https://x/y · your 5-hour limit resets 4:25pm",
+                Some("resets 4:25pm"),
+            ),
+            (
+                "your budget resets soon · your session limit resets 1am (America/Sao_Paulo)",
+                Some("resets 1am (America/Sao_Paulo)"),
+            ),
+            (
+                "continuing automatically when it resets · limit resets 6:20pm · resets Mon 1am",
+                Some("resets 6:20pm"),
+            ),
+            // Wrapped, in other spaces, in other cases, in several lines.
+            (
+                "limit · resets 8pm (America/Los_ Angeles)",
+                Some("resets 8pm (America/Los_ Angeles)"),
+            ),
+            (
+                "LIMIT · RESETS\u{a0}8\u{202f}PM (Asia/ Tokyo)",
+                Some("RESETS\u{a0}8\u{202f}PM (Asia/ Tokyo)"),
+            ),
+            ("Your limit will reset at 8pm.\n\n • /upgrade to go on", Some("reset at 8pm")),
+            ("limit · resets 8pm\n/upgrade to go on", Some("resets 8pm")),
+            ("limit · resets 8pm\n     (Asia/Tokyo)", Some("resets 8pm\n     (Asia/Tokyo)")),
+            ("Your limit will reset on Monday", Some("reset on Monday")),
+            // Other words, and sentences.
+            ("the presets 3pm", None),
+            ("resets 3pm, as the screen says", None),
+            ("it resets 3pm because of that", None),
+            ("İ resets 3pm", Some("resets 3pm")),
         ];
         for (row, expected) in rows {
             assert_eq!(find(row), expected, "{row}");

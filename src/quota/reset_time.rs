@@ -8,7 +8,7 @@ use std::time::Duration;
 use time::Date;
 
 use crate::moment::Wall;
-use crate::quota::local_time;
+use crate::quota::local_time::Zone;
 use crate::quota::reset_phrase::{Shape, shape};
 
 /// No window of a plan is longer than seven days; a reset further from now is a misreading.
@@ -21,24 +21,26 @@ const JUST_PASSED: Duration = Duration::from_secs(120);
 ///
 /// A clock time means its next occurrence, but one that passed at most two minutes ago is given as
 /// it was. A day without a clock time is its midnight. A date may lie in the past, and is given so:
-/// its banner is history. A length counts from `now`, so only the first look at it is right. `None`: no phrase of the client, an unknown zone, or more than eight days
-/// from now. `default_zone` (`None` = UTC) is meant where the phrase names none.
+/// its banner is history. A length counts from `now`, so only the first look at it is right.
+/// `None`: no phrase of the client, an unknown zone, or more than eight days from now.
+/// `default_zone` (`None` = UTC) is meant where the phrase names none.
 pub fn parse(phrase: &str, now: Wall, default_zone: Option<&str>) -> Option<Wall> {
     let (shape, zone) = shape(phrase)?;
-    let zone = zone.as_deref().or(default_zone).unwrap_or("UTC");
+    let zone = Zone::of(zone.as_deref().or(default_zone).unwrap_or("UTC"))?;
     let at = resolve(shape, now, zone)?;
     (at - now <= HORIZON && now - at <= HORIZON).then_some(at)
 }
 
-fn resolve(shape: Shape, now: Wall, zone: &str) -> Option<Wall> {
+fn resolve(shape: Shape, now: Wall, zone: Zone<'_>) -> Option<Wall> {
     let wall = |unix_s: i64| unix_s.checked_mul(1000).map(Wall);
     let now_s = now.0.div_euclid(1000);
-    let today = local_time::day(zone, now_s)?;
-    let place = |day: Date, clock| local_time::instant(zone, day, clock).and_then(wall);
+    let today = zone.day(now_s)?;
+    let place = |day: Date, clock| zone.instant(day, clock).and_then(wall);
     let still_to_come = |at: &Wall| now - *at <= JUST_PASSED;
     let days = (-1..=8).filter_map(|days| today.checked_add(time::Duration::days(days)));
     match shape {
         Shape::Epoch(unix_s) => wall(unix_s),
+        Shape::InDays(days, clock) => place(today.checked_add(time::Duration::days(days))?, clock),
         Shape::After(length) => Some(now + length),
         Shape::At(clock) => days.filter_map(|day| place(day, clock)).find(still_to_come),
         Shape::OnWeekday(weekday, clock) => days
@@ -119,6 +121,31 @@ mod tests {
                 ("resets 2026-11-23 00:00 UTC)", "2026-11-23T00:00:00Z"),
                 ("|1795364667", "2026-11-22T16:24:27Z"),
                 ("1795364667", "2026-11-22T16:24:27Z"),
+            ],
+        );
+    }
+
+    #[test]
+    fn forms_that_no_client_is_known_to_print_are_read_where_they_mean_one_thing() {
+        check(
+            NOW,
+            None,
+            &[
+                ("resets 6pm (GMT+2)", "2026-11-22T16:00:00Z"),
+                ("resets 10pm (UTC+5:30)", "2026-11-22T16:30:00Z"),
+                ("resets 1pm (GMT-3)", "2026-11-22T16:00:00Z"),
+                ("resets 6pm UTC+2", "2026-11-22T16:00:00Z"),
+                ("resets 6pm Europe/Paris", "2026-11-22T17:00:00Z"),
+                ("resets 4:24:10 pm (UTC)", "2026-11-22T16:24:10Z"),
+                ("resets 4:24 p.m. (UTC)", "2026-11-22T16:24:00Z"),
+                ("resets 4:24\u{202f}PM (UTC)", "2026-11-22T16:24:00Z"),
+                ("resets 25 Nov, 1:24pm", "2026-11-25T13:24:00Z"),
+                ("resets Wed, Nov 25, 1:24pm", "2026-11-25T13:24:00Z"),
+                ("resets today at 11pm", "2026-11-22T23:00:00Z"),
+                ("resets today at 1pm", "2026-11-22T13:00:00Z"),
+                ("resets tomorrow at 1pm (Asia/Tokyo)", "2026-11-24T04:00:00Z"),
+                ("resets in 2 hours and 5 minutes", "2026-11-22T17:28:24Z"),
+                ("|1795364667000", "2026-11-22T16:24:27Z"),
             ],
         );
     }
@@ -221,6 +248,17 @@ mod tests {
                 ("resets Nov 24 tomorrow", "none"),
                 ("resets 3pm is what it says", "none"),
                 ("resets 3pm (Not/AZone)", "none"),
+                ("resets 3pm (America/Los_", "none"),
+                ("resets 3pm (GMT+25)", "none"),
+                ("resets 3:45:61pm", "none"),
+                ("resets 13:00pm", "none"),
+                ("resets 3p.m.a.m", "none"),
+                ("resets 0 Nov, 1pm", "none"),
+                ("resets today tomorrow 1pm", "none"),
+                ("resets Mon, Tue 1pm", "none"),
+                ("resets in 5m and", "none"),
+                ("|179536466700000", "none"),
+                ("|-795364667", "none"),
                 ("resets 2026-13-01 00:00 UTC", "none"),
                 ("resets in", "none"),
                 ("resets in m", "none"),

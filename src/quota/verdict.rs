@@ -41,6 +41,18 @@ pub enum Verdict {
     Clear,
 }
 
+/// What every reader must know besides its text.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The moment of the observation; reset times are anchored to it.
+    pub now: Wall,
+    /// IANA name of the zone in which a reset without a zone is meant; `None` = UTC.
+    pub zone: Option<&'a str>,
+    /// Beginnings of rows, in lower case, that mean exhaustion beside the known ones
+    /// (`quota.patterns`).
+    pub patterns: &'a [String],
+}
+
 impl Verdict {
     /// Plan exhaustion, the only thing that moves work to another account.
     pub fn is_exhaustion(&self) -> bool {
@@ -68,7 +80,72 @@ impl Verdict {
     }
 }
 
-/// One look at one pane.
+/// What a screen shows its client to be doing; the client's own word goes before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activity {
+    /// Nothing on the screen tells: cut off, scrolled, or another program.
+    #[default]
+    Unknown,
+    /// An empty composer that waits for a prompt.
+    Idle,
+    Busy,
+    Dialog(Dialog),
+}
+
+/// What stands between an agent and its work until somebody answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialog {
+    /// `Do you trust this folder?`
+    Trust,
+    /// The warning of bypass mode.
+    Bypass,
+    /// The first start: theme, security notes, an API key found in the environment.
+    Onboarding,
+    /// A question about the renderer, the effort, a new feature.
+    Upsell,
+    /// `Settings Error`
+    SettingsError,
+    Login,
+    /// `This session belongs to another account`
+    AnotherAccount,
+    /// `Resume from summary`
+    ResumeFromSummary,
+    /// The list of conversations to resume.
+    ResumePicker,
+    /// `/rate-limit-options`
+    LimitMenu,
+    /// A tool asks for permission.
+    Permission,
+    /// The model asks.
+    Question,
+    /// A menu that is none of the above.
+    Other,
+}
+
+impl Dialog {
+    /// For a person.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialog::Trust => "folder trust",
+            Dialog::Bypass => "bypass warning",
+            Dialog::Onboarding => "first start",
+            Dialog::Upsell => "a question of the client",
+            Dialog::SettingsError => "settings error",
+            Dialog::Login => "login",
+            Dialog::AnotherAccount => "session of another account",
+            Dialog::ResumeFromSummary => "resume from summary",
+            Dialog::ResumePicker => "resume picker",
+            Dialog::LimitMenu => "limit menu",
+            Dialog::Permission => "permission",
+            Dialog::Question => "question",
+            Dialog::Other => "a menu",
+        }
+    }
+}
+
+/// One look at one pane, one record of a transcript, or one report of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     pub verdict: Verdict,
@@ -85,6 +162,11 @@ pub struct Reading {
     /// The id in `No conversation found with session ID: <uuid>`: that resume has failed.
     #[serde(default)]
     pub missing_conversation: Option<ConversationId>,
+    #[serde(default)]
+    pub activity: Activity,
+    /// A row of the live region that begins like a banner and speaks of a limit in no known words.
+    #[serde(default)]
+    pub unrecognised: Option<String>,
 }
 
 impl Reading {
@@ -97,6 +179,8 @@ impl Reading {
             last_user_row: None,
             resume_ids: Vec::new(),
             missing_conversation: None,
+            activity: Activity::Unknown,
+            unrecognised: None,
         }
     }
 }

@@ -1,29 +1,22 @@
 //! The reader of screens: against labelled texts, against whole screens as the client paints them,
 //! and against texts that are meant to hurt.
 
-use std::collections::BTreeMap;
+mod corpus;
+mod hard;
+
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use claude_failover::cli::classify::{classify_lines, classify_text};
 use claude_failover::ids::ConversationId;
 use claude_failover::moment::Wall;
-use claude_failover::quota::pane::{Context, read};
-use claude_failover::quota::verdict::Reading;
-use expect_test::expect;
+use claude_failover::quota::pane::read;
+use claude_failover::quota::verdict::{Context, Reading};
 use serde::Deserialize;
 
 const PANES: &str = include_str!("corpus/panes.jsonl");
 
 /// 2026-11-22 15:23:24 UTC.
-const CONTEXT: Context<'_> = Context { now: Wall(1_795_361_004_858), zone: None };
-
-/// Texts about a limit that no version of the client prints like this, and why they are Clear.
-const NOT_THE_CLIENT: [(&str, &str); 3] = [
-    ("exhausted-105", "made up by its source: prose after `Error:`"),
-    ("exhausted-128", "another program's `claude exited 1:` before the banner"),
-    ("exhausted-136", "another program's `ACP connection failed:` before the banner"),
-];
+const CONTEXT: Context<'_> = Context { now: Wall(1_795_361_004_858), zone: None, patterns: &[] };
 
 #[derive(Deserialize)]
 struct Pane {
@@ -54,59 +47,6 @@ fn summary(reading: &Reading) -> String {
         write!(text, " @{at}").unwrap();
     }
     text
-}
-
-#[test]
-fn the_corpus_is_read_as_labelled() {
-    let mut table: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for pane in panes() {
-        let verdict = kind(&read(&pane.text, &CONTEXT));
-        *table.entry((pane.label, verdict)).or_default() += 1;
-    }
-    let mut text = String::from("label          verdict       texts\n");
-    for ((label, verdict), count) in table {
-        writeln!(text, "{label:14} {verdict:13} {count:5}").unwrap();
-    }
-    print!("{text}");
-    expect![[r#"
-        label          verdict       texts
-        auth_error     auth_failed      11
-        busy           clear             9
-        conversation   clear            50
-        dialog         clear             7
-        exhausted      clear             3
-        exhausted      exhausted        61
-        exhausted      spend_limit      12
-        idle           clear             5
-        menu           clear             3
-        menu           exhausted         1
-        other          clear            10
-        other          exhausted         1
-        other          model_limit       9
-        other          spend_limit       1
-        server_error   clear             2
-        server_error   server_error     22
-        transient_429  clear             1
-        transient_429  throttled         9
-        warning        warning          14
-    "#]]
-    .assert_eq(&text);
-}
-
-#[test]
-fn every_refusal_of_the_client_is_seen_and_nothing_else_is_one() {
-    let not_scored = ["menu", "other"];
-    for pane in panes() {
-        let reading = read(&pane.text, &CONTEXT);
-        let excepted = NOT_THE_CLIENT.iter().any(|(id, _)| *id == pane.id);
-        let wanted = pane.label == "exhausted" && !excepted;
-        if !not_scored.contains(&pane.label.as_str()) {
-            assert_eq!(reading.verdict.is_exhaustion(), wanted, "{} {reading:?}", pane.id);
-        }
-        if wanted {
-            assert_eq!(reading.reset_text.is_some(), pane.reset.is_some(), "{}", pane.id);
-        }
-    }
 }
 
 /// Rule, composer, rule, status: what stands under the conversation of an idle client.
@@ -432,27 +372,4 @@ fn fifty_panes_are_read_in_a_moment() {
     let took = started.elapsed();
     println!("50 panes of 200 rows: {} µs", took.as_micros());
     assert!(took < PATIENCE, "{took:?}");
-}
-
-#[test]
-fn classify_says_what_decided() {
-    let mut output = Vec::new();
-    classify_text(format!("{BANNER}{IDLE}").as_bytes(), &mut output, &CONTEXT).unwrap();
-    expect![[r#"
-        {"verdict":"exhausted","limit":"five_hour","exhaustion":true,"rule":"hit_your_limit","row":"You've hit your 5-hour limit · resets 4:24pm (UTC)","reset_text":"resets 4:24pm (UTC)","resets_at":"2026-11-22T16:24:00Z"}
-    "#]].assert_eq(&String::from_utf8(output).unwrap());
-
-    let lines = "{\"id\":\"a\",\"text\":\"Login expired · Please run /login\"}\n\n{\"text\":\"\"}";
-    let mut output = Vec::new();
-    classify_lines(lines.as_bytes(), &mut output, &CONTEXT).unwrap();
-    expect![[r#"
-        {"id":"a","verdict":"auth_failed","exhaustion":false,"rule":"login","row":"Login expired · Please run /login","reset_text":null,"resets_at":null}
-        {"verdict":"clear","exhaustion":false,"rule":"none","row":"","reset_text":null,"resets_at":null}
-    "#]].assert_eq(&String::from_utf8(output).unwrap());
-
-    let error = classify_lines("{}\n".as_bytes(), Vec::new(), &CONTEXT).unwrap_err();
-    expect![[
-        r#"reading line 1: want an object with a "text": missing field `text` at line 1 column 2"#
-    ]]
-    .assert_eq(&format!("{error:#}"));
 }

@@ -1,0 +1,157 @@
+//! The readers that are fed, their first inputs, and what each promises of its answers.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use claude_failover::cli::classify::{Source, lines};
+use claude_failover::moment::Wall;
+use claude_failover::quota::transcript::Ending;
+use claude_failover::quota::verdict::{Context, Reading};
+use claude_failover::quota::{pane, report, reset_phrase, reset_time, transcript};
+use serde_json::Value;
+
+const PANES: &str = include_str!("../it/corpus/panes.jsonl");
+const TRANSCRIPT: &str = include_str!("corpus/transcript.jsonl");
+const REPORTS: &str = include_str!("corpus/reports.jsonl");
+const RESETS: &str = include_str!("corpus/resets.txt");
+
+/// 2026-11-22 15:23:24 UTC.
+const NOW: Wall = Wall(1_795_361_004_858);
+const CONTEXT: Context<'_> = Context { now: NOW, zone: Some("Europe/Paris"), patterns: &[] };
+const HORIZON_MS: u64 = 8 * 86_400_000;
+const KEYS: [&str; 7] = ["id", "limit", "resets_at", "row", "rule", "swap", "verdict"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Pane,
+    Transcript,
+    Report,
+    Reset,
+    ClassifyJsonl,
+}
+
+pub const TARGETS: [(Target, &str); 5] = [
+    (Target::Pane, "pane"),
+    (Target::Transcript, "transcript"),
+    (Target::Report, "report"),
+    (Target::Reset, "reset"),
+    (Target::ClassifyJsonl, "classify-jsonl"),
+];
+
+impl Target {
+    /// Inputs that a client gave, or could have given.
+    pub fn corpus(self) -> Vec<Vec<u8>> {
+        let rows = |text: &str| text.lines().map(|row| row.as_bytes().to_vec()).collect();
+        match self {
+            Self::Pane => PANES.lines().map(text_of).collect(),
+            Self::Transcript => {
+                let rows: Vec<&str> = TRANSCRIPT.lines().collect();
+                // Every beginning of the conversation, and every record alone.
+                let beginnings = (1..=rows.len()).map(|end| rows[..end].join("\n").into_bytes());
+                beginnings.chain(rows.iter().map(|row| row.as_bytes().to_vec())).collect()
+            }
+            Self::Report => rows(REPORTS),
+            Self::Reset => rows(RESETS),
+            Self::ClassifyJsonl => {
+                let panes: Vec<&str> = PANES.lines().collect();
+                panes.chunks(4).map(|some| some.join("\n").into_bytes()).collect()
+            }
+        }
+    }
+
+    /// Reads one input and holds the answer to its promises. Its kind: what is alike for inputs
+    /// that took the same way.
+    pub fn read(self, input: &[u8]) -> u64 {
+        match self {
+            Self::Pane => kind_of(&pane::read(&String::from_utf8_lossy(input), &CONTEXT)),
+            Self::Transcript => {
+                let reading = transcript::read(input, &CONTEXT);
+                let mut ending = Ending::default();
+                let rows = input.split(|byte| *byte == b'\n');
+                for entry in rows.filter_map(|row| transcript::entry(row, &CONTEXT)) {
+                    ending.take(entry);
+                }
+                let forwards = ending.error.map_or_else(Reading::clear, |error| error.reading);
+                assert_eq!(reading, forwards, "read from its two ends");
+                hash(&(
+                    kind_of(&reading),
+                    ending.prompted_at.is_some(),
+                    ending.answered_at.is_some(),
+                ))
+            }
+            Self::Report => {
+                let Some(report) = report::parse(input, &CONTEXT) else { return 0 };
+                assert!(report.at <= NOW, "it has happened");
+                match report.news {
+                    report::News::TurnFailed { reading, .. } => kind_of(&reading),
+                    news => hash(&std::mem::discriminant(&news)),
+                }
+            }
+            Self::Reset => read_reset(&String::from_utf8_lossy(input)),
+            Self::ClassifyJsonl => read_lines(input),
+        }
+    }
+}
+
+fn text_of(line: &str) -> Vec<u8> {
+    let pane: Value = serde_json::from_str(line).unwrap();
+    pane["text"].as_str().unwrap().as_bytes().to_vec()
+}
+
+fn kind_of(reading: &Reading) -> u64 {
+    let verdict = serde_json::to_value(&reading.verdict).unwrap();
+    hash(&(
+        verdict["kind"].as_str(),
+        verdict["limit"].as_str(),
+        &reading.rule,
+        format!("{:?}", reading.activity),
+        reading.verdict.resets_at().is_some(),
+        reading.reset_text.is_some(),
+        reading.unrecognised.is_some(),
+        (reading.last_user_row.is_some(), reading.resume_ids.len().min(2)),
+    ))
+}
+
+fn read_reset(text: &str) -> u64 {
+    let found = reset_phrase::find(text);
+    let mut kind = vec![found.is_some()];
+    for phrase in [Some(text), found].into_iter().flatten() {
+        let shape = reset_phrase::shape(phrase);
+        let at = reset_time::parse(phrase, NOW, CONTEXT.zone);
+        if let Some(at) = at {
+            assert!(at.0.abs_diff(NOW.0) <= HORIZON_MS, "{at} is beyond the horizon");
+            assert!(shape.is_some(), "read from no shape");
+        }
+        let zone = shape.as_ref().is_some_and(|(_, zone)| zone.is_some());
+        kind.extend([shape.is_some(), zone, at.is_some()]);
+        if let Some((shape, _)) = shape {
+            return hash(&(kind, std::mem::discriminant(&shape)));
+        }
+    }
+    hash(&kind)
+}
+
+/// Each line is answered with its seven keys, or named.
+fn read_lines(input: &[u8]) -> u64 {
+    let (mut output, mut complaints) = (Vec::new(), Vec::new());
+    let ended = lines(Source::Pane, input, &mut output, &mut complaints, &CONTEXT);
+    let asked = input.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let rows = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(asked.count(), rows(&output) + rows(&complaints), "an answer or a complaint each");
+    assert_eq!(ended.is_err(), !complaints.is_empty());
+    let mut verdicts = Vec::new();
+    for line in output.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let answer: Value = serde_json::from_slice(line).unwrap();
+        let keys: Vec<&str> = answer.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, KEYS);
+        verdicts.push(answer["verdict"].as_str().unwrap().to_owned());
+    }
+    verdicts.sort_unstable();
+    verdicts.dedup();
+    hash(&(verdicts, rows(&complaints).min(3)))
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
