@@ -46,17 +46,30 @@ pub enum LockError {
 
 /// Replaces `path` by a file of these bytes and this mode, whatever the umask.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let dir = parent(path);
-    let (temp, mut file) = with_temp_name(dir, |temp| {
+    replace(path, bytes, mode, fs_err::File::sync_all)?;
+    sync_dir(parent(path))
+}
+
+/// The same for what a power cut may take: it does not wait for the disk.
+pub fn write_quick(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace(path, bytes, mode, |_| Ok(()))
+}
+
+fn replace(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    settle: fn(&fs_err::File) -> io::Result<()>,
+) -> io::Result<()> {
+    let (temp, mut file) = with_temp_name(parent(path), |temp| {
         fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(temp)
     })?;
     let replaced = file
         .set_permissions(Permissions::from_mode(mode))
         .and_then(|()| file.write_all(bytes))
-        .and_then(|()| file.sync_all())
+        .and_then(|()| settle(&file))
         .and_then(|()| rename(&temp, path));
-    replaced.inspect_err(|_| remove_quietly(&temp))?;
-    sync_dir(dir)
+    replaced.inspect_err(|_| remove_quietly(&temp))
 }
 
 /// Makes `link` lead to `target`, in one step for every reader. A missing link is made.

@@ -1,4 +1,5 @@
-//! The operator's verbs over `<runtime_dir>/control.sock`: one JSON line in, one JSON line out.
+//! The operator's verbs, and the reports of the clients' hooks, over `<runtime_dir>/control.sock`:
+//! one JSON line in, one JSON line out.
 //!
 //! Only our own user and root are heard. `{"ok":true}` means that the verb has reached the
 //! coordinator, not that it was carried out: `status` shows that.
@@ -7,6 +8,7 @@ use std::io::{Read, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -20,15 +22,17 @@ use serde_json::{Value, json};
 use crate::api::exchange::ANSWER_BYTES_MAX;
 use crate::api::gate::{Failure, Gate, Protocol, Reply};
 use crate::api::socket::{self, SocketFile};
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::core::event::{Event, StuckVerb};
 use crate::ids::AccountName;
+use crate::quota::report::Wire;
+use crate::quota::verdict;
 use crate::snapshot::SnapshotCell;
 
 /// One request, its newline included.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// `to: null` leaves the choice of the account to the daemon.
@@ -40,6 +44,20 @@ pub enum Request {
     },
     Reload,
     Status,
+    /// What a hook of a client has to say. One of a kind that we do not know is taken and dropped.
+    Report {
+        report: Box<Wire>,
+    },
+}
+
+/// What the texts in reports are read with.
+#[derive(Debug, Clone)]
+pub struct Reports {
+    pub clock: Clock,
+    /// The zone in which the clients print resets; `None` = UTC.
+    pub zone: Option<String>,
+    /// `quota.patterns`
+    pub patterns: Vec<String>,
 }
 
 /// Where the socket is.
@@ -53,19 +71,27 @@ pub fn socket_path(runtime_dir: &Path) -> PathBuf {
 pub struct Server {
     _gate: Gate,
     file: SocketFile,
+    reports: Arc<Mutex<Reports>>,
 }
 
 impl Server {
     pub fn spawn(
         runtime_dir: &Path,
         snapshot: SnapshotCell,
+        reports: Reports,
         events: &Sender<Event>,
     ) -> anyhow::Result<Self> {
         let (listener, file) = socket::listen(&socket_path(runtime_dir))?;
-        let control = Control { snapshot, events: events.clone() };
+        let reports = Arc::new(Mutex::new(reports));
+        let control = Control { snapshot, reports: reports.clone(), events: events.clone() };
         let gate = Gate::spawn("control", listener, control, events.clone())
             .context("could not start the thread control")?;
-        Ok(Self { _gate: gate, file })
+        Ok(Self { _gate: gate, file, reports })
+    }
+
+    /// From now on `quota.patterns` are these.
+    pub fn reconfigure(&self, patterns: &[String]) {
+        patterns.clone_into(&mut lock(&self.reports).patterns);
     }
 
     pub fn path(&self) -> &Path {
@@ -75,7 +101,13 @@ impl Server {
 
 struct Control {
     snapshot: SnapshotCell,
+    reports: Arc<Mutex<Reports>>,
     events: Sender<Event>,
+}
+
+fn lock(reports: &Mutex<Reports>) -> std::sync::MutexGuard<'_, Reports> {
+    // Whoever held it when it panicked only read it, or replaced it whole.
+    reports.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Protocol for Control {
@@ -126,8 +158,24 @@ impl Control {
                 let snapshot = self.snapshot.read();
                 return json!({"ok": true, "health": snapshot.health, "status": snapshot.status});
             }
+            Request::Report { report } => return self.take_report(*report),
         };
         log::info!("control: {event:?}");
+        self.pass_on(event)
+    }
+
+    fn take_report(&self, report: Wire) -> Value {
+        let reports = lock(&self.reports).clone();
+        let now = reports.clock.wall();
+        let context =
+            verdict::Context { now, zone: reports.zone.as_deref(), patterns: &reports.patterns };
+        match report.report(&context) {
+            Some(report) => self.pass_on(Event::ReportsReceived(vec![report])),
+            None => json!({"ok": true}),
+        }
+    }
+
+    fn pass_on(&self, event: Event) -> Value {
         match self.events.send(event) {
             Ok(()) => json!({"ok": true}),
             Err(_) => refusal("the daemon is stopping"),

@@ -1,6 +1,7 @@
 //! The owner of other processes: reading them (`/proc`), running short ones, ending agents.
 
 pub mod environment;
+pub mod exec;
 mod hunt;
 mod member;
 pub mod run;

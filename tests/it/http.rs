@@ -24,7 +24,7 @@ use crate::support::eventually;
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn snapshot(ok: bool) -> Snapshot {
+pub fn snapshot(ok: bool) -> Snapshot {
     Snapshot {
         health: Health { ok, state: "normal".to_owned(), reasons: Vec::new(), until: None },
         status: serde_json::json!({"active": "primary"}),

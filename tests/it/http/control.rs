@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use claude_failover::api::control::{
-    AskError, REQUEST_BYTES_MAX, Request, Server, ask, socket_path,
+    AskError, REQUEST_BYTES_MAX, Reports, Request, Server, ask, socket_path,
 };
+use claude_failover::clock::Clock;
 use claude_failover::core::event::{Event, StuckVerb};
 use claude_failover::snapshot::SnapshotCell;
 use crossbeam_channel::{Receiver, unbounded};
@@ -24,12 +25,16 @@ struct House {
     dir: tempfile::TempDir,
 }
 
+fn reports() -> Reports {
+    Reports { clock: Clock::start(), zone: None, patterns: Vec::new() }
+}
+
 impl House {
     fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("cf-").tempdir().unwrap();
         let (sender, events) = unbounded();
         let cell = SnapshotCell::new(snapshot(true));
-        let server = Server::spawn(dir.path(), cell, &sender).unwrap();
+        let server = Server::spawn(dir.path(), cell, reports(), &sender).unwrap();
         Self { server, events, dir }
     }
 
@@ -82,12 +87,32 @@ fn status_answers_from_the_snapshot_and_bothers_nobody() {
 }
 
 #[test]
+fn a_report_becomes_its_event_and_one_of_another_kind_nothing() {
+    let house = House::new();
+    let refused = r#"{"verb":"report","report":{"at":5,"pid":7,"hook_event_name":"StopFailure",
+        "error":"rate_limit","last_assistant_message":"Crew quota is gone"}}"#
+        .replace('\n', "");
+    assert_eq!(house.exchange(format!("{refused}\n").as_bytes()), "{\"ok\":true}\n");
+    assert!(house.next_event().contains("verdict: Throttled"));
+    house.server.reconfigure(&["crew quota".to_owned()]);
+    assert_eq!(house.exchange(format!("{refused}\n").as_bytes()), "{\"ok\":true}\n");
+    assert!(house.next_event().contains("verdict: Exhausted"));
+    for report in [r#"{"hook_event_name":"FromTomorrow"}"#, "{}"] {
+        let request = format!("{{\"verb\":\"report\",\"report\":{report}}}\n");
+        assert_eq!(house.exchange(request.as_bytes()), "{\"ok\":true}\n");
+    }
+    assert!(house.events.is_empty());
+}
+
+#[test]
 fn what_cannot_be_understood_is_refused_with_its_reason() {
     let house = House::new();
     for (bytes, reason) in [
         (&b"{\"verb\":\"dance\"}\n"[..], "unknown variant `dance`"),
         (b"\n", "could not read the request"),
         (b"\xff\n", "could not read the request"),
+        (b"{\"verb\":\"report\"}\n", "missing field `report`"),
+        (b"{\"verb\":\"report\",\"report\":5}\n", "could not read the request"),
         (&[b' '; REQUEST_BYTES_MAX + 10], "the request is too long"),
     ] {
         let answer = house.exchange(bytes);
@@ -125,7 +150,10 @@ fn the_socket_is_for_us_alone_and_goes_with_the_server() {
 fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
     let house = House::new();
     let (events, _) = unbounded();
-    let again = || Server::spawn(house.dir.path(), SnapshotCell::new(snapshot(true)), &events);
+    let again = || {
+        let cell = SnapshotCell::new(snapshot(true));
+        Server::spawn(house.dir.path(), cell, reports(), &events)
+    };
     let error = format!("{:#}", again().err().unwrap());
     assert!(error.contains("another process answers"), "{error}");
     house.ask(&Request::Reload).unwrap();
@@ -135,12 +163,13 @@ fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "std leaves the name behind, like a crash");
     let cell = SnapshotCell::new(snapshot(true));
-    let server = Server::spawn(other.path(), cell.clone(), &events).unwrap();
+    let server = Server::spawn(other.path(), cell.clone(), reports(), &events).unwrap();
     ask(&path, &Request::Status, TIMEOUT).unwrap();
     drop(server);
 
     fs::write(&path, "somebody's notes").unwrap();
-    let error = format!("{:#}", Server::spawn(other.path(), cell, &events).err().unwrap());
+    let error =
+        format!("{:#}", Server::spawn(other.path(), cell, reports(), &events).err().unwrap());
     assert!(error.contains("in the way"), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "somebody's notes");
 }
