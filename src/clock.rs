@@ -36,6 +36,27 @@ impl Clock {
     }
 }
 
+/// What the wall clock would have said at boot, by what it says now.
+///
+/// A thread may be put aside between two readings of two clocks; of three tries the one with the
+/// narrowest gap is taken, so that what the kernel dates from boot is not dated too late.
+pub fn wall_at_boot() -> Wall {
+    let attempt = || {
+        let before = read(ClockId::Boottime);
+        let wall = read(ClockId::Realtime);
+        let after = read(ClockId::Boottime);
+        (after.saturating_sub(before), wall.saturating_sub(after))
+    };
+    let tries = [attempt(), attempt(), attempt()];
+    let (_, at_boot) = tries.into_iter().min().unwrap_or_else(attempt);
+    Wall(i64::try_from(at_boot.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Since boot, with the time that the host was suspended.
+pub fn uptime() -> Duration {
+    read(ClockId::Boottime)
+}
+
 /// Now, for a deadline inside one function.
 #[expect(clippy::disallowed_methods, reason = "the owner of the clock")]
 pub fn instant() -> std::time::Instant {

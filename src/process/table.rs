@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
+use crate::clock;
 use crate::ids::ProcessRef;
 
 /// `stat` up to its 22nd field; the kernel's own name for a process is at most 64 bytes.
@@ -74,12 +73,12 @@ pub fn parent(pid: i32) -> Option<i32> {
 
 /// How long ago something happened that the kernel dated `ticks` after boot.
 pub fn age(ticks: u64) -> Duration {
-    let boottime = clock_gettime(ClockId::Boottime);
-    let up = Duration::new(
-        u64::try_from(boottime.tv_sec).unwrap_or(0),
-        u32::try_from(boottime.tv_nsec).unwrap_or(0),
-    );
-    up.saturating_sub(Duration::from_millis(ticks * 1000 / TICKS_PER_S))
+    clock::uptime().saturating_sub(after_boot(ticks))
+}
+
+/// From boot to what the kernel dated `ticks`; up to 10 ms too short.
+pub fn after_boot(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * 1000 / TICKS_PER_S)
 }
 
 /// The processes that `pid` started and that still have it as parent.

@@ -1,10 +1,11 @@
-//! The kernel's notices that something changed in a home: a reason to look sooner, never the truth.
+//! The kernel's notices that something changed in a home, or in a directory of conversations: a
+//! reason to look sooner, never the truth.
 //!
 //! A directory that is removed loses its watch without a word, so [`Hints::keep`] compares at every
 //! look. Without notices (the user's inotify instances are used up) the tick alone finds changes.
 //! notify drops watches by path: the late notice of a removal takes the watch of the successor too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +18,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
+use crate::ids::ConversationId;
 use crate::watcher::session_file;
+
+/// Changes that wait to be read. Past that the tick finds them.
+const CHANGES_MAX: usize = 4096;
 
 pub struct Hints {
     notices: Option<RecommendedWatcher>,
@@ -26,11 +31,26 @@ pub struct Hints {
     signals: Signals,
 }
 
+/// Where the hints arrive.
+pub struct Hinted {
+    /// An agent may have changed. Holds one hint at most: many changes are one reason to look.
+    pub agents: Receiver<()>,
+    pub conversations: Receiver<Changed>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Changed {
+    Conversation(ConversationId),
+    /// A directory came or went, or notices were lost.
+    Somewhere,
+}
+
 /// What the source of notices tells us.
 #[derive(Clone)]
 struct Signals {
     hint: Sender<()>,
-    /// Some `sessions` directory went, so its watch has to be made again.
+    changed: Sender<Changed>,
+    /// Some watched directory may have gone, so its watch has to be made again.
     unwatched: Arc<AtomicBool>,
 }
 
@@ -43,26 +63,31 @@ struct Directory {
 }
 
 impl Hints {
-    /// The channel holds one hint at most: many changes are one reason to look.
-    pub fn start() -> (Self, Receiver<()>) {
-        let (hint, hints) = bounded(1);
+    pub fn start() -> (Self, Hinted) {
+        let (hint, agents) = bounded(1);
+        let (changed, conversations) = bounded(CHANGES_MAX);
         let this = Self {
             notices: None,
             watched: HashMap::new(),
             working: true,
-            signals: Signals { hint, unwatched: Arc::default() },
+            signals: Signals { hint, changed, unwatched: Arc::default() },
         };
-        (this, hints)
+        (this, Hinted { agents, conversations })
     }
 
-    /// Watches each home and its `sessions` directory, so far as they exist, and nothing else.
-    pub fn keep<'a>(&mut self, homes: impl Iterator<Item = &'a Path>) {
+    /// Watches each home and its `sessions` directory, and the directories of conversations, so far
+    /// as they exist, and nothing else.
+    pub fn keep<'a>(
+        &mut self,
+        homes: impl Iterator<Item = &'a Path>,
+        conversations: &BTreeSet<PathBuf>,
+    ) {
         if self.signals.unwatched.swap(false, Ordering::Relaxed) {
             self.watched.clear();
         }
         // INVARIANT: a home before its `sessions`, so that one made meanwhile is noticed.
-        let paths: Vec<PathBuf> =
-            homes.flat_map(|home| [home.to_owned(), home.join("sessions")]).collect();
+        let homes = homes.flat_map(|home| [home.to_owned(), home.join("sessions")]);
+        let paths: Vec<PathBuf> = homes.chain(conversations.iter().cloned()).collect();
         let mut result = Ok(());
         for path in &paths {
             if let Err(error) = self.keep_one(path) {
@@ -131,13 +156,39 @@ fn source(signals: Signals) -> notify::Result<RecommendedWatcher> {
             // Full: a look is due already.
             let _ = signals.hint.try_send(());
         }
+        for changed in changes(&event) {
+            let _ = signals.changed.try_send(changed);
+        }
     })
 }
 
+/// Only a directory that we watch takes a watch with it, and the names of those have no extension.
 fn takes_watch(event: &notify::Event) -> bool {
     let leaves =
         matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
-    leaves && event.paths.iter().any(|path| path.ends_with("sessions"))
+    leaves && event.paths.iter().any(|path| path.extension().is_none())
+}
+
+fn changes(event: &notify::Event) -> impl Iterator<Item = Changed> {
+    let lost = event.need_rescan().then_some(Changed::Somewhere);
+    let (paths, entries_changed) = match event.kind {
+        // Our own reading; and a file that is closed was written before.
+        EventKind::Access(_) => (&[][..], false),
+        EventKind::Create(_)
+        | EventKind::Remove(_)
+        | EventKind::Modify(ModifyKind::Name(_))
+        | EventKind::Any
+        | EventKind::Other => (&*event.paths, true),
+        EventKind::Modify(_) => (&*event.paths, false),
+    };
+    let of = move |path: &PathBuf| match path.extension() {
+        Some(extension) if extension == "jsonl" => {
+            path.file_stem()?.to_str()?.parse().ok().map(Changed::Conversation)
+        }
+        Some(_) => None,
+        None => entries_changed.then_some(Changed::Somewhere),
+    };
+    lost.into_iter().chain(paths.iter().filter_map(of))
 }
 
 /// Our own reading makes notices too, and a home is full of files that say nothing of agents.
@@ -166,6 +217,8 @@ fn matters(event: &notify::Event) -> bool {
 mod tests {
     use notify::event::{CreateKind, DataChange, Flag, RemoveKind, RenameMode};
 
+    const ID: &str = "82840528-5c4e-4114-8dc2-50dc43ea65c9";
+
     use super::*;
 
     #[test]
@@ -193,5 +246,31 @@ mod tests {
         assert!(matters(&gone) && takes_watch(&gone));
         let overflow = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
         assert!(matters(&overflow));
+    }
+
+    #[test]
+    fn a_change_of_a_conversation_names_it() {
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let file = format!("/p/-srv-work/{ID}.jsonl");
+        let conversation = || vec![Changed::Conversation(ID.parse().unwrap())];
+        for (kind, path, expected) in [
+            (written, &*file, conversation()),
+            (EventKind::Create(CreateKind::File), &file, conversation()),
+            (EventKind::Remove(RemoveKind::File), &file, conversation()),
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), &file, vec![]),
+            (EventKind::Access(AccessKind::Close(AccessMode::Write)), &file, vec![]),
+            (written, "/p/-srv-work/agent-x.jsonl", vec![]),
+            (written, "/h/history.jsonl", vec![]),
+            (written, "/h/sessions/12.json", vec![]),
+            (EventKind::Create(CreateKind::Folder), "/p/-srv-work", vec![Changed::Somewhere]),
+            (EventKind::Create(CreateKind::File), "/h/projects", vec![Changed::Somewhere]),
+            (written, "/h/projects", vec![]),
+            (EventKind::Create(CreateKind::Folder), "/h/.claude.json.lock", vec![]),
+        ] {
+            let event = notify::Event::new(kind).add_path(path.into());
+            assert_eq!(changes(&event).collect::<Vec<_>>(), expected, "{kind:?} {path}");
+        }
+        let overflow = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        assert_eq!(changes(&overflow).collect::<Vec<_>>(), [Changed::Somewhere]);
     }
 }

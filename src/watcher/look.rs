@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::core::action::WatchedPane;
 use crate::core::event::{AgentHome, AgentSeen, AgentState, AgentsObserved};
@@ -38,6 +38,7 @@ pub struct Looker {
 
 /// An agent as the last look had it.
 struct Known {
+    started_at: Wall,
     state: AgentState,
     /// When it was first seen in `state`.
     since: Wall,
@@ -77,6 +78,10 @@ impl Looker {
 
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    pub fn panes(&self) -> &[WatchedPane] {
+        &self.panes
     }
 
     /// The next look leaves nothing out.
@@ -172,6 +177,8 @@ fn describe(
     let file = found.client.map(|client| &client.file);
     let state = file.map_or(AgentState::Unknown, |file| file.state.clone());
     let known = Known {
+        // Asked once: the two clocks drift, and an agent must not seem to change.
+        started_at: earlier.map_or_else(|| started_at(found.process), |known| known.started_at),
         since: match earlier {
             Some(earlier) if earlier.state == state => earlier.since,
             _ => now,
@@ -183,6 +190,7 @@ fn describe(
         session: found.pane.session.clone(),
         pane: found.pane.pane,
         process: found.process,
+        started_at: known.started_at,
         home: answers.home,
         conversation: file.and_then(|file| file.conversation.clone()),
         state,
@@ -194,6 +202,13 @@ fn describe(
             .unwrap_or_else(|| PathBuf::from("/")),
     };
     (agent, known)
+}
+
+/// A refusal a little older than the agent is not its own.
+fn started_at(process: ProcessRef) -> Wall {
+    let after_boot = table::after_boot(process.started_ticks).as_millis();
+    let at_boot = clock::wall_at_boot();
+    Wall(at_boot.0.saturating_add_unsigned(u64::try_from(after_boot).unwrap_or(u64::MAX)))
 }
 
 /// By stat alone; a home without the file is left out.

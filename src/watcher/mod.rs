@@ -1,19 +1,26 @@
-//! The sensor of agents: which run in our panes, on whose account, in which conversation and state.
+//! The sensor of agents: which run in our panes, on whose account, in which conversation and state,
+//! and what their conversation files say at their ends.
 //!
-//! Reads `<home>/sessions/*.json` and `/proc`; never a credential, never a screen. A tick is the
-//! truth, file notices make it quick, and an event goes out only when something differs.
+//! Reads `<home>/sessions/*.json`, `<home>/projects` and `/proc`; never a credential, never a screen.
+//! A tick is the truth, file notices make it quick, and an event goes out only when something differs.
 //!
 //! Reading order: `look` (one look), `search` (who is an agent), `session_file`, `client`,
-//! `home`; `hints` (when to look sooner).
+//! `home`; `conversations` (their files), `place`, `tail`, `lookback`; `hints` (when to look sooner).
 
 mod client;
+mod conversations;
 mod hints;
 mod home;
 mod look;
+mod lookback;
+mod place;
 mod search;
 mod session_file;
+mod tail;
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,17 +31,26 @@ use crate::component::{Component, INBOX_ORDERS_MAX};
 use crate::config::Config;
 use crate::core::action::{OrderId, WatchedPane};
 use crate::core::event::{AgentsObserved, Event};
-use crate::watcher::hints::Hints;
+use crate::ids::{ConversationId, SessionName};
+use crate::quota::report::{self, Report};
+use crate::quota::verdict::Context;
+use crate::spool;
+use crate::watcher::conversations::{Conversations, Which};
+use crate::watcher::hints::{Changed, Hinted, Hints};
 use crate::watcher::look::Looker;
 
 /// A client writes a file in several steps; one look serves all of them.
 const HINT_DELAY: Duration = Duration::from_millis(5);
+/// However often conversations are written, they are read at least this far apart.
+const READS_APART: Duration = Duration::from_millis(2);
 /// However often a file is written, looks are at least this far apart.
 const HINTED_LOOKS_APART: Duration = Duration::from_millis(25);
 
 pub struct Settings {
     pub config: Arc<Config>,
     pub clock: Clock,
+    /// The zone in which the clients print resets; `None` = UTC.
+    pub zone: Option<String>,
 }
 
 #[derive(Debug)]
@@ -48,16 +64,26 @@ pub enum Order {
     ObserveAgents {
         order: OrderId,
     },
+    /// Look at this agent's conversation file now, and again for a moment.
+    ReadTranscript {
+        session: SessionName,
+    },
     Reconfigure(Arc<Config>),
 }
 
 struct Sensor {
     looker: Looker,
+    conversations: Conversations,
     hints: Hints,
+    /// The directories of conversations that `hints` watches.
+    directories: BTreeSet<PathBuf>,
+    clock: Clock,
+    zone: Option<String>,
     watching: bool,
     /// What was sent last, without its order.
     sent: Option<AgentsObserved>,
     looked_at: Instant,
+    read_at: Instant,
 }
 
 /// # Errors
@@ -71,18 +97,16 @@ pub fn spawn(settings: Settings, events: Sender<Event>) -> io::Result<Component<
 
 /// Returns when nobody orders or nobody listens any more.
 fn run(orders: &Receiver<Order>, events: &Sender<Event>, settings: Settings) {
-    let (hints, hinted) = Hints::start();
+    let (hints, Hinted { agents: hinted, conversations: changes }) = Hints::start();
     let mut interval = settings.config.watcher.interval;
     let mut truth = tick(interval);
-    let mut due: Option<Instant> = None;
-    let mut sensor = Sensor {
-        looker: Looker::new(settings.config, settings.clock),
-        hints,
-        watching: false,
-        sent: None,
-        looked_at: clock::instant(),
-    };
+    let mut look_due: Option<Instant> = None;
+    let mut read_due: Option<Instant> = None;
+    let mut changed: Vec<Changed> = Vec::new();
+    let mut sensor = Sensor::new(settings, hints);
     loop {
+        let insisted = sensor.conversations.wakeup();
+        let looked_at = sensor.looked_at;
         let news = select! {
             recv(orders) -> order => {
                 let Ok(order) = order else { return };
@@ -96,15 +120,31 @@ fn run(orders: &Receiver<Order>, events: &Sender<Event>, settings: Settings) {
             },
             recv(hinted) -> _ => {
                 // INVARIANT: a hint never postpones a look that is due.
-                due = due.or_else(|| Some(sensor.next_hinted_look()));
+                look_due = look_due.or_else(|| Some(sensor.next_hinted_look()));
                 continue;
             },
-            recv(due.map_or_else(never, at)) -> _ => sensor.look(&[]),
-            recv(truth) -> _ => sensor.look(&[]),
+            recv(changes) -> change => {
+                changed.extend(change.ok().into_iter().chain(changes.try_iter()));
+                read_due = read_due.or_else(|| Some(sensor.read_at + READS_APART));
+                continue;
+            },
+            recv(read_due.map_or_else(never, at)) -> _ => {
+                read_due = None;
+                sensor.read_changed(&std::mem::take(&mut changed))
+            },
+            recv(insisted.map_or_else(never, at)) -> _ => sensor.read(&Which::Insisted),
+            recv(look_due.map_or_else(never, at)) -> _ => sensor.look(&[]),
+            recv(truth) -> _ => {
+                let mut news = sensor.look(&[]);
+                news.extend(sensor.take_spooled());
+                news
+            }
         };
-        due = None;
+        if sensor.looked_at != looked_at {
+            look_due = None;
+        }
         for event in news {
-            if events.send(Event::AgentsObserved(event)).is_err() {
+            if events.send(event).is_err() {
                 return;
             }
         }
@@ -112,47 +152,141 @@ fn run(orders: &Receiver<Order>, events: &Sender<Event>, settings: Settings) {
 }
 
 impl Sensor {
+    fn new(settings: Settings, hints: Hints) -> Self {
+        Self {
+            looker: Looker::new(settings.config, settings.clock),
+            conversations: Conversations::default(),
+            hints,
+            directories: BTreeSet::new(),
+            clock: settings.clock,
+            zone: settings.zone,
+            watching: false,
+            sent: None,
+            looked_at: clock::instant(),
+            read_at: clock::instant(),
+        }
+    }
+
     /// Takes all that waits in the inbox; one look then answers it.
-    fn obey(&mut self, order: Order, more: &Receiver<Order>) -> Vec<AgentsObserved> {
+    fn obey(&mut self, order: Order, more: &Receiver<Order>) -> Vec<Event> {
         let mut asked = Vec::new();
+        let mut look_needed = false;
         for order in [order].into_iter().chain(more.try_iter().take(INBOX_ORDERS_MAX)) {
             match order {
                 Order::WatchAgents { panes } => {
                     self.looker.watch(panes);
+                    // The core drops what it knew of a session that it lost sight of.
+                    self.conversations.tell_anew();
                     self.watching = true;
+                    look_needed = true;
                 }
                 Order::ObserveAgents { order } => {
                     self.looker.be_thorough();
                     asked.push(order);
+                    look_needed = true;
                 }
-                Order::Reconfigure(config) => self.looker.reconfigure(config),
+                Order::ReadTranscript { session } => {
+                    look_needed |= !self.conversations.knows(&session);
+                    self.conversations.insist(session, self.clock.wall(), clock::instant());
+                }
+                Order::Reconfigure(config) => {
+                    self.looker.reconfigure(config);
+                    look_needed = true;
+                }
             }
         }
-        self.look(&asked)
+        let mut news = if look_needed { self.look(&asked) } else { Vec::new() };
+        news.extend(self.read(&Which::Insisted));
+        news
     }
 
-    /// An answer for each order; without one, what differs from what was sent last.
-    fn look(&mut self, asked: &[OrderId]) -> Vec<AgentsObserved> {
+    /// An answer for each order; without one, what differs from what was sent last. Then what the
+    /// conversations of those agents say.
+    fn look(&mut self, asked: &[OrderId]) -> Vec<Event> {
+        self.looked_at = clock::instant();
         if !self.watching && asked.is_empty() {
             return Vec::new();
         }
-        self.looked_at = clock::instant();
         // Before the reading: what changes after it must leave a hint.
-        self.hints.keep(look::homes(self.looker.config()));
+        self.hints.keep(look::homes(self.looker.config()), &self.directories);
         let observed = self.looker.look();
+        let (panes, config) = (self.looker.panes(), self.looker.config());
+        self.conversations.follow(&observed.agents, panes, config, self.clock.wall());
         let differs = self.sent.as_ref() != Some(&observed);
-        let answers: Vec<AgentsObserved> = asked
+        let mut news: Vec<Event> = asked
             .iter()
             .map(|&order| AgentsObserved { order: Some(order), ..observed.clone() })
+            .map(Event::AgentsObserved)
             .collect();
-        if !differs {
-            return answers;
+        if differs {
+            self.sent = Some(observed.clone());
+            if news.is_empty() {
+                news.push(Event::AgentsObserved(observed));
+            }
         }
-        self.sent = Some(observed.clone());
-        if answers.is_empty() {
-            return vec![observed];
+        let directories = self.conversations.directories();
+        if directories != self.directories {
+            self.watch(directories);
         }
-        answers
+        news.extend(self.read(&Which::All));
+        news
+    }
+
+    /// Before their files are read: what changes after it must leave a hint.
+    fn watch(&mut self, directories: BTreeSet<PathBuf>) {
+        self.directories = directories;
+        self.hints.keep(look::homes(self.looker.config()), &self.directories);
+    }
+
+    fn read_changed(&mut self, changed: &[Changed]) -> Vec<Event> {
+        if changed.contains(&Changed::Somewhere) {
+            // Also when they are the same: one may have come back under its name.
+            self.watch(self.conversations.directories());
+            return self.read(&Which::All);
+        }
+        let ids: BTreeSet<ConversationId> = changed
+            .iter()
+            .filter_map(|changed| match changed {
+                Changed::Conversation(id) => Some(id.clone()),
+                Changed::Somewhere => None,
+            })
+            .collect();
+        self.read(&Which::Of(&ids))
+    }
+
+    /// A file that was found is read again once its directory is watched.
+    fn read(&mut self, which: &Which<'_>) -> Vec<Event> {
+        let mut news = self.read_once(which);
+        if self.conversations.have_moved() {
+            self.watch(self.conversations.directories());
+            news.extend(self.read_once(&Which::All));
+        }
+        news
+    }
+
+    fn read_once(&mut self, which: &Which<'_>) -> Vec<Event> {
+        self.read_at = clock::instant();
+        let context = Context {
+            now: self.clock.wall(),
+            zone: self.zone.as_deref(),
+            patterns: &self.looker.config().quota.patterns,
+        };
+        let seen = self.conversations.read(which, self.read_at, &context);
+        if seen.is_empty() { Vec::new() } else { vec![Event::TranscriptsObserved(seen)] }
+    }
+
+    /// What hooks left while nobody listened. After the look that knows their agents.
+    fn take_spooled(&mut self) -> Option<Event> {
+        self.sent.as_ref()?;
+        let lines = spool::take(&spool::dir(&self.looker.config().runtime_dir));
+        let context = Context {
+            now: self.clock.wall(),
+            zone: self.zone.as_deref(),
+            patterns: &self.looker.config().quota.patterns,
+        };
+        let reports: Vec<Report> =
+            lines.iter().filter_map(|line| report::parse(line, &context)).collect();
+        (!reports.is_empty()).then_some(Event::ReportsReceived(reports))
     }
 
     fn next_hinted_look(&self) -> Instant {

@@ -4,3 +4,4 @@ mod agents;
 mod older_clients;
 mod panes;
 mod stage;
+mod transcripts;

@@ -12,6 +12,7 @@ use claude_failover::ids::{PaneId, SessionName};
 use claude_failover::lifecycle::{self, SessionSource};
 use claude_failover::moment::Mono;
 use claude_failover::monitor::{self, PaneSource};
+use claude_failover::quota::verdict::Activity;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::sensors::stage::{NEVER, SOON, config};
@@ -89,6 +90,7 @@ fn quiet(session: &str, pane: u32) -> PaneSeen {
         in_mode: false,
         active: true,
         attached: 0,
+        title: String::new(),
         fence: None,
         stamp: PaneStamp { activity_s: 1000, history_size: 0, cursor: (0, 0) },
     }
@@ -149,6 +151,22 @@ fn a_pane_is_captured_once_until_it_changes() {
     let twice = vec![vec![PaneId(1), PaneId(2)], vec![PaneId(2)]];
     assert_eq!(source.change(|script| script.captured.clone()), twice);
     assert!(events.is_empty(), "the reading is the same");
+}
+
+#[test]
+fn a_title_that_turns_is_news_without_a_new_text() {
+    let source = Scripted::default();
+    source.change(|script| script.panes = vec![quiet("a", 1)]);
+    let (monitor, events) = start(&source);
+    watch(&monitor, &[("a", 1)]);
+    assert_eq!(readings(&events)[0].reading.activity, Activity::Unknown);
+    for (title, activity) in [("✳ Task", Activity::Idle), ("◐ Task", Activity::Busy)] {
+        source.change(|script| script.panes[0].title = title.to_owned());
+        assert_eq!(readings(&events)[0].reading.activity, activity, "{title}");
+    }
+    source.change(|script| script.panes[0].title = "◑ Task".to_owned());
+    source.await_lists(3);
+    assert!(events.is_empty(), "the glyph turns, the state is the same");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use claude_failover::config::{
     Quota, Selection, SharedDirs, Strategy, Swap, Tmux, Watcher,
 };
 use claude_failover::core::action::{OrderId, WatchedPane};
-use claude_failover::core::event::{AgentSeen, AgentsObserved, Event};
+use claude_failover::core::event::{AgentSeen, AgentsObserved, Event, TranscriptSeen};
 use claude_failover::process::table;
 use claude_failover::watcher::{self, Order};
 use crossbeam_channel::{Receiver, unbounded};
@@ -107,8 +107,11 @@ impl Stage {
         }
         std::fs::create_dir(dir.join("user")).unwrap();
         symlink(dir.join("a"), dir.join("user/.claude")).unwrap();
-        let settings =
-            watcher::Settings { config: Arc::new(config(&dir, interval)), clock: Clock::start() };
+        let settings = watcher::Settings {
+            config: Arc::new(config(&dir, interval)),
+            clock: Clock::start(),
+            zone: None,
+        };
         let (sender, events) = unbounded();
         let watcher = watcher::spawn(settings, sender).unwrap();
         Self { watcher, events, tmux }
@@ -154,6 +157,7 @@ impl Stage {
             session: session.parse().unwrap(),
             pane: pane.parse().unwrap(),
             leader_pid: leader.parse().unwrap(),
+            conversation: None,
         }
     }
 
@@ -191,13 +195,34 @@ impl Stage {
         let end = Instant::now() + SOON;
         let mut last = None;
         while let Ok(event) = self.events.recv_deadline(end) {
-            let Event::AgentsObserved(seen) = event else {
-                panic!("an event of another kind: {event:?}");
-            };
-            if wanted(&seen) {
-                return seen;
+            match event {
+                Event::AgentsObserved(seen) if wanted(&seen) => return seen,
+                Event::AgentsObserved(seen) => last = Some(seen),
+                Event::TranscriptsObserved(_) => {}
+                event => panic!("an event of another kind: {event:?}"),
             }
-            last = Some(seen);
+        }
+        panic!("not seen: {what}; last was {last:#?}");
+    }
+
+    /// The first word about the conversation of this session's agent that satisfies `wanted`.
+    #[track_caller]
+    pub fn until_transcript(
+        &self,
+        what: &str,
+        session: &str,
+        mut wanted: impl FnMut(&TranscriptSeen) -> bool,
+    ) -> TranscriptSeen {
+        let end = Instant::now() + SOON;
+        let mut last = None;
+        while let Ok(event) = self.events.recv_deadline(end) {
+            let Event::TranscriptsObserved(all) = event else { continue };
+            for seen in all.into_iter().filter(|seen| seen.session.as_str() == session) {
+                if wanted(&seen) {
+                    return seen;
+                }
+                last = Some(seen);
+            }
         }
         panic!("not seen: {what}; last was {last:#?}");
     }
@@ -220,8 +245,13 @@ pub fn id(number: u32) -> String {
 pub fn await_client(pid: i32) {
     eventually("the client runs", SOON, || {
         let args = table::args(pid)?;
-        (args[0] == "claude").then_some(())
+        (args[0] == "claude" && is_settled(pid)).then_some(())
     });
+}
+
+/// The kernel dates a process to 10 ms, and no client writes a record in its first 100 ms.
+pub fn is_settled(pid: i32) -> bool {
+    table::started_ticks(pid).is_some_and(|ticks| table::age(ticks) > Duration::from_millis(20))
 }
 
 /// The agent of one session, which must have exactly one.

@@ -1,0 +1,166 @@
+//! Where the file of a conversation lies: `<home>/projects/<slug>/<id>.jsonl`.
+//!
+//! The slug is the client's own name for its working directory. A resumed conversation stays where it
+//! was begun, and a client may change its directory, so every other slug is looked at too; but not
+//! at every look.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::Config;
+use crate::core::event::AgentHome;
+use crate::ids::ConversationId;
+
+/// Without a reason, all slugs are looked through at most this often.
+const SEARCHES_APART: Duration = Duration::from_secs(10);
+/// The client cuts a longer slug and adds a hash that we do not know.
+const SLUG_CHARS_MAX: usize = 200;
+/// More slugs than this in one `projects`, and some are not looked at.
+const SLUGS_MAX: usize = 10_000;
+
+/// What it takes to find one file, and when that was tried last.
+#[derive(Debug)]
+pub struct Place {
+    pub projects: PathBuf,
+    /// The directory by the rule; it need not exist.
+    pub expected: PathBuf,
+    name: String,
+    searched: Option<Searched>,
+}
+
+#[derive(Debug)]
+struct Searched {
+    at: Instant,
+    /// When a slug came or went.
+    projects_changed: Option<SystemTime>,
+}
+
+/// How hard to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// Everywhere.
+    Everywhere,
+    /// Where it should be, and elsewhere only when there is a reason.
+    Usual,
+}
+
+/// `projects` as an agent of this home reaches it; `None` when its home is none of ours.
+pub fn projects(home: &AgentHome, config: &Config) -> Option<PathBuf> {
+    let home = match home {
+        AgentHome::Homed(name) => {
+            &config.accounts.iter().find(|account| account.name == *name)?.home
+        }
+        AgentHome::Linked => &config.link,
+        AgentHome::Elsewhere => return None,
+    };
+    Some(home.join("projects"))
+}
+
+impl Place {
+    pub fn new(projects: PathBuf, cwd: &Path, conversation: &ConversationId) -> Self {
+        let real = fs::canonicalize(cwd).unwrap_or_else(|_| cwd.to_owned());
+        let expected = projects.join(slug(&real));
+        Self { projects, expected, name: format!("{conversation}.jsonl"), searched: None }
+    }
+
+    /// The file as it lies now.
+    pub fn find(&mut self, effort: Effort, now: Instant) -> Option<PathBuf> {
+        let path = self.expected.join(&self.name);
+        if path.is_file() {
+            return Some(path);
+        }
+        let changed = fs::metadata(&self.projects).and_then(|metadata| metadata.modified()).ok();
+        let tried = self.searched.as_ref().is_some_and(|searched| {
+            searched.projects_changed == changed
+                && now.saturating_duration_since(searched.at) < SEARCHES_APART
+        });
+        if tried && effort == Effort::Usual {
+            return None;
+        }
+        self.searched = Some(Searched { at: now, projects_changed: changed });
+        self.search()
+    }
+
+    /// In all slugs; of several files the one written last.
+    fn search(&self) -> Option<PathBuf> {
+        let slugs = fs::read_dir(&self.projects).ok()?.flatten().take(SLUGS_MAX);
+        slugs
+            .filter_map(|slug| {
+                let path = slug.path().join(&self.name);
+                let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+                Some((metadata.modified().ok(), path))
+            })
+            .max()
+            .map(|(_, path)| path)
+    }
+}
+
+/// The client's rule, which counts UTF-16 units.
+fn slug(cwd: &Path) -> String {
+    let mut slug = String::new();
+    for c in cwd.to_string_lossy().chars() {
+        if c.is_ascii_alphanumeric() {
+            slug.push(c);
+        } else {
+            slug.extend(std::iter::repeat_n('-', c.len_utf16()));
+        }
+    }
+    slug.truncate(SLUG_CHARS_MAX);
+    slug
+}
+
+/// The id among the arguments of a client, for one that writes no session file.
+pub fn id_in_args(args: &[String]) -> Option<ConversationId> {
+    const NAMES: [&str; 3] = ["--resume", "-r", "--session-id"];
+    let forks = args.iter().any(|arg| arg == "--fork-session");
+    let named = args.iter().enumerate().filter_map(|(at, arg)| {
+        let (name, value) = match arg.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (arg.as_str(), args.get(at + 1).map(String::as_str)),
+        };
+        // A fork has an id of its own, beside the one it came from.
+        (NAMES.contains(&name) && !(forks && name != "--session-id")).then_some(value)?
+    });
+    named.filter_map(|value| value.parse().ok()).next_back()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_is_the_directory_with_everything_else_replaced() {
+        for (cwd, expected) in [
+            ("/srv/work", "-srv-work"),
+            ("/srv/a.b_c d", "-srv-a-b-c-d"),
+            ("/é/😀", "-----"),
+            ("/", "-"),
+        ] {
+            assert_eq!(slug(Path::new(cwd)), expected);
+        }
+        assert_eq!(slug(Path::new(&"/long".repeat(100))).len(), 200);
+    }
+
+    #[test]
+    fn an_id_is_taken_from_the_options_that_name_one() {
+        let one = "82840528-5c4e-4114-8dc2-50dc43ea65c9";
+        let two = "82840528-5c4e-4114-8dc2-50dc43ea65c0";
+        for (line, expected) in [
+            (format!("--resume {one} go"), Some(one)),
+            (format!("-r {one}"), Some(one)),
+            (format!("--resume={one}"), Some(one)),
+            (format!("--session-id {one}"), Some(one)),
+            (format!("--resume {one} --fork-session"), None),
+            (format!("--resume {one} --fork-session --session-id {two}"), Some(two)),
+            ("--resume name-of-mine".to_owned(), None),
+            ("--resume".to_owned(), None),
+            (format!("-p {one}"), None),
+            (String::new(), None),
+        ] {
+            let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let id = id_in_args(&args).map(|id| id.to_string());
+            assert_eq!(id.as_deref(), expected, "{line}");
+        }
+    }
+}
