@@ -203,6 +203,9 @@ impl Coordinator {
                 house.monitor.order(monitor::Order::WatchPanes { panes })
             }
             Action::RereadPane { pane } => house.monitor.order(monitor::Order::Reread { pane }),
+            Action::ReadTranscript { session } => {
+                house.watcher.order(watcher::Order::ReadTranscript { session })
+            }
             Action::CheckTarget { order, account } => {
                 house.switcher.order(switcher::Order::CheckTarget { order, account })
             }
@@ -236,6 +239,7 @@ impl Coordinator {
     }
 
     fn apply(&self, config: &std::sync::Arc<Config>) -> Result<(), Refused> {
+        self.house.control.reconfigure(&config.quota.patterns);
         self.house.lifecycle.order(lifecycle::Order::Reconfigure(config.clone()))?;
         self.house.watcher.order(watcher::Order::Reconfigure(config.clone()))?;
         self.house.monitor.order(monitor::Order::Reconfigure(config.clone()))?;

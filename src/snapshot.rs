@@ -8,12 +8,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::Group;
+use crate::core::agent_state::StateSource;
 use crate::core::durable::{LastSwap, Phase, SwapOutcome};
+use crate::core::event::AgentState;
 use crate::core::record::{AccountState, Move, MoveStage};
 use crate::core::session::Session;
 use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
 use crate::moment::{Now, Wall};
+use crate::quota::report::{Figures, Window};
+use crate::quota::transcript::ApiError;
 
 /// The version of the `/status` document.
 pub const STATUS_VERSION: u32 = 1;
@@ -76,7 +80,7 @@ impl Snapshot {
             "last_swap_at": last.map(|swap| swap.ended_at.to_string()),
             "last_swap_from": last.map(|swap| &swap.from),
             "last_swap_to": last.map(|swap| &swap.to),
-            "accounts": accounts(core),
+            "accounts": accounts(core, now.wall),
             "sessions": sessions(core),
             "swap": { "open": open_swap(core), "last": last.map(last_swap) },
             "hits": hits(core),
@@ -133,7 +137,7 @@ fn active_is_out(core: &Core) -> bool {
     core.durable.active.as_ref().is_some_and(|active| !core.is_available(active))
 }
 
-fn accounts(core: &Core) -> Value {
+fn accounts(core: &Core, now: Wall) -> Value {
     let Some(active) = core.durable.active.as_ref() else { return json!([]) };
     core.candidates(active)
         .into_iter()
@@ -148,7 +152,9 @@ fn accounts(core: &Core) -> Value {
                 }
             };
             let config = core.config.account(&candidate.account);
+            let used = core.figures.get(&candidate.account);
             json!({
+                "used": used.map(|(figures, at)| used_shares(*figures, *at, now)),
                 "name": candidate.account,
                 "home": config.map(|account| &account.home),
                 "priority": config.map(|account| account.priority),
@@ -160,6 +166,23 @@ fn accounts(core: &Core) -> Value {
             })
         })
         .collect()
+}
+
+/// What a status line said, with its age: a figure of yesterday is none.
+fn used_shares(figures: Figures, at: Wall, now: Wall) -> Value {
+    let window = |window: Option<Window>| {
+        window.map(|window| {
+            json!({
+                "used_percent": f64::from(window.used_permille) / 10.0,
+                "resets_at": window.resets_at.map(|at| at.to_string()),
+            })
+        })
+    };
+    json!({
+        "five_hour": window(figures.five_hour),
+        "weekly": window(figures.weekly),
+        "age_s": (now - at).as_secs(),
+    })
 }
 
 fn state_word(state: &AccountState) -> &'static str {
@@ -188,12 +211,17 @@ fn session(core: &Core, name: &SessionName, seen: Option<&Session>) -> Value {
         None => "leaving",
     };
     let agent = seen.and_then(|seen| seen.agent.as_ref()).map(|agent| {
+        let (state, source) =
+            core.state_of(name).unwrap_or((AgentState::Unknown, StateSource::None));
         json!({
             "pid": agent.process.pid,
             "pane": agent.pane.to_string(),
             "conversation": agent.conversation,
             "home": agent.home,
-            "state": format!("{:?}", agent.state).to_lowercase(),
+            "state": format!("{state:?}").to_lowercase(),
+            "state_from": source.word(),
+            "dialog": core.dialog_in(name),
+            "last_error": core.last_error_in(name).map(last_error),
             "since": agent.state_since.to_string(),
         })
     });
@@ -206,6 +234,15 @@ fn session(core: &Core, name: &SessionName, seen: Option<&Session>) -> Value {
         "agent": agent,
         "move": core.durable.moves.get(name).map(move_line),
         "lost_at": core.durable.losses.get(name).map(|loss| loss.at.to_string()),
+    })
+}
+
+fn last_error(error: &ApiError) -> Value {
+    json!({
+        "at": error.at.to_string(),
+        "verdict": error.reading.verdict,
+        "rule": error.reading.rule,
+        "row": error.reading.row,
     })
 }
 
@@ -272,6 +309,7 @@ fn hits(core: &Core) -> Value {
                 "account": hit.account,
                 "row": hit.row,
                 "rule": hit.rule,
+                "evidence": hit.source,
                 "suspected_hit_at": hit.at.to_string(),
                 "confirmed": hit.confirmed,
             })

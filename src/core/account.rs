@@ -11,6 +11,9 @@ use crate::ids::{AccountName, OpId};
 /// A target that failed its check is tried again after this; long enough for a person to mend it.
 pub const REJECTED_FOR: Duration = Duration::from_secs(10 * 60);
 
+/// A client whose login fails writes its credential file, too: only a later change is a new login.
+pub const LOGIN_SETTLES: Duration = Duration::from_secs(5);
+
 /// The window of `swap.max_per_hour`.
 pub const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -84,7 +87,8 @@ impl Core {
                     AccountState::Exhausted { until, .. }
                     | AccountState::Rejected { until, .. } => *until <= self.now.wall,
                     AccountState::AuthFailed { since, .. } => {
-                        self.credentials.get(name).is_some_and(|changed| changed > since)
+                        let settled = *since + LOGIN_SETTLES;
+                        self.credentials.get(name).is_some_and(|changed| *changed > settled)
                     }
                     AccountState::Available | AccountState::Held => false,
                 })
@@ -92,7 +96,7 @@ impl Core {
                 .collect();
         for account in back {
             self.forget_hits_on(&account);
-            self.persist(Record::AccountChanged { account, state: AccountState::Available });
+            self.change_account(account, AccountState::Available);
         }
     }
 
@@ -125,6 +129,7 @@ impl Core {
             .map_or(Trigger::AccountReturned, |(session, hit)| Trigger::Refusal {
                 session: session.clone(),
                 row: hit.row.clone(),
+                evidence: hit.source,
             });
         self.plan_swap(source, target, trigger);
         true

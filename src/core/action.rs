@@ -40,6 +40,10 @@ pub enum Action {
     RereadPane {
         pane: PaneId,
     },
+    /// Look at this agent's conversation file now, and again for a moment: something was refused.
+    ReadTranscript {
+        session: SessionName,
+    },
 
     /// Everything that can fail on the target, tried before anything is stopped.
     CheckTarget {
@@ -92,6 +96,8 @@ pub struct WatchedPane {
     pub session: SessionName,
     pub pane: PaneId,
     pub leader_pid: i32,
+    /// The conversation of the agent there, for a client that does not tell it itself.
+    pub conversation: Option<ConversationId>,
 }
 
 /// Start an agent in a session, fenced: it runs at most once for one value of `fence`.

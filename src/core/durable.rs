@@ -28,6 +28,9 @@ pub struct Durable {
     pub active_since: Wall,
     /// An account that is not listed is available.
     pub accounts: BTreeMap<AccountName, AccountState>,
+    /// When an account came back: what was said against it until then is over.
+    #[serde(default)]
+    pub available_since: BTreeMap<AccountName, Wall>,
     /// The agent last known in each session.
     pub agents: BTreeMap<SessionName, SavedAgent>,
     /// The highest fence ever used in each session.
@@ -124,8 +127,8 @@ impl Durable {
             Record::DaemonStarted { .. } => self.stopped_cleanly = false,
             Record::CleanStop => self.stopped_cleanly = true,
             Record::Compacted { state } => *self = (**state).clone(),
-            Record::AccountChanged { account, state } => {
-                self.accounts.insert(account.clone(), state.clone());
+            Record::AccountChanged { account, state, at } => {
+                self.change_account(account, state, *at);
             }
             Record::RowLeft { session, row } => self.leave_row(session, row),
             Record::NewcomerSeen { session } => {
@@ -188,6 +191,13 @@ impl Durable {
             | Record::StuckCleared { op, .. } => return self.apply_swap(*op, record),
         }
         Ok(())
+    }
+
+    fn change_account(&mut self, account: &AccountName, state: &AccountState, at: Wall) {
+        if *state == AccountState::Available {
+            self.available_since.insert(account.clone(), at);
+        }
+        self.accounts.insert(account.clone(), state.clone());
     }
 
     /// The state of an account; available when nothing is known against it.
@@ -383,8 +393,9 @@ impl Durable {
             return Err(illegal(record, "no such move is open"));
         };
         match record {
-            Record::MoveStopping { process, .. } => {
+            Record::MoveStopping { process, finished, .. } => {
                 moving.agent.process = *process;
+                moving.cut &= !finished;
                 moving.stage = MoveStage::Stopping;
             }
             Record::MoveStopped { .. } => moving.stage = MoveStage::Stopped,

@@ -9,6 +9,8 @@ use crate::config::Config;
 use crate::core::action::OrderId;
 use crate::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
 use crate::moment::Wall;
+use crate::quota::report::Report;
+use crate::quota::transcript::Ending;
 use crate::quota::verdict::Reading;
 
 #[derive(Debug, Clone)]
@@ -21,6 +23,10 @@ pub enum Event {
     AgentsObserved(AgentsObserved),
     /// Panes that changed since they were last read, and those worth a second look.
     PanesObserved(Vec<PaneReading>),
+    /// Conversation files of agents that say something new at their end.
+    TranscriptsObserved(Vec<TranscriptSeen>),
+    /// What the clients' hooks reported, in the order in which they ran.
+    ReportsReceived(Vec<Report>),
     /// The tmux server cannot be reached; `TerminalConnected` ends that.
     TerminalLost {
         reason: String,
@@ -103,6 +109,8 @@ pub struct PaneSeen {
     pub active: bool,
     /// Clients attached to its session.
     pub attached: u32,
+    /// What the program in it has named it; the client shows its state there.
+    pub title: String,
     /// `@failover_fence`; `None` when never set.
     pub fence: Option<u64>,
     /// Differs whenever the pane's text may differ.
@@ -136,6 +144,8 @@ pub struct AgentSeen {
     /// The pane whose leader is the agent or one of its ancestors.
     pub pane: PaneId,
     pub process: ProcessRef,
+    /// When its process started, by the host's clock of today.
+    pub started_at: Wall,
     pub home: AgentHome,
     /// From `<home>/sessions/<pid>.json`, when pid and start time agree.
     pub conversation: Option<ConversationId>,
@@ -174,4 +184,14 @@ pub struct PaneReading {
     pub session: SessionName,
     pub pane: PaneId,
     pub reading: Reading,
+}
+
+/// The end of one agent's conversation file, as far as it is newer than the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TranscriptSeen {
+    pub session: SessionName,
+    pub process: ProcessRef,
+    pub conversation: ConversationId,
+    /// `None`: there is no such file, or it cannot be read.
+    pub ending: Option<Ending>,
 }

@@ -8,9 +8,10 @@ use crate::core::event::{AgentHome, AgentSeen};
 use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
 use crate::core::session::Session;
-use crate::core::verify::Watch;
+use crate::core::verify::{SILENT_CLIENT_UP, Watch};
 use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, PaneId, SessionName};
+use crate::moment::Mono;
 
 /// Times a launch that was surely not done is tried before the session stays at its shell.
 const LAUNCHES_MAX: u32 = 3;
@@ -60,6 +61,9 @@ impl Core {
             self.resume_row_missing(&session);
             return true;
         }
+        if self.unknown_until(&session).is_some_and(|until| self.now.monotonic < until) {
+            return false;
+        }
         if let Some(agent) = self.agent_in(&session).cloned() {
             self.settle_with_live_agent(moving, &agent, &target);
             return true;
@@ -70,6 +74,15 @@ impl Core {
         self.persist(Record::MoveLaunching { session, fence });
         self.order_launch(moving, fence, &target);
         true
+    }
+
+    /// Whoever is in this session and has not said yet who it is: a client that comes up, or a last
+    /// child of the one that was ended, which carries its name for a moment.
+    pub(in crate::core) fn unknown_until(&self, session: &SessionName) -> Option<Mono> {
+        let seen = self.sessions.get(session)?;
+        let agent = seen.agent.as_ref().filter(|agent| agent.conversation.is_none())?;
+        let newcomer = seen.newcomer.as_ref().filter(|n| n.process == agent.process)?;
+        Some(newcomer.since + SILENT_CLIENT_UP)
     }
 
     /// An agent is up where one was to be launched: an earlier launch whose answer was lost, or
@@ -84,7 +97,8 @@ impl Core {
             self.persist(Record::MoveLaunched { session: session.clone(), pane, at });
             self.watches.insert(session, Watch::since(self.now.monotonic));
         } else {
-            self.persist(Record::MoveStopping { session, process: agent.process });
+            let process = agent.process;
+            self.persist(Record::MoveStopping { session, process, finished: false });
         }
     }
 

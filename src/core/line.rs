@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::core::record::{AccountState, MoveOutcome, MoveStage, Record, Trigger};
+use crate::core::record::{AccountState, EvidenceSource, MoveOutcome, MoveStage, Record, Trigger};
 
 impl Record {
     /// The record's kind, as in the journal.
@@ -55,7 +55,7 @@ impl fmt::Display for Record {
             }
             Record::CleanStop => f.write_str("daemon stopped cleanly"),
             Record::Compacted { .. } => f.write_str("journal compacted"),
-            Record::AccountChanged { account, state } => write!(f, "account={account} {state}"),
+            Record::AccountChanged { account, state, .. } => write!(f, "account={account} {state}"),
             Record::RowLeft { session, row } => {
                 write!(f, "session={session} banner is history row={row:?}")
             }
@@ -83,7 +83,7 @@ impl fmt::Display for Record {
             Record::RestorePlanned { op, session, target, .. } => {
                 write!(f, "op={op} session={session} restore on account={target}")
             }
-            Record::MoveStopping { session, process } => {
+            Record::MoveStopping { session, process, .. } => {
                 write!(f, "session={session} stopping agent={process}")
             }
             Record::MoveStopped { session } => write!(f, "session={session} agent stopped"),
@@ -147,12 +147,22 @@ impl Record {
 impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trigger::Refusal { session, row } => {
-                write!(f, "trigger_session={session} row={row:?}")
+            Trigger::Refusal { session, row, evidence } => {
+                write!(f, "trigger_session={session} evidence={evidence} row={row:?}")
             }
             Trigger::AccountReturned => f.write_str("trigger=account_returned"),
             Trigger::Operator => f.write_str("trigger=operator"),
         }
+    }
+}
+
+impl fmt::Display for EvidenceSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EvidenceSource::Pane => "pane",
+            EvidenceSource::Hook => "hook",
+            EvidenceSource::Transcript => "transcript",
+        })
     }
 }
 

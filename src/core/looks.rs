@@ -35,6 +35,7 @@ impl Core {
 
     pub(in crate::core) fn agents_observed(&mut self, seen: AgentsObserved) {
         self.linked_foreign = seen.linked_foreign;
+        self.link_seen.clone_from(&seen.link);
         self.credentials = seen.credentials_changed.into_iter().collect();
         let mut by_session: BTreeMap<SessionName, Vec<AgentSeen>> = BTreeMap::new();
         for agent in seen.agents {
@@ -111,6 +112,10 @@ impl Core {
         // What an agent was refused says nothing about the one after it.
         if before.map(|agent| agent.process) != agent.as_ref().map(|agent| agent.process) {
             self.hits.remove(name);
+            if agent.is_some() {
+                // Its file may have been told of while another agent counted here.
+                self.out.push(Action::ReadTranscript { session: name.clone() });
+            }
         }
         session.agent.clone_from(&agent);
         if started.is_some() && !self.durable.resumed.contains(name) {

@@ -3,13 +3,14 @@
 //! [`Core::handle`] takes one event and gives all its actions. What must survive a crash is in
 //! [`durable`] and changes only by records; everything else is seen again after a restart.
 //!
-//! Reading order: [`event`], [`action`], [`record`], [`durable`]; then [`evidence`] (readings → a
-//! reason to swap), [`account`] (which target), [`swap`] (the phases), [`moves`] (one agent on its
+//! Reading order: [`event`], [`action`], [`record`], [`durable`]; then [`screen`] and [`testimony`] (what
+//! panes show, what clients say), [`evidence`] (a reason to swap), [`agent_state`], [`account`] (which target), [`swap`] (the phases), [`moves`] (one agent on its
 //! way: [`saving`], [`stopping`], [`launching`], [`verify`]), [`session`] (what must exist: [`looks`],
 //! [`losses`]), [`orders`] and [`timer`] (waiting).
 
 pub mod account;
 pub mod action;
+pub mod agent_state;
 pub mod args;
 pub mod durable;
 pub mod event;
@@ -22,9 +23,11 @@ pub mod moves;
 pub mod orders;
 pub mod record;
 pub mod saving;
+pub mod screen;
 pub mod session;
 pub mod stopping;
 pub mod swap;
+pub mod testimony;
 pub mod timer;
 pub mod verify;
 
@@ -42,6 +45,7 @@ use crate::core::session::Session;
 use crate::core::verify::Watch;
 use crate::ids::{AccountName, SessionName};
 use crate::moment::{Mono, Now, Wall};
+use crate::quota::report::Figures;
 
 /// Steps one event may set off; far above any real chain, so a loop is a bug that shows.
 const STEPS_MAX: u32 = 10_000;
@@ -62,6 +66,10 @@ pub struct Core {
     pub linked_foreign: usize,
     /// When each account's credential file last changed.
     pub credentials: BTreeMap<AccountName, Wall>,
+    /// What the status line of its agents last said of each account's windows, and when.
+    pub figures: BTreeMap<AccountName, (Figures, Wall)>,
+    /// The account that the link was last seen to name.
+    pub link_seen: Option<AccountName>,
     /// When the active account last changed in this life of the daemon.
     pub flipped_at: Option<Mono>,
     /// Sessions whose creation failed, and why; tried again at the next observation.
@@ -119,6 +127,8 @@ impl Core {
             dead_components: Vec::new(),
             linked_foreign: 0,
             credentials: BTreeMap::new(),
+            figures: BTreeMap::new(),
+            link_seen: None,
             flipped_at: None,
             creation_failures: BTreeMap::new(),
             launch_failures: BTreeMap::new(),
@@ -153,6 +163,8 @@ impl Core {
             Event::PanesObserved(readings) => self.panes_observed(readings),
             Event::TerminalLost { reason } => self.terminal_lost(reason),
             Event::TerminalConnected => self.terminal_connected(),
+            Event::TranscriptsObserved(seen) => self.transcripts_observed(seen),
+            Event::ReportsReceived(reports) => self.reports_received(reports),
             Event::TargetChecked { order, result } => self.target_checked(order, result),
             Event::AgentsStopped { order, survivors } => self.agents_stopped(order, &survivors),
             Event::LinkFlipped { order, result } => self.link_flipped(order, result),
@@ -257,7 +269,7 @@ impl Core {
                 if verb == StuckVerb::Resume && rejected {
                     // Forward means this target: the operator has mended what was wrong with it.
                     let state = AccountState::Available;
-                    self.persist(Record::AccountChanged { account, state });
+                    self.change_account(account, state);
                 }
                 self.persist(Record::StuckCleared { op, verb });
             }
@@ -315,6 +327,7 @@ impl Core {
 
     /// The link as it is found while no swap is at work on it.
     fn take_link(&mut self, link: Option<AccountName>) {
+        self.link_seen.clone_from(&link);
         let Some(account) = link else { return };
         let at_rest = self.durable.swap.is_none();
         if at_rest && self.durable.active.as_ref() != Some(&account) {
@@ -326,7 +339,7 @@ impl Core {
             // Whoever made the link name it has put right what a check of ours found.
             if matches!(self.durable.account(&account), AccountState::Rejected { .. }) {
                 let (account, state) = (account.clone(), AccountState::Available);
-                self.persist(Record::AccountChanged { account, state });
+                self.change_account(account, state);
             }
             self.persist(Record::ActiveFound { account, at });
         }
@@ -346,10 +359,15 @@ impl Core {
 
     /// Says a thing once, however often it is found true.
     fn note_once(&mut self, level: NoteLevel, text: String) {
+        self.note_once_about(&text.clone(), level, text);
+    }
+
+    /// Says something once about each `subject`.
+    fn note_once_about(&mut self, subject: &str, level: NoteLevel, text: String) {
         if self.notes_said.len() >= NOTES_SAID_MAX {
             self.notes_said.clear();
         }
-        if self.notes_said.insert(text.clone()) {
+        if self.notes_said.insert(subject.to_owned()) {
             self.note(level, text);
         }
     }

@@ -3,7 +3,8 @@
 //! by stragglers afterwards, and by agents that come back after their session was lost.
 
 use crate::config::Group;
-use crate::core::event::{AgentHome, AgentState};
+use crate::core::action::Action;
+use crate::core::event::AgentHome;
 use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
 use crate::core::{Core, TerminalState};
@@ -68,7 +69,7 @@ impl Core {
             }
             return false;
         };
-        let at_rest = matches!(agent.state, AgentState::Idle | AgentState::Unknown);
+        let at_rest = !self.is_in_turn(session);
         if self.active().is_some_and(|active| agent.home == AgentHome::Homed(active.clone())) {
             let reason = "its account is the active one again".to_owned();
             self.end_move(session, MoveOutcome::Dropped { reason });
@@ -78,7 +79,8 @@ impl Core {
             return false;
         }
         let process = agent.process;
-        self.persist(Record::MoveStopping { session: session.clone(), process });
+        let finished = at_rest && !self.straggler_refused(session);
+        self.persist(Record::MoveStopping { session: session.clone(), process, finished });
         true
     }
 
@@ -97,5 +99,9 @@ impl Core {
             self.orders.forget(&slot);
         }
         self.persist(Record::MoveEnded { session: session.clone(), outcome });
+        if self.agent_in(session).is_some() {
+            // What its agent was refused meanwhile was passed over.
+            self.out.push(Action::ReadTranscript { session: session.clone() });
+        }
     }
 }

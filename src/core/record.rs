@@ -29,6 +29,8 @@ pub enum Record {
     AccountChanged {
         account: AccountName,
         state: AccountState,
+        #[serde(default)]
+        at: Wall,
     },
     /// This banner row in this session tells of something that is over.
     RowLeft {
@@ -155,6 +157,9 @@ pub enum Record {
     MoveStopping {
         session: SessionName,
         process: ProcessRef,
+        /// Its turn ended well before: it has nothing to go on with.
+        #[serde(default)]
+        finished: bool,
     },
     MoveStopped {
         session: SessionName,
@@ -187,10 +192,24 @@ pub enum Trigger {
     Refusal {
         session: SessionName,
         row: String,
+        #[serde(default)]
+        evidence: EvidenceSource,
     },
     /// The active account is exhausted and this one has come back.
     AccountReturned,
     Operator,
+}
+
+/// Where a piece of evidence comes from, the weakest first.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceSource {
+    #[default]
+    Pane,
+    Hook,
+    Transcript,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,12 +6,9 @@ use std::collections::BTreeSet;
 use crate::core::Core;
 use crate::core::action::NoteLevel;
 use crate::core::durable::OpenSwap;
-use crate::core::event::{AgentHome, AgentSeen, AgentState};
+use crate::core::event::{AgentHome, AgentSeen};
 use crate::core::record::{Move, MoveCause, MoveStage, SavedAgent};
 use crate::ids::{ConversationId, ProcessRef, SessionName};
-
-/// The client's word for a menu or notice; any other dialog belongs to a turn.
-const DIALOG_OPEN: &str = "dialog open";
 
 impl Core {
     /// Every agent that the swap will touch, and what is to be done with each.
@@ -68,12 +65,10 @@ impl Core {
 
     fn new_move(&self, session: &SessionName, agent: &AgentSeen, swap: &OpenSwap) -> Move {
         let hit = self.hits.get(session);
-        let in_turn = match &agent.state {
-            AgentState::Busy => true,
-            AgentState::Waiting(dialog) => dialog != DIALOG_OPEN,
-            AgentState::Idle | AgentState::Unknown => false,
-        };
-        let refused = hit.is_some_and(|hit| Some(&hit.account) == self.account_of(&agent.home));
+        let in_turn = self.is_in_turn(session);
+        let refused = hit.is_some_and(|hit| {
+            Some(&hit.account) == self.account_of(&agent.home) && self.is_of_last_turn(hit, session)
+        });
         let stays = in_turn && !refused;
         let mut saved = SavedAgent::from(agent);
         let before = self.durable.moves.get(session).filter(|moving| moving.op == swap.op);

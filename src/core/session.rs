@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::core::action::{Action, NoteLevel, OrderId, WatchedPane};
-use crate::core::event::{AgentSeen, PaneSeen};
+use crate::core::event::{AgentSeen, AgentState, PaneSeen, TranscriptSeen};
 use crate::core::orders::Slot;
 use crate::core::record::{MoveCause, MoveStage, Record, SavedAgent};
 use crate::core::{Core, TerminalState};
 use crate::ids::{ConversationId, PaneId, ProcessRef, SessionName};
-use crate::moment::Mono;
+use crate::moment::{Mono, Wall};
+use crate::quota::verdict::{Activity, Reading};
 
 /// Ids remembered from one session's screen.
 const RESUME_IDS_MAX: usize = 256;
@@ -35,6 +36,29 @@ pub struct Session {
     /// When it was made by us, until a listing shows it: an older listing proves nothing.
     pub made_at: Option<Mono>,
     pub newcomer: Option<Newcomer>,
+    /// What its screen and title showed last.
+    pub screen: Activity,
+    /// What was said last of its agent's conversation file.
+    pub transcript: Option<TranscriptSeen>,
+    /// What its agent's hooks said last.
+    pub reported: Option<Reported>,
+    /// The last turn that failed, in the words of a hook.
+    pub failed_turn: Option<FailedTurn>,
+}
+
+/// The state of an agent by its hooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    pub process: ProcessRef,
+    pub state: AgentState,
+    pub at: Wall,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedTurn {
+    pub process: ProcessRef,
+    pub at: Wall,
+    pub reading: Reading,
 }
 
 /// An agent that was seen to start. Until it takes a turn of its own, every banner on its screen
@@ -64,6 +88,11 @@ impl Session {
             self.resume_ids_seen.clear();
         }
         self.resume_ids_seen.extend(ids.iter().cloned());
+    }
+
+    /// What this very agent's hooks said last.
+    pub fn reported_by(&self, agent: &AgentSeen) -> Option<&Reported> {
+        self.reported.as_ref().filter(|reported| reported.process == agent.process)
     }
 
     pub fn fence(&self) -> u64 {
@@ -191,10 +220,17 @@ impl Core {
             .sessions
             .iter()
             .flat_map(|(name, session)| {
-                session.panes.iter().map(|pane| WatchedPane {
+                let silent = session.agent.as_ref().filter(|a| a.conversation.is_none());
+                let saved = self.durable.agents.get(name);
+                let known = move |pane: &PaneSeen| {
+                    let agent = silent.filter(|agent| agent.pane == pane.pane)?;
+                    saved.filter(|saved| saved.process == agent.process)?.conversation.clone()
+                };
+                session.panes.iter().map(move |pane| WatchedPane {
                     session: name.clone(),
                     pane: pane.pane,
                     leader_pid: pane.leader_pid,
+                    conversation: known(pane),
                 })
             })
             .collect();

@@ -241,7 +241,7 @@ impl Core {
         if self.is_available(&target) {
             let (since, reason) = (self.now.wall, reason.to_owned());
             let state = AccountState::Rejected { reason, since, until: since + REJECTED_FOR };
-            self.persist(Record::AccountChanged { account: target, state });
+            self.change_account(target, state);
         }
     }
 

@@ -53,6 +53,9 @@ impl Core {
                 waits.push((self.on_wall(until), Timer::StayOver));
             }
         }
+        for session in self.durable.moves.keys() {
+            waits.extend(self.unknown_until(session).map(|at| (at, Timer::LaunchUnproven)));
+        }
         for watch in self.watches.values() {
             let since_state = watch.state.as_ref().map(|(_, since)| *since);
             let looks = since_state.into_iter().flat_map(|since| {

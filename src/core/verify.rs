@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::core::Core;
 use crate::core::durable::Phase;
 use crate::core::event::{AgentHome, AgentSeen, AgentState, PaneReading};
-use crate::core::evidence::Hit;
-use crate::core::record::{Move, MoveCause, MoveOutcome, Record, SavedAgent};
+use crate::core::record::{EvidenceSource, Move, MoveCause, MoveOutcome, Record, SavedAgent};
+use crate::core::testimony::Testimony;
 use crate::ids::{AccountName, PaneId, SessionName};
 use crate::moment::Mono;
-use crate::quota::verdict::Verdict;
+use crate::quota::verdict::{Dialog, Verdict};
 
 /// A refusal is painted 0.4 s after a prompt is sent (measured on 2.1.330): busy for longer than
 /// this is an answer being written.
@@ -70,6 +70,9 @@ impl Core {
             return;
         }
         self.note_user_row(session, reading);
+        if self.is_only_a_hint(session, &agent, reading) {
+            return;
+        }
         let answers_the_nudge = self.nudge(&moving).is_some_and(|nudge| {
             reading.last_user_row.as_ref().is_some_and(|row| {
                 !row.is_empty() && (nudge.starts_with(row.as_str()) || row.starts_with(&nudge))
@@ -106,16 +109,9 @@ impl Core {
         let Some(account) = self.account_of(&agent.home).cloned() else {
             return;
         };
-        let hit = Hit {
-            account,
-            verdict: seen.reading.verdict.clone(),
-            rule: seen.reading.rule.clone(),
-            row: seen.reading.row.clone(),
-            at: self.now.wall,
-            confirmed: true,
-            decides_alone: true,
-            waits_for: None,
-        };
+        // Its screen alone, but under our own prompt: nothing older can stand there.
+        let (source, at) = (EvidenceSource::Pane, self.now.wall);
+        let hit = self.deciding_hit(account, &seen.reading, source, at);
         self.note_hit(session, &hit);
         self.hits.insert(session.clone(), hit);
         self.weigh_evidence();
@@ -178,6 +174,9 @@ impl Core {
                 && (agent.conversation == moving.agent.conversation
                     || agent.conversation.is_none() && agent.state == AgentState::Unknown)
         });
+        if let Some(agent) = agent.filter(|agent| self.has_answered(&moving.session, agent)) {
+            return self.proven(moving, agent);
+        }
         if let (Some(agent), Some((state, since))) = (agent, &watch.state) {
             let stayed = now - *since;
             match state {
@@ -189,7 +188,9 @@ impl Core {
                     return self.proven(moving, agent);
                 }
                 AgentState::Waiting(dialog) if stayed >= DIALOG_STAYS => {
-                    let reason = format!("a dialog waits for a person: {dialog}");
+                    let kind = self.dialog_in(&moving.session).map_or("", Dialog::name);
+                    let reason = format!("a dialog waits for a person: {dialog} {kind}");
+                    let reason = reason.trim_end().to_owned();
                     return Judgement::Ended(MoveOutcome::Blocked { reason });
                 }
                 AgentState::Idle
@@ -209,6 +210,14 @@ impl Core {
             Judgement::TargetFailed(format!("canary {}: {reason}", moving.session))
         } else {
             Judgement::Ended(MoveOutcome::Failed { reason })
+        }
+    }
+
+    /// The model has spoken to this very agent, and no error came after it.
+    fn has_answered(&self, session: &SessionName, agent: &AgentSeen) -> bool {
+        match self.testimony(session, agent) {
+            Testimony::Known(ending) => ending.answered_at.is_some() && ending.error.is_none(),
+            Testimony::Awaited | Testimony::None => false,
         }
     }
 

@@ -13,4 +13,5 @@ mod restart;
 mod sessions;
 mod stuck;
 mod targets;
+mod testimony;
 mod turns;

@@ -128,7 +128,7 @@ impl Sim {
                 assert!(*op > self.checks.last_op, "op numbers do not rise");
                 self.checks.last_op = *op;
             }
-            Record::AccountChanged { account, state } => {
+            Record::AccountChanged { account, state, .. } => {
                 self.check_account(&before, account, state, wall);
             }
             Record::SwapAborting { .. } => self.checks.way_back_answers = 0,
@@ -154,7 +154,7 @@ impl Sim {
             Record::AgentAdopted { agent, .. } => {
                 self.checks.adopted.insert(agent.process);
             }
-            Record::MoveStopping { session, process } => {
+            Record::MoveStopping { session, process, .. } => {
                 let stage = before.moves.get(session).map(|moving| &moving.stage);
                 if matches!(stage, Some(MoveStage::Staying { until }) if *until <= wall) {
                     self.checks.stays_over.insert(*process);
@@ -207,6 +207,13 @@ impl Sim {
                 let lately = truth.refused_last.is_some_and(|at| self.now - at < 12 * 60_000);
                 // A refusal in the moment of a flip by hand cannot be told apart.
                 let by_hand = self.checks.flipped_by_hand.is_some_and(|at| self.now - at < TOLD_MS);
+                let returned = before.available_since.get(account).map_or(0, |at| at.0);
+                let told_until = |at| self.wall_of(at + TOLD_MS.min(self.now - at));
+                let since_return = truth.refused_last.is_some_and(|at| told_until(at) > returned);
+                assert!(
+                    since_return || by_hand || self.checks.clock_jumped,
+                    "{account} is called exhausted by what it said before it came back"
+                );
                 assert!(
                     lately || by_hand || truth.refuses_until > self.now || self.checks.clock_jumped,
                     "{account} is called exhausted and has refused nobody lately"

@@ -3,8 +3,10 @@
 use claude_failover::core::action::LaunchAgent;
 use claude_failover::core::event::{AgentHome, AgentState};
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef};
+use claude_failover::quota::report::News;
 
 use crate::run::{Sim, Step};
+use crate::testimony::TurnEnd;
 use crate::world::{Agent, Banner};
 
 const MINUTE_MS: i64 = 60_000;
@@ -29,6 +31,8 @@ impl Sim {
             home,
             conversation,
             old,
+            writes: self.rng.chance(850),
+            started_wall: self.wall(),
             filed: false,
             state: AgentState::Idle,
             state_since_wall: self.wall(),
@@ -97,11 +101,16 @@ impl Sim {
             .world
             .account_of(&home)
             .is_some_and(|name| self.world.account(&name).login_fails_until > self.now);
-        if login_fails && let Some(pane) = pane.and_then(|id| self.world.pane_mut(id)) {
+        let silent = self.world.agents.get(&pid).is_some_and(|agent| !agent.writes);
+        if login_fails
+            && silent
+            && let Some(pane) = pane.and_then(|id| self.world.pane_mut(id))
+        {
             pane.banner = Some(Banner::Login);
             return;
         }
         if prompt.is_some() {
+            self.reports(pid, News::SessionStarted { source: "resume".to_owned() });
             self.show(pane, None, prompt);
             self.begin_turn(pid);
         } else {
@@ -128,6 +137,7 @@ impl Sim {
 
     fn begin_turn(&mut self, pid: i32) {
         self.set_state(pid, AgentState::Busy);
+        self.writes_prompt(pid);
         let refused = self.is_refused(pid);
         if !refused && let Some(agent) = self.world.agents.get(&pid) {
             // New rows come below the banner: no resume repaints it as the last one.
@@ -155,9 +165,13 @@ impl Sim {
             AgentState::Busy => {
                 if self.is_refused(pid) {
                     self.refuse(pid);
-                } else if self.rng.chance(if self.calm.is_some() { 700 } else { 300 }) {
-                    self.show(pane, None, None);
+                } else if self.login_fails(pid) {
+                    self.writes_end(pid, TurnEnd::Login, None);
                     self.set_state(pid, AgentState::Idle);
+                    let pause = self.pause_before_turn();
+                    self.plan_turn(pid, pause);
+                } else if self.rng.chance(if self.calm.is_some() { 700 } else { 300 }) {
+                    self.end_turn(pid, pane);
                     let pause = self.pause_before_turn();
                     self.plan_turn(pid, pause);
                 } else if self.rng.chance(self.trouble.launch / 2) {
@@ -166,6 +180,7 @@ impl Sim {
                     self.plan_turn(pid, stays);
                 } else {
                     self.show(pane, None, None);
+                    self.writes_progress(pid);
                     let delay = self.rng.within(2_000..40_000);
                     self.plan_turn(pid, delay);
                 }
@@ -201,6 +216,33 @@ impl Sim {
         }
     }
 
+    fn login_fails(&self, pid: i32) -> bool {
+        self.world
+            .agents
+            .get(&pid)
+            .filter(|agent| agent.writes)
+            .and_then(|agent| self.world.account_of(&agent.home))
+            .is_some_and(|name| self.world.account(&name).login_fails_until > self.now)
+    }
+
+    /// A turn ends well, or in a throttle; now and then its answer begins like a banner.
+    fn end_turn(&mut self, pid: i32, pane: Option<PaneId>) {
+        let writes = self.world.agents.get(&pid).is_some_and(|agent| agent.writes && !agent.old);
+        let (mut end, mut painted) = (TurnEnd::Answer, None);
+        if writes && self.rng.chance(60) {
+            self.count("answers that look like a banner");
+            let resets = Some(self.wall() + 2 * 60 * MINUTE_MS);
+            let row = "You've hit your session limit · resets soon".to_owned();
+            painted = Some(Banner::Limit { row, resets });
+        } else if self.rng.chance(40) {
+            self.count("throttles");
+            end = TurnEnd::Throttle;
+        }
+        self.writes_end(pid, end, None);
+        self.show(pane, painted, None);
+        self.set_state(pid, AgentState::Idle);
+    }
+
     fn refuse(&mut self, pid: i32) {
         let Some(agent) = self.world.agents.get(&pid) else { return };
         let (pane, conversation) = (agent.pane, agent.conversation.clone());
@@ -211,6 +253,7 @@ impl Sim {
         self.count("refusals");
         self.say(|| format!("   pid {pid} is refused by {account}"));
         self.last_banner.insert(conversation.as_str().to_owned(), banner.clone());
+        self.writes_end(pid, TurnEnd::Refusal, Some(&banner));
         self.show(pane, Some(banner), None);
         self.set_state(pid, AgentState::Idle);
         // A person may try again after a while.

@@ -8,11 +8,13 @@ use claude_failover::core::action::{Action, OrderId};
 use claude_failover::core::durable::{Durable, Phase};
 use claude_failover::core::event::{
     AgentHome, AgentSeen, AgentState, AgentsObserved, Event, PaneReading, PaneSeen, PaneStamp,
-    StuckVerb,
+    StuckVerb, TranscriptSeen,
 };
 use claude_failover::core::record::Record;
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
 use claude_failover::moment::{Mono, Now, Wall};
+use claude_failover::quota::report::{News, Report};
+use claude_failover::quota::transcript::{ApiError, Ending};
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 
 use crate::run::Sim;
@@ -79,6 +81,7 @@ fn events(core: &Core) -> Vec<Event> {
         in_mode: false,
         active: true,
         attached: 0,
+        title: String::new(),
         fence: Some(3),
         stamp: PaneStamp::default(),
     };
@@ -125,6 +128,7 @@ fn sightings(
                     session: session.clone(),
                     pane,
                     process: ProcessRef { pid: 71, started_ticks: 1 },
+                    started_at: Wall::default(),
                     home: home.clone(),
                     conversation: conversation.cloned(),
                     state: state.clone(),
@@ -151,6 +155,22 @@ fn sightings(
             ..Reading::clear()
         };
         let session = session.clone();
+        let process = ProcessRef { pid: 71, started_ticks: 1 };
+        let at = Wall(1_772_352_000_000);
+        let news = News::TurnFailed { error: "rate_limit".to_owned(), reading: reading.clone() };
+        let (pid, transcript) = (Some(71), None);
+        let conversation = conversation.cloned();
+        let report = Report { at, pid, conversation: conversation.clone(), transcript, news };
+        events.push(Event::ReportsReceived(vec![report]));
+        for file_is_there in [true, false] {
+            let record = "r".to_owned();
+            let error = Some(ApiError { record, at, reading: reading.clone() });
+            let ending = file_is_there.then(|| Ending { error, ..Ending::default() });
+            let talk = "82840528-5c4e-4114-8dc2-50dc43ea65c9".parse().expect("a valid id");
+            let (session, conversation) = (session.clone(), conversation.clone().unwrap_or(talk));
+            let said = TranscriptSeen { session, process, conversation, ending };
+            events.push(Event::TranscriptsObserved(vec![said]));
+        }
         events.push(Event::PanesObserved(vec![PaneReading { session, pane, reading }]));
     }
     events

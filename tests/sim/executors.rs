@@ -57,6 +57,7 @@ impl Sim {
             Action::WatchAgents { panes } => {
                 if let Some(life) = &mut self.life {
                     life.watched = panes;
+                    life.sent.talks.clear();
                     self.world.agents_changed = true;
                 }
             }
@@ -72,6 +73,7 @@ impl Sim {
                     self.world.screens_changed = true;
                 }
             }
+            Action::ReadTranscript { .. } => self.world.talks_changed = true,
             Action::ApplyConfig(config) => {
                 self.checks.reconfigured(&config);
                 self.config = config;
@@ -260,7 +262,8 @@ impl Sim {
             return Err("not done: the fence is beyond".to_owned());
         }
         let wanted = session.panes.iter().find(|pane| Some(pane.id) == launch.pane);
-        let free = wanted.filter(|pane| {
+        let earlier = session.panes.iter().filter(|pane| pane.launched_fence.is_some());
+        let free = wanted.into_iter().chain(earlier).find(|pane| {
             let agent = self.world.agent_in_pane(pane.id);
             !pane.editor && agent.is_none_or(|agent| agent.launched_fence.is_some())
         });

@@ -45,6 +45,7 @@ pub enum Step {
     Exit { pid: i32, prints_its_id: bool },
     SenseAgents,
     SensePanes,
+    SenseTalks,
     SenseSessions,
     Outside,
     Calm,
@@ -86,6 +87,7 @@ pub struct Sim {
     pub lateness_ms: u64,
     pub sense_agents_at: Option<u64>,
     pub sense_panes_at: Option<u64>,
+    pub sense_talks_at: Option<u64>,
     pub done: bool,
     pub history: Option<Vec<String>>,
     pub last_banner: BTreeMap<String, crate::world::Banner>,
@@ -118,6 +120,7 @@ impl Sim {
             lateness_ms,
             sense_agents_at: None,
             sense_panes_at: None,
+            sense_talks_at: None,
             done: false,
             history: verbose.then(Vec::new),
             last_banner: BTreeMap::new(),
@@ -170,6 +173,7 @@ impl Sim {
         // The sensors were frozen too.
         self.sense_agents_at = self.sense_agents_at.map(|at| at + length);
         self.sense_panes_at = self.sense_panes_at.map(|at| at + length);
+        self.sense_talks_at = self.sense_talks_at.map(|at| at + length);
     }
 
     pub fn wall(&self) -> i64 {
@@ -206,6 +210,10 @@ impl Sim {
             Step::SensePanes => {
                 self.sense_panes_at = None;
                 self.sense_panes();
+            }
+            Step::SenseTalks => {
+                self.sense_talks_at = None;
+                self.sense_talks();
             }
             Step::SenseSessions => {
                 self.sense_sessions();
@@ -397,6 +405,19 @@ fn brief(event: &Event) -> String {
                 .map(|seen| format!("{}{} {:?}", seen.session, seen.pane, seen.reading.verdict))
                 .collect();
             format!("PanesObserved {rows:?}")
+        }
+        Event::TranscriptsObserved(seen) => {
+            let endings: Vec<String> = seen
+                .iter()
+                .map(|said| match &said.ending {
+                    None => format!("{} {}: no file", said.session, said.process),
+                    Some(ending) => {
+                        let error = ending.error.as_ref().map(|error| &error.reading.verdict);
+                        format!("{} {}: {error:?}", said.session, said.process)
+                    }
+                })
+                .collect();
+            format!("TranscriptsObserved {endings:?}")
         }
         Event::ConfigReloaded(_) => "ConfigReloaded".to_owned(),
         other => format!("{other:?}"),

@@ -11,6 +11,7 @@ use claude_failover::moment::Wall;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 
 use crate::run::{Sim, Step};
+use crate::testimony::SentTalks;
 use crate::world::{Banner, DAY_MS};
 
 /// What each sensor last said, and when its last word arrives.
@@ -18,6 +19,7 @@ use crate::world::{Banner, DAY_MS};
 pub struct Sent {
     agents: Option<AgentsObserved>,
     pub panes: BTreeMap<PaneId, (Reading, u32)>,
+    pub talks: SentTalks,
     arrivals: BTreeMap<&'static str, u64>,
 }
 
@@ -43,6 +45,17 @@ impl Sim {
             self.sense_agents_at = Some(self.now + delay);
             self.at(delay, Step::SenseAgents);
         }
+        if self.world.talks_changed && self.sense_talks_at.is_none() {
+            self.world.talks_changed = false;
+            // A notice, or the tick when it got lost.
+            let delay = if self.rng.chance(900) {
+                self.rng.within(1..60)
+            } else {
+                self.rng.within(60..1_100)
+            };
+            self.sense_talks_at = Some(self.now + delay);
+            self.at(delay, Step::SenseTalks);
+        }
         if self.world.screens_changed && self.sense_panes_at.is_none() {
             self.world.screens_changed = false;
             let delay = self.rng.within(20..600);
@@ -67,6 +80,7 @@ impl Sim {
                     in_mode: false,
                     active: index == 0,
                     attached: session.attached,
+                    title: String::new(),
                     fence: session.fence,
                     stamp: PaneStamp::default(),
                 });
@@ -85,6 +99,7 @@ impl Sim {
                     session: pane.session.clone(),
                     pane: pane.pane,
                     process: agent.process,
+                    started_at: Wall(agent.started_wall),
                     home: agent.home.clone(),
                     conversation: (!quiet).then(|| agent.conversation.clone()),
                     state: if quiet { AgentState::Unknown } else { agent.state.clone() },
@@ -117,6 +132,8 @@ impl Sim {
         if order.is_some() || !same {
             self.tell("watcher", Event::AgentsObserved(seen));
         }
+        // Whoever is new among them is looked at in the same breath.
+        self.sense_talks();
     }
 
     pub fn sense_panes(&mut self) {

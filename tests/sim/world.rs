@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use claude_failover::core::event::{AgentHome, AgentState};
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
 
+use crate::testimony::Talks;
+
 /// A day; banners name a time of day without a date.
 pub const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -45,12 +47,15 @@ pub struct Agent {
     pub pane: Option<PaneId>,
     pub home: AgentHome,
     pub conversation: ConversationId,
+    /// It writes a conversation file where the watcher finds it.
+    pub writes: bool,
     /// It is too old to write a session file.
     pub old: bool,
     /// Its session file is there.
     pub filed: bool,
     pub state: AgentState,
     pub state_since_wall: i64,
+    pub started_wall: i64,
     pub state_since: u64,
     pub args: Option<Vec<String>>,
     pub launched_fence: Option<u64>,
@@ -101,6 +106,9 @@ pub struct World {
     pub ticks: u64,
     /// Conversations without a transcript: nobody can resume them.
     pub unwritten: BTreeSet<ConversationId>,
+    /// What clients wrote.
+    pub talks: Talks,
+    pub talks_changed: bool,
     pub agents_changed: bool,
     pub screens_changed: bool,
     /// All processes that ever were an agent, with their session.

@@ -18,6 +18,9 @@ const RECORDS_MAX: usize = 200;
 /// What happens to a fleet, and what must be true at the end however often the daemon died.
 struct Story {
     layout: fn() -> Layout,
+    /// Done while no daemon runs. tmux 3.3a crashes when a session ends in the moment in which a
+    /// control client attaches, so nothing may end while ours comes up.
+    prepare: fn(&Fleet),
     provoke: fn(&Fleet),
     /// Waits for the end of the story and checks it.
     verify: fn(&Fleet, &Talks),
@@ -54,6 +57,7 @@ fn sweep(story: &Story) -> usize {
 fn play(story: &Story, records: usize) -> End {
     let (mut fleet, talks) = Fleet::up((story.layout)());
     fleet.stop_daemon();
+    (story.prepare)(&fleet);
     fleet.start_with(Some(records));
     (story.provoke)(&fleet);
     let ended =
@@ -77,9 +81,9 @@ fn play(story: &Story, records: usize) -> End {
 fn a_swap_survives_a_kill_after_each_of_its_records() {
     let deaths = sweep(&Story {
         layout: Layout::default,
+        prepare: |_| {},
         provoke: |fleet| {
             fleet.exhaust("a", 2 * 3600);
-            fleet.prompt(DEDICATED, "go on");
             fleet.prompt(&pool(1), "go on");
         },
         verify: |fleet, talks| {
@@ -88,7 +92,7 @@ fn a_swap_survives_a_kill_after_each_of_its_records() {
             assert_eq!(status["last_swap_to"], "b");
             // Each was asked what it was asked, and told once that it was cut off.
             for (session, asked) in [
-                (DEDICATED, &["first words", "go on"][..]),
+                (DEDICATED, &["first words"][..]),
                 (&pool(1), &["first words", "go on", NUDGE]),
                 (&pool(2), &["first words"]),
             ] {
@@ -100,7 +104,9 @@ fn a_swap_survives_a_kill_after_each_of_its_records() {
         },
         is_over: |fleet| {
             let status = fleet.status();
-            status["state"] == "normal" && status["swap"]["last"]["outcome"] == "done"
+            let sessions = status["sessions"].as_array();
+            let still = sessions.is_none_or(|all| all.iter().any(|row| !row["move"].is_null()));
+            status["state"] == "normal" && status["swap"]["last"]["outcome"] == "done" && !still
         },
     });
     println!("{deaths} records");
@@ -111,6 +117,7 @@ fn a_swap_survives_a_kill_after_each_of_its_records() {
 fn the_way_back_survives_a_kill_after_each_of_its_records() {
     let deaths = sweep(&Story {
         layout: || Layout { verify_timeout: "2s", ..Layout::default() },
+        prepare: |_| {},
         provoke: |fleet| {
             fleet.script("b", "dialog trust");
             fleet.exhaust("a", 2 * 3600);
@@ -139,11 +146,12 @@ fn the_way_back_survives_a_kill_after_each_of_its_records() {
 fn a_restore_survives_a_kill_after_each_of_its_records() {
     let deaths = sweep(&Story {
         layout: Layout::default,
-        provoke: |fleet| {
+        prepare: |fleet| {
             for session in [DEDICATED, &pool(1)] {
                 fleet.tmux(&["kill-session", "-t", &format!("={session}")]).unwrap();
             }
         },
+        provoke: |_| {},
         verify: |fleet, talks| {
             fleet.await_status("all are back", |status| {
                 talks.iter().all(|(session, talk)| {

@@ -50,19 +50,13 @@ fn when_the_only_target_fails_its_check_nobody_is_stopped() {
 
 /// One refused pool session alone starts no swap; so both are refused when it comes, and the pool
 /// agent, which is nudged, is the canary.
-fn refuse_pool_then_dedicated(fleet: &Fleet) {
-    fleet.prompt(&pool(1), "go on");
-    fleet.await_log(&format!("trigger_session=\"{}\"", pool(1)));
-    fleet.prompt(DEDICATED, "go on");
-}
-
 #[test]
 fn a_target_whose_canary_crashes_gives_way_to_the_next() {
     let layout = Layout { accounts: 3, verify_timeout: "3s", ..Layout::default() };
     let (fleet, talks) = Fleet::up(layout);
     fleet.script("b", "crash");
     fleet.exhaust("a", 2 * HOURS);
-    refuse_pool_then_dedicated(&fleet);
+    fleet.prompt(&pool(1), "go on");
     let status = fleet.await_all_on("c", &talks);
     assert_eq!(status["swap"]["last"]["outcome"], "done");
     assert_eq!(account_row(&status, "b")["state"], "rejected");
@@ -102,20 +96,21 @@ fn when_the_canary_fails_on_the_last_target_all_who_were_not_refused_come_back()
     let (fleet, talks) = Fleet::up(Layout { verify_timeout: "3s", ..Layout::default() });
     fleet.script("b", "crash");
     fleet.exhaust("a", 2 * HOURS);
-    refuse_pool_then_dedicated(&fleet);
+    fleet.prompt(&pool(1), "go on");
     let status = fleet.await_state("parked");
     assert_eq!(status["swap"]["last"]["outcome"], "rolled_back");
     assert_eq!(fs::read_link(fleet.link()).unwrap(), fleet.home("a"));
     let agents = fleet.agents();
-    assert_eq!(agents.keys().collect::<Vec<_>>(), [&pool(2)], "only this one was not refused");
-    let agent = fleet.agent(&pool(2));
-    assert_eq!(agent.homed, Some(fleet.home("a")));
-    assert_eq!(agent.conversation.as_ref(), Some(&talks[&pool(2)]));
-    for session in [DEDICATED, &pool(1)] {
-        let moving = &session_row(&status, session)["move"];
-        assert_eq!(moving["stage"], "held", "{session}");
-        assert_eq!(moving["conversation"], talks[session].as_str(), "{session}");
+    let back: Vec<&str> = agents.keys().map(String::as_str).collect();
+    assert_eq!(back, [DEDICATED, &pool(2)], "these were not refused");
+    for session in back {
+        let agent = fleet.agent(session);
+        assert_eq!(agent.homed, Some(fleet.home("a")), "{session}");
+        assert_eq!(agent.conversation.as_ref(), Some(&talks[session]), "{session}");
     }
+    let moving = &session_row(&status, &pool(1))["move"];
+    assert_eq!(moving["stage"], "held");
+    assert_eq!(moving["conversation"], talks[&pool(1)].as_str());
 }
 
 #[test]
@@ -140,11 +135,11 @@ fn with_every_account_out_it_parks_and_touches_nobody() {
 fn a_parked_fleet_wakes_when_an_account_comes_back() {
     let (fleet, talks) = Fleet::up(Layout { unknown_reset: "6s", ..Layout::default() });
     // Refusals that name no reset: such accounts are tried again after `unknown_reset`.
-    fleet.script("a", "say You've hit your 5-hour limit");
+    fleet.script("a", "limit");
     fleet.prompt(DEDICATED, "go on");
     fleet.await_all_on("b", &talks);
     fleet.script("a", "ok");
-    fleet.script("b", "say You've hit your 5-hour limit");
+    fleet.script("b", "limit");
     fleet.prompt(DEDICATED, "go on");
     fleet.await_state("parked");
     let status = fleet.await_all_on("a", &talks);

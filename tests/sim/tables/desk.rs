@@ -1,6 +1,7 @@
 //! A core on a desk: events in, records and orders out. Orders are carried out at once and without
 //! fault, except where a table says otherwise.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,12 @@ use claude_failover::core::action::{Action, LaunchAgent, OrderId};
 use claude_failover::core::durable::Phase;
 use claude_failover::core::event::{
     AgentHome, AgentSeen, AgentState, AgentsObserved, Event, PaneReading, PaneSeen, PaneStamp,
+    TranscriptSeen,
 };
 use claude_failover::core::record::Record;
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
 use claude_failover::moment::{Mono, Now, Wall};
+use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 
 use crate::scenario;
@@ -33,6 +36,8 @@ pub struct Desk {
     /// Flips to these accounts fail.
     pub flips_fail: Vec<AccountName>,
     pub creations_fail: bool,
+    /// Conversation files; an agent that is not listed has none.
+    pub endings: BTreeMap<ProcessRef, Ending>,
     /// Ids in resume rows on every screen.
     pub resume_rows: Vec<ConversationId>,
     /// What a launched agent does at first; `None`: it never comes up.
@@ -109,6 +114,7 @@ impl Desk {
             broken: Vec::new(),
             flips_fail: Vec::new(),
             creations_fail: false,
+            endings: BTreeMap::new(),
             resume_rows: Vec::new(),
             comes_up: Some(AgentState::Idle),
             orders: Vec::new(),
@@ -147,6 +153,7 @@ impl Desk {
             session: session(name),
             pane: self.pane(name),
             process,
+            started_at: Wall::default(),
             home,
             conversation: number.map(id),
             state: AgentState::Idle,
@@ -218,6 +225,24 @@ impl Desk {
             linked_foreign: 0,
             credentials_changed: Vec::new(),
         }));
+        self.tell_transcripts();
+    }
+
+    /// What the watcher says of each conversation file; without one in `endings` there is none.
+    pub fn tell_transcripts(&mut self) {
+        let seen: Vec<TranscriptSeen> = self
+            .agents
+            .iter()
+            .filter_map(|agent| {
+                Some(TranscriptSeen {
+                    session: agent.session.clone(),
+                    process: agent.process,
+                    conversation: agent.conversation.clone()?,
+                    ending: self.endings.get(&agent.process).cloned(),
+                })
+            })
+            .collect();
+        self.send(Event::TranscriptsObserved(seen));
     }
 
     pub fn list(&mut self) {
@@ -232,6 +257,7 @@ impl Desk {
                 in_mode: false,
                 active: true,
                 attached: 0,
+                title: String::new(),
                 fence: None,
                 stamp: PaneStamp::default(),
             })

@@ -4,3 +4,4 @@ mod desk;
 mod evidence;
 mod sessions;
 mod swap;
+mod testimony;

@@ -1,0 +1,250 @@
+//! What panes show of their agents. The screen is history until shown otherwise, and it decides
+//! only for an agent whose conversation file is not known; for all others it is a reason to look
+//! into that file now.
+
+use std::time::Duration;
+
+use crate::core::Core;
+use crate::core::action::{Action, NoteLevel};
+use crate::core::event::{AgentHome, AgentSeen, AgentState, PaneReading};
+use crate::core::evidence::Hit;
+use crate::core::record::{AccountState, EvidenceSource, MoveStage};
+use crate::core::session::Newcomer;
+use crate::core::testimony::Testimony;
+use crate::core::timer;
+use crate::core::verify::SILENT_CLIENT_UP;
+use crate::ids::{AccountName, SessionName};
+use crate::moment::Wall;
+use crate::quota::verdict::{LimitKind, Reading, Verdict};
+
+/// A day: a printed clock time means its next occurrence, so the one before it is this far back.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A 5-hour window ends within 5 hours; printed times are rounded, clocks differ a little. A clock
+/// time further away is one that has passed, read as tomorrow's.
+const FIVE_HOUR_RESET_MAX: Duration = Duration::from_secs(5 * 60 * 60 + 15 * 60);
+
+impl Core {
+    pub(in crate::core) fn panes_observed(&mut self, readings: Vec<PaneReading>) {
+        for reading in readings {
+            if self.config.group(&reading.session).is_none() {
+                continue;
+            }
+            if let Some(session) = self.sessions.get_mut(&reading.session) {
+                session.remember_resume_ids(&reading.reading.resume_ids);
+                session.screen = reading.reading.activity;
+            }
+            self.say_unrecognised(&reading);
+            let launched = self.durable.moves.get(&reading.session);
+            if launched.is_some_and(|m| matches!(m.stage, MoveStage::Launched { .. })) {
+                self.startup_read(&reading);
+            } else {
+                self.pane_observed(&reading);
+            }
+        }
+    }
+
+    fn pane_observed(&mut self, seen: &PaneReading) {
+        let session = &seen.session;
+        let Some(agent) = self.agent_in(session).filter(|agent| agent.pane == seen.pane) else {
+            return;
+        };
+        let ending = self.durable.moves.get(session).is_some_and(|moving| {
+            !matches!(moving.stage, MoveStage::Staying { .. } | MoveStage::Held)
+        });
+        if ending {
+            return; // it is judged already, and its next agent shows a screen of its own
+        }
+        let agent = agent.clone();
+        self.note_user_row(session, &seen.reading);
+        if self.is_only_a_hint(session, &agent, &seen.reading) {
+            return;
+        }
+        match &seen.reading.verdict {
+            Verdict::Exhausted { .. } | Verdict::SpendLimit { .. } => {
+                self.exhaustion_read(session, &agent, &seen.reading);
+            }
+            Verdict::AuthFailed => self.auth_failure_read(session, &agent, &seen.reading),
+            Verdict::Warning
+            | Verdict::Throttled
+            | Verdict::ServerError
+            | Verdict::ModelLimit
+            | Verdict::Clear => {
+                self.clear_hit(session, "the banner is gone");
+            }
+        }
+    }
+
+    /// What the screen of an agent shows whose client can be asked itself. What it refuses makes
+    /// the watcher look into the conversation file now; anything else proves nothing.
+    pub(in crate::core) fn is_only_a_hint(
+        &mut self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        reading: &Reading,
+    ) -> bool {
+        let refuses = reading.verdict.is_exhaustion() || reading.verdict == Verdict::AuthFailed;
+        match self.testimony(session, agent) {
+            Testimony::None => return false,
+            Testimony::Awaited | Testimony::Known(_) => {}
+        }
+        if refuses {
+            self.out.push(Action::ReadTranscript { session: session.clone() });
+        }
+        true
+    }
+
+    /// Once for each wording, so that operators can report it or name it in `quota.patterns`.
+    fn say_unrecognised(&mut self, seen: &PaneReading) {
+        let Some(row) = &seen.reading.unrecognised else { return };
+        let wording: String =
+            row.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
+        let text = format!(
+            "[quota] unrecognised row that speaks of a limit, session={}: {row:?}; if the account \
+             was out, add its beginning to quota.patterns and report it",
+            seen.session
+        );
+        self.note_once_about(&format!("unrecognised {wording}"), NoteLevel::Warn, text);
+    }
+
+    pub(in crate::core) fn clear_hit(&mut self, session: &SessionName, why: &str) {
+        if self.hits.remove(session).is_some() {
+            self.note(NoteLevel::Info, format!("[quota] session={session} {why}: cleared"));
+        }
+    }
+
+    /// Clients that tell no state: a prompt that was not there when their start-up screen stood is
+    /// their first turn. For the others the screen proves nothing: while it is being repainted,
+    /// old prompts come up one after the other.
+    pub(in crate::core) fn note_user_row(&mut self, session: &SessionName, reading: &Reading) {
+        let resumed = self.durable.resumed.contains(session);
+        let now = self.now.monotonic;
+        let Some(seen) = self.sessions.get_mut(session) else { return };
+        let Some(agent) = seen.agent.as_ref().filter(|a| a.state == AgentState::Unknown) else {
+            return;
+        };
+        if resumed && seen.newcomer.is_none() {
+            // Known from before a restart; its first screens of this life are where we start.
+            seen.newcomer = Some(Newcomer::seen(agent.process, now));
+        }
+        let Some(newcomer) = seen.newcomer.as_mut() else { return };
+        let row = reading.last_user_row.as_ref();
+        if now - newcomer.since < SILENT_CLIENT_UP {
+            newcomer.startup_row = row.cloned();
+        } else if row.is_some() && newcomer.startup_row.as_ref() != row {
+            self.turn_taken(session);
+        }
+    }
+
+    fn exhaustion_read(&mut self, session: &SessionName, agent: &AgentSeen, reading: &Reading) {
+        if self.is_newcomer(session, agent) {
+            self.leave_row_once(session, &reading.row);
+            return;
+        }
+        if self.is_history(session, agent, reading) {
+            return;
+        }
+        if agent.home == AgentHome::Linked && self.refused_before_flip(agent) {
+            return;
+        }
+        // A screen has no date: it is judged as of now.
+        let Some(account) = self.refusing_account(session, agent, self.now.wall) else {
+            return;
+        };
+        let seen_before = self.hits.get(session).is_some_and(|hit| hit.row == reading.row);
+        let confirmed = reading.verdict.resets_at().is_some() || seen_before;
+        let hit = Hit {
+            account,
+            verdict: reading.verdict.clone(),
+            rule: reading.rule.clone(),
+            row: reading.row.clone(),
+            at: self.now.wall,
+            source: EvidenceSource::Pane,
+            confirmed,
+            decides_alone: false,
+            waits_for: self.hits.get(session).and_then(|hit| hit.waits_for),
+        };
+        if !seen_before {
+            self.note_hit(session, &hit);
+        }
+        self.hits.insert(session.clone(), hit);
+    }
+
+    /// Whether a banner tells of something that is over.
+    pub(in crate::core) fn is_history(
+        &self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        reading: &Reading,
+    ) -> bool {
+        let left = self.durable.left_rows.get(session);
+        if left.is_some_and(|rows| rows.contains(&reading.row)) {
+            return true;
+        }
+        // The client went quiet when it painted the banner. If the printed clock time came round
+        // since then, the limit has been reset while nobody looked.
+        let quiet = match agent.state {
+            AgentState::Idle | AgentState::Waiting(_) => true,
+            AgentState::Busy | AgentState::Unknown => false,
+        };
+        let five_hours =
+            matches!(reading.verdict, Verdict::Exhausted { limit: LimitKind::FiveHour, .. });
+        reading.verdict.resets_at().is_some_and(|resets_at| {
+            let passed = resets_at <= self.now.wall;
+            let too_far = five_hours && resets_at - self.now.wall > FIVE_HOUR_RESET_MAX;
+            let came_round = quiet && resets_at.0.saturating_sub(DAY_MS) > agent.state_since.0;
+            passed || too_far || came_round
+        })
+    }
+
+    pub(in crate::core) fn is_newcomer(&self, session: &SessionName, agent: &AgentSeen) -> bool {
+        let newcomer = self.sessions.get(session).and_then(|seen| seen.newcomer.as_ref());
+        self.durable.resumed.contains(session)
+            || newcomer.is_some_and(|newcomer| newcomer.process == agent.process)
+    }
+
+    /// It has been quiet since the link named another account: that one refused it. A client that
+    /// tells no state cannot be dated: once the link has moved, its banner may be from before.
+    fn refused_before_flip(&self, agent: &AgentSeen) -> bool {
+        match agent.state {
+            AgentState::Idle | AgentState::Waiting(_) => {
+                agent.state_since < self.durable.active_since
+            }
+            AgentState::Unknown => self.durable.active_since > Wall::default(),
+            AgentState::Busy => false,
+        }
+    }
+
+    pub(in crate::core) fn flipped_just_now(&self) -> bool {
+        self.flipped_at.is_some_and(|at| self.now.monotonic - at < timer::FLIP_SETTLES)
+    }
+
+    pub(in crate::core) fn auth_failure_read(
+        &mut self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        reading: &Reading,
+    ) {
+        if let Some(account) = self.account_of(&agent.home).cloned() {
+            self.login_failed(session, account, reading);
+        }
+    }
+
+    pub(in crate::core) fn login_failed(
+        &mut self,
+        session: &SessionName,
+        account: AccountName,
+        reading: &Reading,
+    ) {
+        if matches!(self.durable.account(&account), AccountState::AuthFailed { .. }) {
+            return;
+        }
+        let reason = format!("session {session}: {}", reading.row);
+        let text = format!(
+            "account={account} its login fails ({reason}): log in with `claude` on that home"
+        );
+        self.note(NoteLevel::Error, text);
+        let state = AccountState::AuthFailed { reason, since: self.now.wall };
+        self.change_account(account, state);
+    }
+}

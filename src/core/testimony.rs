@@ -1,0 +1,305 @@
+//! What the client itself says of its turns: its conversation file and its hooks. Deciding evidence;
+//! dated by the client, so nothing that is older than the agent, the account's return or the last
+//! flip counts.
+
+use crate::core::Core;
+use crate::core::account::LOGIN_SETTLES;
+use crate::core::action::{Action, NoteLevel};
+use crate::core::event::{AgentSeen, AgentState, TranscriptSeen};
+use crate::core::record::{EvidenceSource, MoveStage, Record, SavedAgent};
+use crate::core::session::{FailedTurn, Reported};
+use crate::ids::{AccountName, SessionName};
+use crate::moment::Wall;
+use crate::quota::report::{News, Report};
+use crate::quota::transcript::{ApiError, Ending};
+use crate::quota::verdict::{Reading, Verdict};
+
+/// What is known of an agent's conversation file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Testimony<'a> {
+    /// The watcher has not said yet whether there is one: nobody else decides meanwhile.
+    Awaited,
+    /// There is none: its hooks and its screen decide.
+    None,
+    Known(&'a Ending),
+}
+
+impl Testimony<'_> {
+    fn is_none(&self) -> bool {
+        match self {
+            Testimony::None => true,
+            Testimony::Awaited | Testimony::Known(_) => false,
+        }
+    }
+}
+
+impl Core {
+    pub(in crate::core) fn testimony(
+        &self,
+        session: &SessionName,
+        agent: &AgentSeen,
+    ) -> Testimony<'_> {
+        let said = self.sessions.get(session).and_then(|seen| seen.transcript.as_ref());
+        let said = said.filter(|said| is_of(said, agent));
+        match (said, &agent.conversation) {
+            (Some(TranscriptSeen { ending: Some(ending), .. }), _) => Testimony::Known(ending),
+            (Some(_), _) | (None, None) => Testimony::None,
+            (None, Some(_)) => Testimony::Awaited,
+        }
+    }
+
+    /// The error that ended the last turn of the agent in this session, of whatever kind.
+    pub fn last_error_in(&self, session: &SessionName) -> Option<&ApiError> {
+        match self.testimony(session, self.agent_in(session)?) {
+            Testimony::Known(ending) => ending.error.as_ref(),
+            Testimony::Awaited | Testimony::None => None,
+        }
+    }
+
+    pub(in crate::core) fn transcripts_observed(&mut self, seen: Vec<TranscriptSeen>) {
+        for said in seen {
+            let session = said.session.clone();
+            let agent = self.agent_in(&session).cloned();
+            let before = agent.as_ref().map(|agent| self.testimony(&session, agent).is_none());
+            // Of several agents in one session only the one that counts is heard.
+            let Some(agent) = agent.filter(|agent| is_of(&said, agent)) else { continue };
+            let Some(known) = self.sessions.get_mut(&session) else { continue };
+            known.transcript = Some(said);
+            self.hear_transcript(&session, &agent);
+            if before == Some(false) && self.testimony(&session, &agent).is_none() {
+                // What its screen showed was not weighed so far.
+                self.out.push(Action::RereadPane { pane: agent.pane });
+            }
+        }
+    }
+
+    fn hear_transcript(&mut self, session: &SessionName, agent: &AgentSeen) {
+        if self.is_on_its_way(session) {
+            return; // judged already; its next agent has a testimony of its own
+        }
+        match self.testimony(session, agent) {
+            Testimony::Awaited => {}
+            Testimony::None => self.hear_failed_turn(session, agent),
+            // Prompted again since: how that turn ends will be told.
+            Testimony::Known(Ending { error: Some(error), prompted_at, .. })
+                if *prompted_at > Some(error.at) => {}
+            Testimony::Known(Ending { error: Some(error), .. }) => {
+                let error = error.clone();
+                self.hear_error(session, agent, &error);
+            }
+            Testimony::Known(Ending { error: None, .. }) => {
+                self.clear_hit(session, "its conversation goes on");
+            }
+        }
+    }
+
+    fn hear_error(&mut self, session: &SessionName, agent: &AgentSeen, error: &ApiError) {
+        self.hear_refusal(session, agent, &error.reading, error.at, EvidenceSource::Transcript);
+    }
+
+    /// Stopped or being started: what its last agent said has been taken into account.
+    fn is_on_its_way(&self, session: &SessionName) -> bool {
+        self.durable.moves.get(session).is_some_and(|moving| match moving.stage {
+            MoveStage::Stopping | MoveStage::Stopped | MoveStage::Launching { .. } => true,
+            MoveStage::Staying { .. } | MoveStage::Launched { .. } | MoveStage::Held => false,
+        })
+    }
+
+    /// An error that ended a turn, in the client's own words.
+    fn hear_refusal(
+        &mut self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        reading: &Reading,
+        at: Wall,
+        source: EvidenceSource,
+    ) {
+        match &reading.verdict {
+            Verdict::Exhausted { .. } | Verdict::SpendLimit { .. } => {
+                self.hear_exhaustion(session, agent, reading, at, source);
+            }
+            Verdict::AuthFailed => self.hear_auth_failure(session, agent, reading, at),
+            Verdict::Warning
+            | Verdict::Throttled
+            | Verdict::ServerError
+            | Verdict::ModelLimit
+            | Verdict::Clear => {
+                self.clear_hit(session, "its last turn ended otherwise");
+            }
+        }
+    }
+
+    fn hear_exhaustion(
+        &mut self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        reading: &Reading,
+        at: Wall,
+        source: EvidenceSource,
+    ) {
+        // One without a reset is believed as long as an account would be left alone for it.
+        let end = reading.verdict.resets_at().unwrap_or(at + self.config.quota.unknown_reset);
+        if end <= self.now.wall {
+            return self.clear_hit(session, "its limit has been reset");
+        }
+        let Some(account) = self.refusing_account(session, agent, at) else { return };
+        if self.came_back_since(&account, at) {
+            return self.clear_hit(session, "its account has come back since");
+        }
+        let mut hit = self.deciding_hit(account, reading, source, at);
+        let before = self.hits.get(session);
+        let known = before.is_some_and(|before| before.at == at && before.source == source);
+        if known {
+            return;
+        }
+        // Said by the weaker source first, it is the same refusal.
+        hit.waits_for = before.and_then(|before| before.waits_for);
+        self.note_hit(session, &hit);
+        self.hits.insert(session.clone(), hit);
+    }
+
+    fn hear_auth_failure(
+        &mut self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        reading: &Reading,
+        at: Wall,
+    ) {
+        self.clear_hit(session, "its last turn ended otherwise");
+        let Some(account) = self.refusing_account(session, agent, at) else { return };
+        let returned = self.came_back_since(&account, at);
+        let settled = at + LOGIN_SETTLES;
+        let mended = self.credentials.get(&account).is_some_and(|changed| *changed > settled);
+        if !returned && !mended {
+            self.login_failed(session, account, reading);
+        }
+    }
+
+    /// A moment that lies ahead was written down before the clock was set back: it dates nothing.
+    fn came_back_since(&self, account: &AccountName, at: Wall) -> bool {
+        let since = self.durable.available_since.get(account);
+        since.is_some_and(|since| at <= *since && *since <= self.now.wall)
+    }
+
+    pub(in crate::core) fn reports_received(&mut self, reports: Vec<Report>) {
+        for report in reports {
+            if let Some(session) = self.reporter(&report) {
+                self.report_received(&session, report);
+            }
+        }
+    }
+
+    /// The session whose agent ran the hook: by its process, else by its conversation.
+    fn reporter(&self, report: &Report) -> Option<SessionName> {
+        let by = |is: &dyn Fn(&AgentSeen) -> bool| {
+            let mut found =
+                self.sessions.iter().filter(|(_, seen)| seen.agent.as_ref().is_some_and(is));
+            found.next().map(|(name, _)| name.clone())
+        };
+        report.pid.and_then(|pid| by(&|agent| agent.process.pid == pid)).or_else(|| {
+            let conversation = report.conversation.as_ref()?;
+            by(&|agent| agent.conversation.as_ref() == Some(conversation))
+        })
+    }
+
+    fn report_received(&mut self, session: &SessionName, report: Report) {
+        let Some(agent) = self.agent_in(session).cloned() else { return };
+        if let News::TurnFailed { .. } = report.news {
+            // Whatever its date is worth: the file tells.
+            self.out.push(Action::ReadTranscript { session: session.clone() });
+        }
+        if report.at < agent.started_at && agent.started_at <= self.now.wall {
+            return; // left in the spool by an earlier process with this number
+        }
+        let state = match &report.news {
+            News::SessionStarted { .. } | News::TurnEnded { .. } | News::TurnFailed { .. } => {
+                Some(AgentState::Idle)
+            }
+            News::PromptSubmitted => Some(AgentState::Busy),
+            News::Notified { kind } if kind == "permission_prompt" => {
+                Some(AgentState::Waiting(kind.clone()))
+            }
+            News::Notified { .. } | News::SessionEnded { .. } | News::Figures(_) => None,
+        };
+        let known = self.sessions.get(session).and_then(|seen| seen.reported_by(&agent));
+        // A report may come twice, or late through the spool: the newest word stands.
+        let known = known.filter(|known| known.at <= self.now.wall);
+        if known.is_some_and(|known| state.is_some() && report.at <= known.at) {
+            return;
+        }
+        if let (Some(state), Some(seen)) = (state, self.sessions.get_mut(session)) {
+            seen.reported = Some(Reported { process: agent.process, state, at: report.at });
+        }
+        match report.news {
+            News::SessionStarted { .. } => {
+                self.forget_failed_turn(session);
+                self.learn_conversation(session, &agent, &report);
+            }
+            News::PromptSubmitted => self.forget_failed_turn(session),
+            News::TurnFailed { reading, .. } => {
+                if let Some(seen) = self.sessions.get_mut(session) {
+                    let (process, at) = (agent.process, report.at);
+                    seen.failed_turn = Some(FailedTurn { process, at, reading });
+                }
+                self.hear_failed_turn(session, &agent);
+            }
+            News::TurnEnded { .. } => self.turn_ended_well(session, &agent),
+            News::Figures(figures) => {
+                if let Some(account) = self.account_of(&agent.home).cloned() {
+                    self.figures.insert(account, (figures, report.at));
+                }
+            }
+            News::SessionEnded { .. } | News::Notified { .. } => {}
+        }
+    }
+
+    /// A client that writes no session file names its conversation only here.
+    fn learn_conversation(&mut self, session: &SessionName, agent: &AgentSeen, report: &Report) {
+        if agent.conversation.is_some() || report.conversation.is_none() {
+            return;
+        }
+        let mut saved = SavedAgent::from(agent);
+        saved.conversation.clone_from(&report.conversation);
+        let on_its_way = self.durable.moves.contains_key(session);
+        if !on_its_way && self.durable.agents.get(session) != Some(&saved) {
+            self.persist(Record::AgentAdopted { session: session.clone(), agent: saved });
+        }
+    }
+
+    fn turn_ended_well(&mut self, session: &SessionName, agent: &AgentSeen) {
+        self.forget_failed_turn(session);
+        if self.testimony(session, agent).is_none() {
+            self.clear_hit(session, "its turn ended well");
+        }
+        if agent.state == AgentState::Unknown {
+            self.turn_taken(session);
+        }
+    }
+
+    fn forget_failed_turn(&mut self, session: &SessionName) {
+        if let Some(seen) = self.sessions.get_mut(session) {
+            seen.failed_turn = None;
+        }
+    }
+
+    /// The words of a hook decide only where there is no file to look into.
+    fn hear_failed_turn(&mut self, session: &SessionName, agent: &AgentSeen) {
+        if !self.testimony(session, agent).is_none() || self.is_on_its_way(session) {
+            return;
+        }
+        let failed = self.sessions.get(session).and_then(|seen| seen.failed_turn.clone());
+        if let Some(FailedTurn { at, reading, .. }) =
+            failed.filter(|failed| failed.process == agent.process)
+        {
+            let text = format!("session={session} no conversation file: its hook's words decide");
+            self.note_once(NoteLevel::Info, text);
+            self.hear_refusal(session, agent, &reading, at, EvidenceSource::Hook);
+        }
+    }
+}
+
+fn is_of(said: &TranscriptSeen, agent: &AgentSeen) -> bool {
+    let same_talk =
+        agent.conversation.is_none() || agent.conversation.as_ref() == Some(&said.conversation);
+    said.process == agent.process && same_talk
+}
