@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use crossbeam_channel::{Sender, unbounded};
 
+use crate::agent_settings::{self, AgentSettings};
 use crate::api::answer::HostPolicy;
 use crate::api::{control, http};
 use crate::cli::obstacles::configured_socket;
@@ -21,12 +22,10 @@ use crate::lifecycle::SessionSource;
 use crate::monitor::{PaneSource, zone};
 use crate::process::table;
 use crate::snapshot::SnapshotCell;
+use crate::switcher::check::resolve_agent;
 use crate::terminal::error::TerminalError;
 use crate::terminal::{DEADLINE, Handle, Settings, Terminal};
 use crate::{lifecycle, monitor, switcher, watcher};
-
-/// The settings every agent is launched with: none may wake on an account that it left.
-const AGENT_SETTINGS: &str = "{\"autoContinueAtUsageLimit\": false}\n";
 
 impl PaneSource for Handle {
     fn list(&mut self) -> anyhow::Result<Vec<PaneSeen>> {
@@ -51,34 +50,46 @@ pub fn house(
     snapshots: &SnapshotCell,
     clock: Clock,
 ) -> Result<House, RunError> {
-    let settings_file = config.runtime_dir.join("agent-settings.json");
-    files::write_atomic(&settings_file, AGENT_SETTINGS.as_bytes(), 0o600)
-        .context("writing the agents' settings")?;
+    let agent_settings = agent_settings(config)?;
     let http = match config.http.listen {
         Some(listen) => Some(serve_http(config, listen, events, snapshots)?),
         None => None,
     };
-    let control = control::Server::spawn(&config.runtime_dir, snapshots.clone(), events)?;
+    let zone = zone::of_host(std::env::var_os("TZ").as_deref(), Path::new("/etc"));
+    let patterns = config.quota.patterns.clone();
+    let reports = control::Reports { clock, zone: zone.clone(), patterns };
+    let control = control::Server::spawn(&config.runtime_dir, snapshots.clone(), reports, events)?;
     let terminal = Terminal::spawn(terminal_settings(config)?, events.clone())?;
     claim(config, &terminal.handle())?;
     let source = terminal.handle();
-    let switcher = switcher::spawn(config.clone(), events.clone()).context("starting switcher")?;
+    let switcher = switcher::spawn(config.clone(), agent_settings, events.clone())
+        .context("starting switcher")?;
     let lifecycle = lifecycle::spawn(config.clone(), source.clone(), events.clone())
         .context("starting lifecycle")?;
-    let watcher =
-        watcher::spawn(watcher::Settings { config: config.clone(), clock }, events.clone())
-            .context("starting watcher")?;
+    let settings = watcher::Settings { config: config.clone(), clock, zone: zone.clone() };
+    let watcher = watcher::spawn(settings, events.clone()).context("starting watcher")?;
     let monitor = monitor::spawn(
-        monitor::Settings {
-            config: config.clone(),
-            clock,
-            zone: zone::of_host(std::env::var_os("TZ").as_deref(), Path::new("/etc")),
-        },
+        monitor::Settings { config: config.clone(), clock, zone },
         source,
         events.clone(),
     )
     .context("starting monitor")?;
     Ok(House { http, control, monitor, watcher, lifecycle, switcher, terminal })
+}
+
+/// Those of an earlier life serve until the switcher has looked at them, which is soon. Where none
+/// are, no agent may be launched before the client has been asked.
+fn agent_settings(config: &Config) -> anyhow::Result<AgentSettings> {
+    let launcher = std::env::current_exe().context("finding our own binary")?;
+    let mut settings = AgentSettings::new(launcher);
+    if !agent_settings::path(&config.runtime_dir).exists() {
+        let program = resolve_agent(config, None).unwrap_or_default();
+        settings
+            .refresh(config, &program)
+            .map_err(anyhow::Error::msg)
+            .context("writing the agents' settings")?;
+    }
+    Ok(settings)
 }
 
 fn serve_http(

@@ -1,11 +1,16 @@
-//! `claude-failover classify`: pane texts on stdin → what the daemon would make of them.
+//! `claude-failover classify`: texts on stdin → what the daemon would make of them.
 //!
-//! The operator's "why", and how accuracy is measured. Reads nothing but its input.
+//! The operator's "why", and how accuracy is measured. Reads nothing but its input. A batch goes on
+//! behind a line that it cannot read, and ends with an error that counts them.
 
-use std::io::{BufRead, Read, Write};
+mod explain;
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read, Write};
 
 use anyhow::{Context as _, bail};
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -13,15 +18,27 @@ use crate::cli::exit;
 use crate::clock::Clock;
 use crate::moment::Wall;
 use crate::quota::local_time::is_zone;
-use crate::quota::pane::{Context, read};
-use crate::quota::verdict::{LimitKind, Reading, Verdict};
+use crate::quota::report::News;
+use crate::quota::verdict::{Activity, Context, LimitKind, Reading, Verdict};
+use crate::quota::{pane, report, transcript};
 
-/// The longest text that is taken; a whole tmux history is a few MiB.
-const TEXT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The longest text, and the longest line of a batch: conversation files grow that long.
+const TEXT_BYTES_MAX: usize = 256 << 20;
+/// What is kept of the memory of a long line for the next one.
+const LINE_BYTES_KEPT: usize = 1 << 20;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
-    /// Read one {"text": …, "id": …} a line; an id is given back
+    /// stdin is a captured screen (default)
+    #[arg(long, group = "source")]
+    pub pane: bool,
+    /// stdin is a conversation file; the verdict is of its end
+    #[arg(long, group = "source")]
+    pub transcript: bool,
+    /// stdin is what a hook got, or `hook` sent
+    #[arg(long, group = "source")]
+    pub report: bool,
+    /// One {"id", "text"} a line in, one verdict a line out
     #[arg(long)]
     pub jsonl: bool,
     /// The moment of the capture, RFC 3339 [default: now]
@@ -30,29 +47,64 @@ pub struct Args {
     /// The IANA zone of reset times that name none [default: UTC]
     #[arg(long)]
     pub zone: Option<String>,
+    /// Say in words what decided, and what was left out
+    #[arg(long, conflicts_with = "jsonl")]
+    pub explain: bool,
 }
 
+/// What a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    Pane,
+    Transcript,
+    Report,
+}
+
+impl Args {
+    fn source(&self) -> Source {
+        if self.transcript {
+            Source::Transcript
+        } else if self.report {
+            Source::Report
+        } else {
+            Source::Pane
+        }
+    }
+}
+
+/// One line of a batch.
 #[derive(Deserialize)]
 struct Input {
     id: Option<serde_json::Value>,
-    text: String,
+    #[serde(deserialize_with = "bytes")]
+    text: Vec<u8>,
 }
 
+/// What is written for each text. These keys, always.
 #[derive(Serialize)]
 struct Output<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<serde_json::Value>,
-    /// The verdict's name, as in the `kind` of a journaled one.
-    verdict: serde_json::Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: &'static str,
+    /// Whether it would, as deciding evidence, end in a failover.
+    swap: bool,
     limit: Option<LimitKind>,
-    /// Whether it may start a swap.
-    exhaustion: bool,
-    rule: &'a str,
-    row: &'a str,
-    reset_text: Option<&'a str>,
     /// RFC 3339, UTC.
     resets_at: Option<String>,
+    rule: &'a str,
+    row: &'a str,
+}
+
+/// What is written for a single text: the same keys, and more.
+#[derive(Serialize)]
+struct LongOutput<'a> {
+    #[serde(flatten)]
+    output: Output<'a>,
+    /// The reset as the client printed it.
+    reset_text: Option<&'a str>,
+    /// What a screen shows its client to be doing.
+    activity: Activity,
+    /// A row that speaks of a limit in no known words.
+    unrecognised: Option<&'a str>,
 }
 
 /// Reads stdin, writes stdout; the exit code.
@@ -61,16 +113,18 @@ pub fn run(args: &Args) -> u8 {
         Ok(now) => now.unwrap_or_else(|| Clock::start().wall()),
         Err(error) => return failed(&error, exit::USAGE),
     };
-    let context = Context { now, zone: args.zone.as_deref() };
+    let context = Context { now, zone: args.zone.as_deref(), patterns: &[] };
     if context.zone.is_some_and(|zone| !is_zone(zone)) {
         let error = anyhow::anyhow!("--zone is no IANA zone; give one like Europe/Paris");
         return failed(&error, exit::USAGE);
     }
-    let (stdin, stdout) = (std::io::stdin().lock(), std::io::stdout().lock());
+    let (stdin, stdout, source) = (io::stdin().lock(), io::stdout().lock(), args.source());
     let done = if args.jsonl {
-        classify_lines(stdin, stdout, &context)
+        lines(source, stdin, stdout, io::stderr().lock(), &context)
+    } else if args.explain {
+        explained(source, stdin, stdout, &context)
     } else {
-        classify_text(stdin, stdout, &context)
+        text(source, stdin, stdout, &context)
     };
     match done {
         Ok(()) => exit::OK,
@@ -78,70 +132,220 @@ pub fn run(args: &Args) -> u8 {
     }
 }
 
-/// The whole input is one text.
+/// The whole input is one screen.
 pub fn classify_text(
+    input: impl BufRead,
+    output: impl Write,
+    context: &Context<'_>,
+) -> anyhow::Result<()> {
+    text(Source::Pane, input, output, context)
+}
+
+/// Each line of the input is an object with a screen.
+pub fn classify_lines(
+    input: impl BufRead,
+    output: impl Write,
+    context: &Context<'_>,
+) -> anyhow::Result<()> {
+    lines(Source::Pane, input, output, io::sink(), context)
+}
+
+/// The whole input is one text: one line of JSON.
+pub fn text(
+    source: Source,
     input: impl BufRead,
     mut output: impl Write,
     context: &Context<'_>,
 ) -> anyhow::Result<()> {
-    let mut bytes = Vec::new();
-    input.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes).context("reading a text from stdin")?;
-    check_length(bytes.len())?;
-    write_line(&mut output, None, &read(&String::from_utf8_lossy(&bytes), context))
+    let reading = reading(source, &whole(input)?, context)?;
+    let line = LongOutput {
+        output: Output::new(None, &reading),
+        reset_text: reading.reset_text.as_deref(),
+        activity: reading.activity,
+        unrecognised: reading.unrecognised.as_deref(),
+    };
+    write_line(&mut output, &line)
 }
 
-/// Each line of the input is an object with a text.
-pub fn classify_lines(
-    mut input: impl BufRead,
+/// The whole input is one text: several lines for a person.
+pub fn explained(
+    source: Source,
+    input: impl BufRead,
     mut output: impl Write,
     context: &Context<'_>,
 ) -> anyhow::Result<()> {
-    for number in 1_u64.. {
-        let mut line = Vec::new();
-        let mut bounded = input.by_ref().take(TEXT_BYTES_MAX + 1);
-        bounded.read_until(b'\n', &mut line).context("reading a line from stdin")?;
-        check_length(line.len())?;
-        if line.is_empty() {
-            break;
-        }
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let input: Input = serde_json::from_slice(&line)
-            .with_context(|| format!("reading line {number}: want an object with a \"text\""))?;
-        write_line(&mut output, input.id, &read(&input.text, context))?;
-    }
-    Ok(())
+    let bytes = whole(input)?;
+    let reading = reading(source, &bytes, context)?;
+    let words = explain::words(source, &bytes, &reading, context);
+    output.write_all(words.as_bytes()).context("writing to stdout")
 }
 
-fn check_length(bytes: usize) -> anyhow::Result<()> {
-    if bytes as u64 > TEXT_BYTES_MAX {
-        bail!("reading a text from stdin: over {TEXT_BYTES_MAX} bytes; cut it to its last screens");
-    }
-    Ok(())
-}
-
-fn write_line(
-    output: &mut impl Write,
-    id: Option<serde_json::Value>,
-    reading: &Reading,
+/// Each line of the input is an object with a text: one line of JSON each, in their order, while
+/// the next ones are still to come. One that cannot be read is named in `complaints`, and the
+/// others go on; an error at the end counts them.
+pub fn lines(
+    source: Source,
+    mut input: impl BufRead,
+    mut output: impl Write,
+    mut complaints: impl Write,
+    context: &Context<'_>,
 ) -> anyhow::Result<()> {
-    let verdict = serde_json::to_value(&reading.verdict).context("naming a verdict")?;
-    let line = Output {
-        id,
-        verdict: verdict["kind"].clone(),
-        limit: match reading.verdict {
-            Verdict::Exhausted { limit, .. } => Some(limit),
-            _ => None,
+    let mut line = Vec::new();
+    let (mut good, mut bad, mut first_bad) = (0_u64, 0_u64, None);
+    for number in 1_u64.. {
+        let read = match next_line(&mut input, &mut line)? {
+            None => break,
+            Some(Length::Within) if line.trim_ascii().is_empty() => continue,
+            Some(Length::Within) => one(source, &line, context),
+            Some(Length::Beyond) => Err(anyhow::anyhow!("over {TEXT_BYTES_MAX} bytes")),
+        };
+        match read {
+            Ok((id, reading)) => {
+                write_line(&mut output, &Output::new(id, &reading))?;
+                good += 1;
+            }
+            Err(error) => {
+                let complaint = format!("line {number}: {error:#}");
+                // Nobody reads them: the count at the end remains.
+                let _ = writeln!(complaints, "claude-failover: {complaint}");
+                bad += 1;
+                first_bad = first_bad.or(Some(complaint));
+            }
+        }
+    }
+    match first_bad {
+        Some(first_bad) => {
+            bail!("could not read {bad} of {} lines, first {first_bad}", good + bad)
+        }
+        None => Ok(()),
+    }
+}
+
+/// What one line of a batch asks, and the answer.
+fn one(
+    source: Source,
+    line: &[u8],
+    context: &Context<'_>,
+) -> anyhow::Result<(Option<serde_json::Value>, Reading)> {
+    let input: Input = serde_json::from_slice(line.trim_ascii())
+        .map_err(|error| in_one_line(&error))
+        .context("want an object with a string \"text\"")?;
+    Ok((input.id, reading(source, &input.text, context)?))
+}
+
+fn reading(source: Source, bytes: &[u8], context: &Context<'_>) -> anyhow::Result<Reading> {
+    Ok(match source {
+        Source::Pane => pane::read(&String::from_utf8_lossy(bytes), context),
+        Source::Transcript => transcript::read(bytes, context),
+        Source::Report => match report::parse(bytes, context).map(|report| report.news) {
+            Some(News::TurnFailed { reading, .. }) => reading,
+            Some(_) => Reading::clear(),
+            None => {
+                serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(bytes)
+                    .context("want the report of a hook, one JSON object")?;
+                // Of a kind that the daemon does not ask for.
+                Reading::clear()
+            }
         },
-        exhaustion: reading.verdict.is_exhaustion(),
-        rule: &reading.rule,
-        row: &reading.row,
-        reset_text: reading.reset_text.as_deref(),
-        resets_at: reading.verdict.resets_at().map(|at| at.to_string()),
-    };
-    let json = serde_json::to_string(&line).context("writing a verdict as JSON")?;
-    writeln!(output, "{json}").context("writing to stdout")
+    })
+}
+
+impl<'a> Output<'a> {
+    fn new(id: Option<serde_json::Value>, reading: &'a Reading) -> Self {
+        Self {
+            id,
+            verdict: name(&reading.verdict),
+            swap: reading.verdict.is_exhaustion(),
+            limit: match reading.verdict {
+                Verdict::Exhausted { limit, .. } => Some(limit),
+                _ => None,
+            },
+            resets_at: reading.verdict.resets_at().map(|at| at.to_string()),
+            rule: &reading.rule,
+            row: &reading.row,
+        }
+    }
+}
+
+/// As in the journal.
+fn name(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Exhausted { .. } => "exhausted",
+        Verdict::SpendLimit { .. } => "spend_limit",
+        Verdict::Warning => "warning",
+        Verdict::Throttled => "throttled",
+        Verdict::ServerError => "server_error",
+        Verdict::AuthFailed => "auth_failed",
+        Verdict::ModelLimit => "model_limit",
+        Verdict::Clear => "clear",
+    }
+}
+
+/// Its number within the line would be taken for that of the line.
+fn in_one_line(error: &serde_json::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    anyhow::anyhow!("{what} at column {}", error.column())
+}
+
+fn write_line(output: &mut impl Write, line: &impl Serialize) -> anyhow::Result<()> {
+    let mut json = serde_json::to_vec(line).context("writing a verdict as JSON")?;
+    json.push(b'\n');
+    output.write_all(&json).context("writing to stdout")
+}
+
+fn whole(input: impl BufRead) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let bound = TEXT_BYTES_MAX as u64 + 1;
+    input.take(bound).read_to_end(&mut bytes).context("reading a text from stdin")?;
+    if bytes.len() > TEXT_BYTES_MAX {
+        bail!(
+            "reading a text from stdin: over {TEXT_BYTES_MAX} bytes; only its end decides, give that"
+        );
+    }
+    Ok(bytes)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Within,
+    Beyond,
+}
+
+/// The next line into `line`; of one that is too long nothing is kept. `None` at the end.
+fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> anyhow::Result<Option<Length>> {
+    line.clear();
+    line.shrink_to(LINE_BYTES_KEPT);
+    let mut bounded = input.by_ref().take(TEXT_BYTES_MAX as u64 + 1);
+    let length = bounded.read_until(b'\n', line).context("reading a line from stdin")?;
+    if length <= TEXT_BYTES_MAX || line.ends_with(b"\n") {
+        return Ok((length > 0).then_some(Length::Within));
+    }
+    *line = Vec::new();
+    input.skip_until(b'\n').context("reading a line from stdin")?;
+    Ok(Some(Length::Beyond))
+}
+
+/// The bytes of a JSON string. Screens hold bytes that are no UTF-8, and half of a surrogate pair
+/// stands for one in the JSON of other languages; both are read as any unknown character.
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    struct Bytes;
+    impl serde::de::Visitor<'_> for Bytes {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+            Ok(bytes.to_vec())
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
+            Ok(text.as_bytes().to_vec())
+        }
+    }
+    from.deserialize_bytes(Bytes)
 }
 
 fn moment(text: &str) -> anyhow::Result<Wall> {

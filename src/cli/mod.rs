@@ -7,9 +7,11 @@ pub mod assemble;
 pub mod check;
 pub mod classify;
 pub mod demo;
+pub mod hook;
 pub mod launch;
 pub mod obstacles;
 pub mod run;
+pub mod status_line;
 pub mod swap;
 
 use std::path::PathBuf;
@@ -67,6 +69,10 @@ enum Verb {
 
 /// Parses the command line and runs its verb. Gives the exit code.
 pub fn run() -> u8 {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|verb| verb == "hook") {
+        return hook::run(args);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -22,6 +22,7 @@ use crate::preflight::instances::link_lock;
 use crate::process::shell::{login_path, login_shell};
 use crate::signals::Listener;
 use crate::snapshot::{Snapshot, SnapshotCell};
+use crate::spool;
 use crate::switcher::check::ensure_shared;
 
 /// Options of the verb; each path overrides the configuration's.
@@ -182,6 +183,9 @@ fn absolute(option: &str, dir: &Path) -> Result<PathBuf, RunError> {
 fn make_directories(config: &Config) -> Result<(), RunError> {
     make_private(&config.runtime_dir)?;
     make_private(&config.runtime_dir.join("launch"))?;
+    let spool = spool::dir(&config.runtime_dir);
+    make_private(&spool)?;
+    spool::clean(&spool);
     // An operator may have named a directory of another kind for it, such as /tmp.
     if config.watcher.done_signal_dir.exists() {
         return Ok(());
