@@ -10,16 +10,16 @@ use serde_json::Value;
 use crate::rig::Rig;
 use crate::support::{PrivateTmux, binary, eventually};
 
-const STARTS: Duration = Duration::from_secs(30);
-const SWAPS: Duration = Duration::from_secs(60);
+pub const STARTS: Duration = Duration::from_secs(30);
+pub const SWAPS: Duration = Duration::from_secs(60);
 
-struct Daemon {
+pub struct Daemon {
     child: Child,
     log: PathBuf,
 }
 
 impl Daemon {
-    fn start(config: &Path, log: PathBuf) -> Self {
+    pub fn start(config: &Path, log: PathBuf) -> Self {
         let child = Command::new(binary())
             .args(["run", "--config"])
             .arg(config)
@@ -31,7 +31,7 @@ impl Daemon {
         Self { child, log }
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
@@ -46,21 +46,24 @@ impl Drop for Daemon {
     }
 }
 
-fn write_config(rig: &Rig, tmux: &PrivateTmux, work: &Path) -> PathBuf {
+/// One dedicated session; the link names the first of the accounts.
+pub fn write_config(rig: &Rig, tmux: &PrivateTmux, work: &Path, accounts: &[&str]) -> PathBuf {
     let dir = tmux.path();
     let link = dir.join("claude");
-    std::os::unix::fs::symlink(rig.home("A"), &link).unwrap();
+    std::os::unix::fs::symlink(rig.home(accounts[0]), &link).unwrap();
+    let accounts: String = accounts
+        .iter()
+        .map(|name| format!("  - {{name: {name}, home: {}}}\n", rig.home(name).display()))
+        .collect();
     let config = format!(
         "link: {link}\n\
-         accounts:\n  - {{name: A, home: {a}}}\n  - {{name: B, home: {b}}}\n\
+         accounts:\n{accounts}\
          pool:\n  shared_projects_dir: {shared}\n  dedicated:\n    - {{name: work-1, project: {work}}}\n\
          agent:\n  command: [{client}, --dangerously-skip-permissions]\n  env: {{IS_SANDBOX: \"1\"}}\n\
          tmux: {{socket: {socket}}}\n\
          http: {{listen: null}}\n\
          state_dir: {dir}/state\nruntime_dir: {dir}/run\n",
         link = link.display(),
-        a = rig.home("A").display(),
-        b = rig.home("B").display(),
         shared = rig.shared_projects().display(),
         work = work.display(),
         client = rig.client().display(),
@@ -72,26 +75,28 @@ fn write_config(rig: &Rig, tmux: &PrivateTmux, work: &Path) -> PathBuf {
     path
 }
 
-fn screen(tmux: &PrivateTmux, pane: &str) -> String {
+pub fn screen(tmux: &PrivateTmux, pane: &str) -> String {
     tmux.run(&["capture-pane", "-p", "-J", "-t", pane])
 }
 
-fn type_line(tmux: &PrivateTmux, pane: &str, text: &str) {
+pub fn type_line(tmux: &PrivateTmux, pane: &str, text: &str) {
     tmux.run(&["set-buffer", "-b", "t", text]);
     tmux.run(&["paste-buffer", "-p", "-d", "-b", "t", "-t", pane]);
     tmux.run(&["send-keys", "-t", pane, "Enter"]);
 }
 
-fn is_idle(session: &Value) -> bool {
+pub fn is_idle(session: &Value) -> bool {
     session["status"] == "idle"
 }
 
 #[test]
 fn a_conversation_goes_on_under_the_next_account_in_the_same_pane() {
     let rig = Rig::up();
+    rig.answer("A", &["ok"]);
+    rig.answer("B", &["ok"]);
     let tmux = PrivateTmux::new();
     let work = rig.work(&format!("failover-{}", std::process::id()));
-    let config = write_config(&rig, &tmux, &work);
+    let config = write_config(&rig, &tmux, &work, &["A", "B"]);
     let daemon = Daemon::start(&config, tmux.path().join("daemon.log"));
 
     let pane = eventually("the dedicated session", STARTS, || {

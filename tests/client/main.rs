@@ -9,5 +9,9 @@
 #[path = "../it/support.rs"]
 mod support;
 
+mod agent;
+mod conversation;
 mod failover;
+mod latency;
 mod rig;
+mod verdicts;

@@ -1,4 +1,6 @@
 //! The rig as a test sees it: accounts, scripted answers of the API, the client's files.
+//!
+//! Tests run at the same time against one rig: each uses accounts and folders of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,17 +17,35 @@ impl Rig {
         let state = std::env::var_os("CLAUDE_FAILOVER_RIG").map(PathBuf::from).expect(
             "CLAUDE_FAILOVER_RIG names no rig: run tests/rig/setup.sh and tests/rig/up.sh first",
         );
-        let rig = Self { state };
-        rig.ctl(&["reset"]);
-        rig
+        Self { state }
     }
 
     pub fn client(&self) -> PathBuf {
         self.state.join("bin/claude")
     }
 
+    /// The client's version, as `setup.sh` was told.
+    pub fn version(&self) -> String {
+        let config = std::fs::read_to_string(self.state.join("config.env")).unwrap();
+        let line = config.lines().find_map(|line| line.strip_prefix("VERSION="));
+        line.expect("setup.sh writes the version").to_owned()
+    }
+
     pub fn home(&self, account: &str) -> PathBuf {
         self.state.join(format!("acct{account}"))
+    }
+
+    /// A new login for an account with this name, letters and digits, made if there was none.
+    pub fn log_in(&self, account: &str) {
+        let output = Command::new("python3")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/mkacct.py"))
+            .arg(self.home(account))
+            .arg(account)
+            .args(["--version-seen", &self.version(), "--trust"])
+            .arg(self.state.join("work"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     pub fn shared_projects(&self) -> PathBuf {
@@ -43,17 +63,22 @@ impl Rig {
     pub fn answer(&self, account: &str, scenario: &[&str]) {
         let mut args = vec!["set", account];
         args.extend(scenario);
-        self.ctl(&args);
-    }
-
-    fn ctl(&self, args: &[&str]) -> String {
-        let output = Command::new(self.state.join("bin/ctl")).args(args).output().unwrap();
+        let output = Command::new(self.state.join("bin/ctl")).args(&args).output().unwrap();
         assert!(
             output.status.success(),
             "ctl {args:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// How often a client of this account has asked for a message, since the rig was set up.
+    pub fn requests(&self, account: &str) -> usize {
+        let log =
+            std::fs::read_to_string(self.state.join("run/requests.jsonl")).unwrap_or_default();
+        let account = format!("\"acct\": \"{account}\"");
+        log.lines()
+            .filter(|line| line.contains(&account) && line.contains("\"main\": true"))
+            .count()
     }
 
     /// The client's session file of the agent in this home whose directory is `cwd`.
