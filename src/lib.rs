@@ -9,9 +9,10 @@
 //!   sensors                                      executors
 //!   lifecycle  tmux panes → SessionsObserved     terminal  every tmux command, one FIFO
 //!   watcher    agents     → AgentsObserved       switcher  link, shared directories, stopping
+//!              their files → TranscriptsObserved; the hooks' spool → ReportsReceived
 //!   monitor    screens    → PanesObserved
 //!   signals    HUP TERM INT
-//!   api        GET: a snapshot; verbs → events
+//!   api        GET: a snapshot; verbs, reports of hooks → events
 //!                        \                       /
 //!                  coordinator: journals, then orders
 //!                  core (pure): handle(now, event) -> Vec<Action>
@@ -22,13 +23,15 @@
 //! 2. decisions: [`quota`] (text → verdict), [`core`] (events → actions), [`journal`] (records);
 //! 3. the loop: [`coordinator`], [`component`] (what every thread looks like), [`snapshot`];
 //! 4. owners of outside things: [`clock`], [`files`], [`process`], [`terminal`] (tmux),
-//!    [`launch`] (the process in a pane that starts an agent), [`api`] (HTTP and control socket),
+//!    [`launch`] (the process in a pane that starts an agent), [`agent_settings`] (what it is
+//!    launched with), [`spool`] (what its hooks leave), [`api`] (HTTP and control socket),
 //!    [`signals`], [`systemd`], [`logging`], [`crash_point`] (tests only);
 //! 5. components: [`lifecycle`], [`watcher`], [`monitor`], [`switcher`];
 //! 6. [`cli`]: one file a verb; `cli::run` puts the house together.
 //!
 //! The arrows between modules are a table in `tests/it/tidy.rs`, and a test holds them.
 
+pub mod agent_settings;
 pub mod api;
 pub mod cli;
 pub mod clock;
@@ -50,6 +53,7 @@ pub mod process;
 pub mod quota;
 pub mod signals;
 pub mod snapshot;
+pub mod spool;
 pub mod switcher;
 pub mod systemd;
 pub mod terminal;

@@ -14,6 +14,7 @@ use crate::config::{
     Agent, Config, Dispatcher, Http, Janitor, Lifecycle, Notifications, Quota, Swap, Tmux, Watcher,
     fleet, units,
 };
+use crate::quota::pattern;
 
 const COMMAND_WORDS_MAX: usize = 64;
 const ENV_MAX: usize = 100;
@@ -260,18 +261,27 @@ fn share(node: &Node) -> Result<f64, String> {
 fn patterns(quota: &mut Section<'_, '_>) -> Vec<String> {
     let mut patterns = Vec::new();
     for (at, node) in quota.items("patterns", PATTERNS_MAX) {
-        match line_of_text(node).map(|text| text.trim().to_lowercase()) {
-            Ok(text) if (PATTERN_CHARS_MIN..=PATTERN_CHARS_MAX).contains(&text.chars().count()) => {
-                patterns.push(text);
-            }
-            Ok(_) => quota.findings.problem(
-                &at,
-                format!("a phrase has {PATTERN_CHARS_MIN} to {PATTERN_CHARS_MAX} characters"),
-            ),
+        match line_of_text(node).and_then(phrase) {
+            Ok(text) => patterns.push(text),
             Err(message) => quota.findings.problem(&at, message),
         }
     }
     patterns
+}
+
+/// A phrase that would swap accounts on a text of the client that means no such thing is refused.
+fn phrase(text: &str) -> Result<String, String> {
+    let text = pattern::normal(text);
+    if !(PATTERN_CHARS_MIN..=PATTERN_CHARS_MAX).contains(&text.chars().count()) {
+        return Err(format!("a phrase has {PATTERN_CHARS_MIN} to {PATTERN_CHARS_MAX} characters"));
+    }
+    match pattern::harmless(&text) {
+        Some(known) => Err(format!(
+            "{text:?} would also match the client's own {known:?}, with which the quota is not \
+             out: write more of the text that it is meant for"
+        )),
+        None => Ok(text),
+    }
 }
 
 fn swap(swap: &mut Section<'_, '_>) -> Swap {

@@ -6,7 +6,8 @@ use std::mem;
 
 use crate::core::event::{PaneSeen, PaneStamp};
 use crate::moment::Wall;
-use crate::quota::verdict::Reading;
+use crate::quota::activity;
+use crate::quota::verdict::{Activity, Reading};
 
 #[derive(Debug)]
 pub struct Memory {
@@ -15,6 +16,10 @@ pub struct Memory {
     /// The second of the look, taken before the list that gave `stamp`.
     looked_at_s: i64,
     text_hash: u64,
+    /// What the text alone showed the client to be doing.
+    screen: Activity,
+    /// What the title said.
+    title: Option<Activity>,
     sent: Reading,
 }
 
@@ -25,6 +30,7 @@ impl Memory {
     pub fn is_due(&self, seen: &PaneSeen) -> bool {
         self.leader_pid != seen.leader_pid
             || self.stamp != seen.stamp
+            || self.title != activity::of_title(&seen.title)
             || seen.stamp.activity_s >= self.looked_at_s
             || needs_second_look(&self.sent)
     }
@@ -40,11 +46,16 @@ impl Memory {
         // Another leader is another life of the pane: nothing of it was reported yet.
         let earlier = earlier.filter(|memory| memory.leader_pid == seen.leader_pid);
         let text_hash = hash(text);
-        let reading = match &earlier {
-            Some(memory) if memory.text_hash == text_hash => memory.sent.clone(),
+        let title = activity::of_title(&seen.title);
+        let read_anew = match &earlier {
+            Some(memory) if memory.text_hash == text_hash => {
+                Reading { activity: memory.screen, ..memory.sent.clone() }
+            }
             Some(memory) => anchored(read(text), &memory.sent),
             None => read(text),
         };
+        let screen = read_anew.activity;
+        let reading = Reading { activity: activity::combined(screen, title), ..read_anew };
         let unchanged = earlier.is_some_and(|memory| memory.sent == reading);
         let news = (!unchanged || needs_second_look(&reading)).then(|| reading.clone());
         let memory = Self {
@@ -52,6 +63,8 @@ impl Memory {
             stamp: seen.stamp,
             looked_at_s: now.0.div_euclid(1000),
             text_hash,
+            screen,
+            title,
             sent: reading,
         };
         (memory, news)
@@ -103,6 +116,7 @@ mod tests {
             in_mode: false,
             active: true,
             attached: 0,
+            title: String::new(),
             fence: None,
             stamp: PaneStamp { activity_s, history_size, cursor: (0, 0) },
         }
@@ -140,6 +154,29 @@ mod tests {
             let (memory, _) = look(None, &seen(7, 100, 3), 101, "", Reading::clear());
             assert_eq!(memory.is_due(&at), expected, "{what}");
         }
+    }
+
+    fn titled(title: &str) -> PaneSeen {
+        PaneSeen { title: title.to_owned(), ..seen(7, 100, 3) }
+    }
+
+    #[test]
+    fn a_title_that_says_something_else_is_news_though_the_text_is_the_same() {
+        let shows = |activity| Reading { activity, ..Reading::clear() };
+        let idle = || shows(Activity::Idle);
+        let (memory, news) = look(None, &titled("✳ a"), 200, "a", idle());
+        assert_eq!(news, Some(idle()));
+        assert!(!memory.is_due(&titled("✳ another name")));
+        assert!(memory.is_due(&titled("◐ a")));
+        let (memory, news) = look(Some(memory), &titled("◐ a"), 200, "a", idle());
+        assert_eq!(news, Some(shows(Activity::Busy)));
+        assert!(!memory.is_due(&titled("◑ a")), "the glyph turns, the state is the same");
+        let (memory, news) = look(Some(memory), &titled("◑ a"), 200, "b", idle());
+        assert_eq!(news, None, "another text, the same activity");
+        let (memory, news) = look(Some(memory), &titled("✳ a"), 200, "b", idle());
+        assert_eq!(news, Some(idle()), "what the screen shows is not forgotten");
+        let (_, news) = look(Some(memory), &titled("✳ a"), 200, "c", shows(Activity::Busy));
+        assert_eq!(news, Some(shows(Activity::Busy)));
     }
 
     #[test]

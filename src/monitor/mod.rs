@@ -20,8 +20,8 @@ use crate::core::event::{Event, PaneReading, PaneSeen};
 use crate::ids::{PaneId, SessionName};
 use crate::moment::Wall;
 use crate::monitor::memory::Memory;
-use crate::quota::pane::{self, Context};
-use crate::quota::verdict::Reading;
+use crate::quota::pane;
+use crate::quota::verdict::{Context, Reading};
 
 /// Where panes come from. Each call is bounded in time by its implementation.
 pub trait PaneSource {
@@ -58,6 +58,7 @@ struct Monitor<Source> {
     source: Source,
     reader: Reader,
     zone: Option<String>,
+    patterns: Vec<String>,
     clock: Clock,
     watched: HashMap<PaneId, SessionName>,
     memories: HashMap<PaneId, Memory>,
@@ -78,6 +79,7 @@ pub fn spawn(
             source,
             reader: pane::read,
             zone: settings.zone,
+            patterns: settings.config.quota.patterns.clone(),
             clock: settings.clock,
             watched: HashMap::new(),
             memories: HashMap::new(),
@@ -106,6 +108,7 @@ impl<Source: PaneSource> Monitor<Source> {
                             Order::WatchPanes { panes } => anew |= self.watch(panes),
                             Order::Reread { pane } => drop(self.memories.remove(&pane)),
                             Order::Reconfigure(config) => {
+                                self.patterns.clone_from(&config.quota.patterns);
                                 if config.quota.poll_interval != interval {
                                     interval = config.quota.poll_interval;
                                     polls = tick(interval);
@@ -180,7 +183,8 @@ impl<Source: PaneSource> Monitor<Source> {
             return Ok(Vec::new());
         }
         due.sort_unstable();
-        let context = Context { now, zone: self.zone.as_deref() };
+        let zone = self.zone.as_deref();
+        let context = Context { now, zone, patterns: &self.patterns };
         let mut readings = Vec::new();
         for (pane, text) in self.source.capture(&due)? {
             let (Some(seen), Some(session)) = (seen.get(&pane), self.watched.get(&pane)) else {

@@ -13,10 +13,12 @@ use crate::preflight::{problem, quoted};
 
 pub fn check(config: &Config, uid: u32, problems: &mut Vec<Problem>) {
     let launch = config.runtime_dir.join("launch");
+    let spool = config.runtime_dir.join("spool");
     for (key, directory) in [
         ("state_dir", &config.state_dir),
         ("runtime_dir", &config.runtime_dir),
         ("runtime_dir", &launch),
+        ("runtime_dir", &spool),
     ] {
         // What is said of the directory holds for what is in it, too.
         let said = problems.last().is_some_and(|last| last.path == key);

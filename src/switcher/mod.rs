@@ -1,4 +1,5 @@
 //! The executor of a swap's effects outside tmux: check the target, stop agents, flip the link.
+//! Before each swap it also sees to the settings that agents are launched with.
 //!
 //! Each order is answered by one event. It starts no agent and types nothing.
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::agent_settings::AgentSettings;
 use crate::component::Component;
 use crate::config::Config;
 use crate::core::action::OrderId;
@@ -30,23 +32,31 @@ pub enum Order {
     Reconfigure(Arc<Config>),
 }
 
-/// Starts the component. It asks the login shell for its PATH before its first order.
-pub fn spawn(config: Arc<Config>, events: Sender<Event>) -> io::Result<Component<Order>> {
+/// Starts the component. Before its first order it asks the login shell for its PATH and the
+/// client for its version.
+pub fn spawn(
+    config: Arc<Config>,
+    settings: AgentSettings,
+    events: Sender<Event>,
+) -> io::Result<Component<Order>> {
     Component::spawn("switcher", events, move |orders, events| {
-        Switcher::new(config).run(&orders, events);
+        Switcher::new(config, settings).run(&orders, events);
         Ok(())
     })
 }
 
 struct Switcher {
     config: Arc<Config>,
+    settings: AgentSettings,
     /// Kept, because a profile may take a second and a swap has none to spare.
     login_path: Option<String>,
 }
 
 impl Switcher {
-    fn new(config: Arc<Config>) -> Self {
-        Self { config, login_path: login_path(&login_shell()) }
+    fn new(config: Arc<Config>, settings: AgentSettings) -> Self {
+        let mut switcher = Self { config, settings, login_path: login_path(&login_shell()) };
+        switcher.refresh_settings();
+        switcher
     }
 
     fn run(mut self, orders: &Receiver<Order>, events: &Sender<Event>) {
@@ -72,6 +82,8 @@ impl Switcher {
             }
             Order::Reconfigure(config) => {
                 self.config = config;
+                self.settings.forget_client();
+                self.refresh_settings();
                 None
             }
         }
@@ -84,12 +96,23 @@ impl Switcher {
             self.login_path = login_path(&login_shell());
             check::resolve_agent(&self.config, self.login_path.as_deref())
         });
+        // The client may have updated itself since.
+        let agent = agent.and_then(|program| self.settings.refresh(&self.config, &program));
         let problems: Vec<String> =
             [check::target_problems(&self.config, account), agent.err().into_iter().collect()]
                 .concat();
         match problems.is_empty() {
             true => Ok(()),
             false => Err(problems.join("; ")),
+        }
+    }
+
+    /// Outside a swap: what cannot be written now stays as it is, and is tried again before one.
+    fn refresh_settings(&mut self) {
+        let agent = check::resolve_agent(&self.config, self.login_path.as_deref());
+        let refreshed = agent.and_then(|program| self.settings.refresh(&self.config, &program));
+        if let Err(error) = refreshed {
+            log::warn!("the settings of agents stay as they are: {error}");
         }
     }
 

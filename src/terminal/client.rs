@@ -244,7 +244,10 @@ fn command(settings: &Settings) -> Command {
 }
 
 /// tmux with a clean environment and directory, in a process group that no Ctrl-C reaches: if it
-/// becomes the server, every pane inherits these.
+/// becomes the server, every pane inherits these. A small environment has one more use: tmux 3.3a
+/// takes a client for a control client from its first message on and makes what belongs to one at
+/// its last, and a notice to it in between ends the server (`control_write` on a null pointer). Each
+/// variable is a message in between.
 #[expect(clippy::disallowed_methods, reason = "the owner of the tmux processes")]
 pub fn base_command(program: &str) -> Command {
     let mut command = Command::new(program);

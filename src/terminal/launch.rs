@@ -128,12 +128,18 @@ fn choose(panes: &[PaneFacts], order: &LaunchAgent, launcher: &Path) -> Place {
         return Place::Session;
     };
     let wanted = panes.iter().find(|facts| Some(facts.pane) == order.pane);
-    match wanted {
-        Some(facts) if facts.dead || leader::is_free(facts.leader_pid, launcher) => {
-            Place::Pane { pane: facts.pane, leader_pid: facts.leader_pid }
-        }
-        _ => Place::Window { attached: first.attached },
+    // An earlier launch that nobody heard of any more has made a window of its own: this one
+    // takes its place, or two agents would stand in one session.
+    let earlier = panes.iter().filter(|facts| is_of_earlier_launch(facts, order));
+    let free = |facts: &&PaneFacts| facts.dead || leader::is_free(facts.leader_pid, launcher);
+    match wanted.into_iter().chain(earlier).find(free) {
+        Some(facts) => Place::Pane { pane: facts.pane, leader_pid: facts.leader_pid },
+        None => Place::Window { attached: first.attached },
     }
+}
+
+fn is_of_earlier_launch(facts: &PaneFacts, order: &LaunchAgent) -> bool {
+    facts.start_command.contains(&format!("/launch/{}-", order.session))
 }
 
 fn start(connection: &mut Connection, order: &LaunchAgent, place: &Place, spec: &Path) -> Outcome {

@@ -22,7 +22,7 @@ const BUFFER: &str = "_claude-failover";
 /// could. Adding 0 makes a number of any fence, also of none.
 const FIELDS: &str = "#{pane_id} #{pane_pid} #{pane_dead} #{pane_in_mode} #{window_active} \
     #{pane_active} #{session_attached} #{e|+|:0,#{@failover_fence}} #{window_activity} \
-    #{history_size} #{cursor_x} #{cursor_y} #{session_name}";
+    #{history_size} #{cursor_x} #{cursor_y} #{session_name}:#{pane_title}";
 const FIELD_COUNT: usize = 13;
 
 /// Every pane of the server but our own, once for each session that shows it.
@@ -43,8 +43,10 @@ pub fn list(connection: &mut Connection) -> Result<Vec<PaneSeen>, TerminalError>
 fn parse_row(row: &str) -> Option<PaneSeen> {
     let fields: Vec<&str> = row.splitn(FIELD_COUNT, ' ').collect();
     let fields: [&str; FIELD_COUNT] = fields.try_into().ok()?;
-    let [pane, pid, dead, modes, window, active, attached, fence, at, history, x, y, session] =
+    let [pane, pid, dead, modes, window, active, attached, fence, at, history, x, y, names] =
         fields;
+    // A session's name has no colon; a title may have anything.
+    let (session, title) = names.split_once(':')?;
     Some(PaneSeen {
         session: session.to_owned(),
         pane: pane.parse().ok()?,
@@ -53,6 +55,7 @@ fn parse_row(row: &str) -> Option<PaneSeen> {
         in_mode: modes != "0",
         active: window == "1" && active == "1",
         attached: attached.parse().ok()?,
+        title: title.to_owned(),
         fence: fence.parse().ok().filter(|fence| *fence > 0),
         stamp: PaneStamp {
             activity_s: at.parse().ok()?,
@@ -157,8 +160,9 @@ mod tests {
 
     #[test]
     fn a_row_is_read_from_the_left_and_its_name_is_the_rest() {
-        let seen = parse_row("%7 4711 0 1 1 0 2 41 1795362343 92 3 40 a b %1 c").expect("a row");
-        assert_eq!(seen.session, "a b %1 c");
+        let seen =
+            parse_row("%7 4711 0 1 1 0 2 41 1795362343 92 3 40 a b %1 c:✳ d: e").expect("a row");
+        assert_eq!((&*seen.session, &*seen.title), ("a b %1 c", "✳ d: e"));
         assert_eq!((seen.pane, seen.leader_pid), (PaneId(7), 4711));
         assert_eq!((seen.dead, seen.in_mode, seen.active), (false, true, false));
         assert_eq!((seen.attached, seen.fence), (2, Some(41)));
@@ -169,7 +173,7 @@ mod tests {
     #[test]
     fn a_fence_that_is_none_is_none() {
         for fence in ["0", ""] {
-            let row = format!("%7 4711 0 0 1 1 0 {fence} 1795362343 0 0 0 work");
+            let row = format!("%7 4711 0 0 1 1 0 {fence} 1795362343 0 0 0 work:");
             assert_eq!(parse_row(&row).expect("a row").fence, None, "{fence:?}");
         }
         assert_eq!(parse_row("%7 4711"), None);

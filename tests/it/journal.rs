@@ -85,6 +85,7 @@ fn real_records() -> Vec<Record> {
                 since: Wall(1),
                 until: Wall(2),
             },
+            at: Wall(1),
         },
         Record::AgentAdopted {
             session: "ccl-auto-11".parse().unwrap(),

@@ -6,15 +6,21 @@
 
 mod support;
 
+mod classify;
 mod config;
 mod daemon;
 mod demo;
 mod edges;
+mod fuzz;
+mod hook;
 mod http;
 mod journal;
 mod launch;
 mod process;
 mod quota;
+mod quota_transcript;
+mod quota_transcript_files;
+mod reset;
 mod sensors;
 mod switcher;
 mod tidy;

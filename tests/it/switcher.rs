@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use claude_failover::agent_settings::{self, AgentSettings};
 use claude_failover::component::Component;
 use claude_failover::config::{
     Account, Agent, Config, Dispatcher, Http, Janitor, Lifecycle, Notifications, Pool, Quota,
@@ -37,6 +38,7 @@ impl Place {
             std::fs::create_dir(&account.home).unwrap();
         }
         symlink(&config.accounts[0].home, &config.link).unwrap();
+        std::fs::create_dir(&config.runtime_dir).unwrap();
         Self { dir, config }
     }
 
@@ -54,7 +56,10 @@ impl Place {
 
     fn switcher(&self) -> (Component<Order>, Receiver<Event>) {
         let (events, answers) = unbounded();
-        let switcher = switcher::spawn(Arc::new(self.config.clone()), events).unwrap();
+        let switcher = {
+            let settings = AgentSettings::new("/opt/claude-failover".into());
+            switcher::spawn(Arc::new(self.config.clone()), settings, events).unwrap()
+        };
         (switcher, answers)
     }
 
@@ -71,7 +76,7 @@ impl Place {
     }
 }
 
-fn config(dir: &Path) -> Config {
+pub fn config(dir: &Path) -> Config {
     let account = |name: &str, priority| Account {
         name: name.parse().unwrap(),
         home: dir.join(name),
@@ -277,6 +282,35 @@ fn a_good_target_passes_and_gets_its_missing_links() {
     }
     assert_eq!(place.check(), Ok(()));
     assert_eq!(files::read_link(place.link()).unwrap(), place.home(0));
+}
+
+/// The client updates itself whenever it likes.
+#[test]
+fn before_a_swap_the_settings_of_agents_fit_the_client_that_is_there_now() {
+    let mut place = Place::new();
+    let program = place.path("claude");
+    place.config.agent.command = vec![program.display().to_string()];
+    let install = |version: &str| {
+        let temp = place.path("claude.new");
+        std::fs::write(&temp, format!("#!/bin/sh\necho '{version} (Claude Code)'\n")).unwrap();
+        std::fs::set_permissions(&temp, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(&temp, &program).unwrap();
+    };
+    let settings = agent_settings::path(&place.config.runtime_dir);
+    let knows = || std::fs::read_to_string(&settings).unwrap().contains("StopFailure");
+    install("2.1.77");
+    let (switcher, answers) = place.switcher();
+    let check = || {
+        let account = place.config.accounts[1].name.clone();
+        switcher.order(Order::CheckTarget { order: OrderId(7), account }).unwrap();
+        let answer = answers.recv_timeout(WAIT).unwrap();
+        assert!(matches!(answer, Event::TargetChecked { result: Ok(()), .. }), "{answer:?}");
+    };
+    check();
+    assert!(!knows());
+    install("2.1.330");
+    check();
+    assert!(knows());
 }
 
 #[test]

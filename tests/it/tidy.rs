@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who may import whom, by top-level module. A module that is missing here fails the test.
-const ARROWS: [(&str, &[&str]); 26] = [
+const ARROWS: [(&str, &[&str]); 28] = [
     // Leaves: words and values.
     ("ids", &[]),
     ("moment", &[]),
     // Pure: no clock, file, thread, process or channel behind any of these.
     ("quota", &["ids", "moment"]),
-    ("config", &["ids", "files"]),
+    // Reads phrases as the reader of screens will.
+    ("config", &["files", "ids", "quota"]),
     ("core", &["config", "ids", "moment", "quota"]),
     // Owners of one outside thing each.
     ("clock", &["moment"]),
     ("files", &[]),
+    ("spool", &["files"]),
+    ("agent_settings", &["config", "files", "process"]),
     ("process", &["clock", "component", "ids"]),
     ("launch", &["clock", "files", "ids", "process"]),
     ("journal", &["files", "moment"]),
@@ -27,15 +30,29 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("terminal", &["clock", "component", "core", "files", "ids", "launch", "process"]),
     // Components.
     ("lifecycle", &["clock", "component", "config", "core", "ids", "moment", "process"]),
-    ("watcher", &["clock", "component", "config", "core", "files", "ids", "moment", "process"]),
-    ("monitor", &["clock", "component", "config", "core", "ids", "moment", "process", "quota"]),
     (
-        "switcher",
-        &["clock", "component", "config", "core", "files", "ids", "launch", "moment", "process"],
+        "watcher",
+        &[
+            "clock",
+            "component",
+            "config",
+            "core",
+            "files",
+            "ids",
+            "moment",
+            "process",
+            "quota",
+            "spool",
+        ],
     ),
+    ("monitor", &["clock", "component", "config", "core", "ids", "moment", "process", "quota"]),
+    ("switcher", &["agent_settings", "component", "config", "core", "files", "ids", "process"]),
     // The outside's view and its doors.
-    ("snapshot", &["config", "core", "ids", "moment"]),
-    ("api", &["clock", "component", "core", "files", "ids", "moment", "process", "snapshot"]),
+    ("snapshot", &["config", "core", "ids", "moment", "quota"]),
+    (
+        "api",
+        &["clock", "component", "core", "files", "ids", "moment", "process", "quota", "snapshot"],
+    ),
     ("preflight", &["config", "files", "ids", "process", "terminal"]),
     // Those who know everybody.
     ("coordinator", ANY),
@@ -141,12 +158,17 @@ fn the_pure_modules_name_no_outside_thing() {
     for file in rust_files("src/core").into_iter().chain(rust_files("src/quota")) {
         let text = std::fs::read_to_string(&file).unwrap();
         for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-            for word in outside.iter().filter(|word| line.contains(**word)) {
+            for word in outside.iter().filter(|word| holds_word(line, word)) {
                 wrong.push(format!("{}: {word}: {}", file.display(), line.trim()));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Not as the end of a longer name: `Dialog::` is no `log::`.
+fn holds_word(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| !line[..at].ends_with(char::is_alphanumeric))
 }
 
 #[test]

@@ -90,6 +90,7 @@ fn values_of_the_wrong_kind_are_refused() {
             "quota: {preempt_at: .nan}",
             "quota: {patterns: limit}",
             "quota: {patterns: [limit, 5, \"\"]}",
+            "quota: {patterns: [\"You’ve used\", \"api error: 5\"]}",
             "dispatcher: {max_bytes: 1048576}",
             "dispatcher: {max_bytes: 1MB}",
             "dispatcher: {max_bytes: 1GiB}",
@@ -130,6 +131,9 @@ fn values_of_the_wrong_kind_are_refused() {
               line 2: quota.patterns[0]: a phrase has 6 to 200 characters
               line 2: quota.patterns[1]: expected text, got the number 5: put it in quotes
               line 2: quota.patterns[2]: the text is empty
+            quota: {patterns: ["You’ve used", "api error: 5"]}
+              line 2: quota.patterns[0]: "you've used" would also match the client's own "you've used", with which the quota is not out: write more of the text that it is meant for
+              line 2: quota.patterns[1]: "api error: 5" would also match the client's own "api error", with which the quota is not out: write more of the text that it is meant for
             dispatcher: {max_bytes: 1048576}
               line 2: dispatcher.max_bytes: the number 1048576 has no unit: write a whole number with its unit (B, KiB, MiB, GiB), for example 64KiB
             dispatcher: {max_bytes: 1MB}
