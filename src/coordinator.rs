@@ -22,8 +22,9 @@ use crate::journal::Journal;
 use crate::journal::error::JournalError;
 use crate::moment::{Mono, Wall};
 use crate::snapshot::{Snapshot, SnapshotCell};
+use crate::task::HeldTask;
 use crate::terminal::Terminal;
-use crate::{lifecycle, monitor, switcher, systemd, terminal, watcher};
+use crate::{dispatcher, janitor, lifecycle, monitor, switcher, systemd, terminal, watcher};
 
 /// Events that may wait. Far above any burst of ours; beyond it we no longer keep up and end.
 pub const EVENTS_WAITING_MAX: usize = 100_000;
@@ -46,6 +47,8 @@ pub struct House {
     pub monitor: Component<monitor::Order>,
     pub watcher: Component<watcher::Order>,
     pub lifecycle: Component<lifecycle::Order>,
+    pub dispatcher: Component<dispatcher::Order>,
+    pub janitor: Component<janitor::Order>,
     pub switcher: Component<switcher::Order>,
     pub terminal: Terminal,
 }
@@ -222,6 +225,27 @@ impl Coordinator {
             Action::ReadPane { order, session, pane } => {
                 house.terminal.order(terminal::Order::ReadPane { order, session, pane })
             }
+            Action::HandleDialog { order, session, pane, fence } => {
+                house.terminal.order(terminal::Order::HandleDialog { order, session, pane, fence })
+            }
+            Action::ClearSignals { order, session } => {
+                house.watcher.order(watcher::Order::ClearSignals { order, session })
+            }
+            Action::ReadConversation { order, session, conversation, account, cwd } => {
+                let read =
+                    watcher::Order::ReadConversation { order, session, conversation, account, cwd };
+                house.watcher.order(read)
+            }
+            Action::ClaimTask { order, task, session, attempt } => {
+                house.dispatcher.order(dispatcher::Order::Claim { order, task, session, attempt })
+            }
+            Action::ReleaseTask { order, task } => {
+                house.dispatcher.order(dispatcher::Order::Release { order, task })
+            }
+            Action::CloseTask { order, result } => {
+                house.dispatcher.order(dispatcher::Order::Close { order, result })
+            }
+            Action::HoldTasks { held } => self.hold(held),
             Action::TellSession { session, text } => {
                 house.terminal.order(terminal::Order::Tell { session, text })
             }
@@ -238,10 +262,18 @@ impl Coordinator {
         })
     }
 
+    fn hold(&self, held: Vec<HeldTask>) -> Result<(), Refused> {
+        let tasks = held.iter().map(|held| held.task.clone()).collect();
+        self.house.janitor.order(janitor::Order::Hold { held: tasks })?;
+        self.house.dispatcher.order(dispatcher::Order::Hold { held })
+    }
+
     fn apply(&self, config: &std::sync::Arc<Config>) -> Result<(), Refused> {
         self.house.control.reconfigure(&config.quota.patterns);
         self.house.lifecycle.order(lifecycle::Order::Reconfigure(config.clone()))?;
         self.house.watcher.order(watcher::Order::Reconfigure(config.clone()))?;
+        self.house.dispatcher.order(dispatcher::Order::Reconfigure(config.clone()))?;
+        self.house.janitor.order(janitor::Order::Reconfigure(config.clone()))?;
         self.house.monitor.order(monitor::Order::Reconfigure(config.clone()))?;
         self.house.switcher.order(switcher::Order::Reconfigure(config.clone()))
     }

@@ -86,6 +86,69 @@ text_id!(
     is_uuid
 );
 
+text_id!(
+    /// A directory in `dispatcher.projects_dir` with a queue of its own.
+    ProjectName,
+    "project name",
+    "at most 128 of letters, digits, '.', '_' and '-', not beginning with '.' or '-'",
+    is_file_word
+);
+text_id!(
+    /// The file name of a task, without `.md`.
+    TaskId,
+    "task id",
+    "at most 128 of letters, digits, '.', '_' and '-', not beginning with '.' or '-'",
+    is_file_word
+);
+
+/// One task of one project, as `depends_on` and the command line name it: `project:id`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TaskRef {
+    pub project: ProjectName,
+    pub id: TaskId,
+}
+
+impl FromStr for TaskRef {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let (project, id) = text.split_once(':').ok_or_else(|| IdError {
+            text: text.to_owned(),
+            kind: "task reference",
+            rule: "a project, ':' and a task id",
+        })?;
+        Ok(Self { project: project.parse()?, id: id.parse()? })
+    }
+}
+
+impl TryFrom<String> for TaskRef {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<TaskRef> for String {
+    fn from(task: TaskRef) -> String {
+        task.to_string()
+    }
+}
+
+impl fmt::Display for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.project, self.id)
+    }
+}
+
+/// A word that is harmless as a file name, in a shell, and as an argument.
+fn is_file_word(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && !text.starts_with(['.', '-'])
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
 fn is_name(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -25,7 +25,7 @@ use crate::snapshot::SnapshotCell;
 use crate::switcher::check::resolve_agent;
 use crate::terminal::error::TerminalError;
 use crate::terminal::{DEADLINE, Handle, Settings, Terminal};
-use crate::{lifecycle, monitor, switcher, watcher};
+use crate::{dispatcher, janitor, lifecycle, monitor, switcher, watcher};
 
 impl PaneSource for Handle {
     fn list(&mut self) -> anyhow::Result<Vec<PaneSeen>> {
@@ -66,6 +66,10 @@ pub fn house(
         .context("starting switcher")?;
     let lifecycle = lifecycle::spawn(config.clone(), source.clone(), events.clone())
         .context("starting lifecycle")?;
+    let dispatcher =
+        dispatcher::spawn(config.clone(), clock, events.clone()).context("starting dispatcher")?;
+    let janitor =
+        janitor::spawn(config.clone(), clock, events.clone()).context("starting janitor")?;
     let settings = watcher::Settings { config: config.clone(), clock, zone: zone.clone() };
     let watcher = watcher::spawn(settings, events.clone()).context("starting watcher")?;
     let monitor = monitor::spawn(
@@ -74,7 +78,17 @@ pub fn house(
         events.clone(),
     )
     .context("starting monitor")?;
-    Ok(House { http, control, monitor, watcher, lifecycle, switcher, terminal })
+    Ok(House {
+        http,
+        control,
+        monitor,
+        watcher,
+        lifecycle,
+        dispatcher,
+        janitor,
+        switcher,
+        terminal,
+    })
 }
 
 /// Those of an earlier life serve until the switcher has looked at them, which is soon. Where none

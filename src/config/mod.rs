@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ids::{AccountName, SessionName};
+use crate::task::prompt::Template;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -192,6 +193,8 @@ pub struct Dispatcher {
     pub per_project: u32,
     pub max_bytes: u64,
     pub trusted_uids: Vec<u32>,
+    /// The line that tells an agent of its task.
+    pub prompt: Template,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

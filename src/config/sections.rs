@@ -15,6 +15,7 @@ use crate::config::{
     fleet, units,
 };
 use crate::quota::pattern;
+use crate::task::prompt::{self, Template};
 
 const COMMAND_WORDS_MAX: usize = 64;
 const ENV_MAX: usize = 100;
@@ -303,6 +304,11 @@ fn dispatcher(dispatcher: &mut Section<'_, '_>) -> Dispatcher {
             Err(message) => dispatcher.findings.problem(&at, message),
         }
     }
+    let text = dispatcher.text("prompt", prompt::DEFAULT);
+    let prompt = Template::parse(&text).unwrap_or_else(|why| {
+        dispatcher.problem("prompt", why);
+        Template::parse(prompt::DEFAULT).expect("the default is good")
+    });
     Dispatcher {
         projects_dir: dispatcher.path("projects_dir", "/srv/projects"),
         rescan_interval: dispatcher.duration("rescan_interval", "60s", "100ms"..="1h"),
@@ -310,6 +316,7 @@ fn dispatcher(dispatcher: &mut Section<'_, '_>) -> Dispatcher {
         per_project: dispatcher.count("per_project", 1, 1..=fleet::POOL_MAX),
         max_bytes: dispatcher.size("max_bytes", "1MiB", "1KiB"..="64MiB"),
         trusted_uids,
+        prompt,
     }
 }
 

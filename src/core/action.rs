@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::core::record::Record;
-use crate::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
+use crate::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName, TaskRef};
+use crate::task::{HeldTask, TaskResult};
 
 /// The number of one order of this process; its answer carries it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -70,6 +71,48 @@ pub enum Action {
         session: SessionName,
         pane: PaneId,
     },
+    /// Put our marker beside the task, once → `TaskClaimed`. Asked for again, the same conversation
+    /// is the answer.
+    ClaimTask {
+        order: OrderId,
+        task: TaskRef,
+        session: SessionName,
+        attempt: u32,
+    },
+    /// Take our marker away; the task is offered again → `TaskReleased`.
+    ReleaseTask {
+        order: OrderId,
+        task: TaskRef,
+    },
+    /// Move the task to `done/` or `failed/` → `TaskClosed`.
+    CloseTask {
+        order: OrderId,
+        result: Box<TaskResult>,
+    },
+    /// The tasks in our hands, from now on: for `status.json`, and what a stale marker is.
+    HoldTasks {
+        held: Vec<HeldTask>,
+    },
+    /// Remove what an earlier agent of this session left in the signal directory.
+    ClearSignals {
+        order: OrderId,
+        session: SessionName,
+    },
+    /// → `ConversationRead`; also of an agent that is gone.
+    ReadConversation {
+        order: OrderId,
+        session: SessionName,
+        conversation: ConversationId,
+        account: AccountName,
+        cwd: PathBuf,
+    },
+    /// Answer the dialog in this pane if it is one that may be answered, fenced → `DialogHandled`.
+    HandleDialog {
+        order: OrderId,
+        session: SessionName,
+        pane: PaneId,
+        fence: u64,
+    },
     /// A line on the status row of whoever is attached to the session.
     TellSession {
         session: SessionName,
@@ -98,6 +141,8 @@ pub struct WatchedPane {
     pub leader_pid: i32,
     /// The conversation of the agent there, for a client that does not tell it itself.
     pub conversation: Option<ConversationId>,
+    /// An agent works on a task there: what its tools do counts.
+    pub at_work: bool,
 }
 
 /// Start an agent in a session, fenced: it runs at most once for one value of `fence`.

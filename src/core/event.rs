@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::core::action::OrderId;
-use crate::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
+use crate::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName, TaskRef};
 use crate::moment::Wall;
 use crate::quota::report::Report;
 use crate::quota::transcript::Ending;
 use crate::quota::verdict::Reading;
+use crate::task::Offer;
 
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -63,6 +64,56 @@ pub enum Event {
         result: Result<Vec<ConversationId>, String>,
     },
 
+    /// The head of the queue has changed.
+    TasksOffered(TasksOffered),
+    /// `Ok`: the marker is there and ours, and the task will run in this conversation.
+    TaskClaimed {
+        order: OrderId,
+        task: TaskRef,
+        result: Result<ConversationId, String>,
+    },
+    TaskReleased {
+        order: OrderId,
+        task: TaskRef,
+        result: Result<(), String>,
+    },
+    /// The result is in `done/` or `failed/`, and nothing of the task is in the inbox.
+    TaskClosed {
+        order: OrderId,
+        task: TaskRef,
+        result: Result<(), String>,
+    },
+    SignalsCleared {
+        order: OrderId,
+        session: SessionName,
+        result: Result<(), String>,
+    },
+    /// Signal files that are there.
+    SignalsSeen(Vec<SignalSeen>),
+    /// What a conversation file holds, whether its agent lives or not; `None`: there is no such
+    /// file, or no prompt in it.
+    ConversationRead {
+        order: OrderId,
+        session: SessionName,
+        result: Result<Option<LastWords>, String>,
+    },
+    DialogHandled {
+        order: OrderId,
+        session: SessionName,
+        result: Result<DialogEnd, String>,
+    },
+    /// The processes that this agent started have used processor time worth mentioning.
+    ToolsWorked {
+        session: SessionName,
+        process: ProcessRef,
+    },
+    TaskRetryRequested {
+        task: TaskRef,
+    },
+    TaskCancelRequested {
+        task: TaskRef,
+    },
+
     SwapRequested {
         to: Option<AccountName>,
     },
@@ -80,6 +131,63 @@ pub enum Event {
     },
     /// The moment given by `next_wakeup` has come.
     DeadlineReached,
+}
+
+/// The head of the queue: who may be claimed now, the most urgent and oldest first, and what else
+/// lies there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TasksOffered {
+    /// Bounded; of one project at most `dispatcher.per_project`.
+    pub offers: Vec<Offer>,
+    pub counts: QueueCounts,
+    /// Why the queues are only polled; `None` while changes are notified.
+    pub poll_only: Option<String>,
+}
+
+/// Tasks in all inboxes that are not in our hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct QueueCounts {
+    pub ready: usize,
+    /// They wait for other tasks.
+    pub blocked: usize,
+    /// Their `not_before` lies ahead.
+    pub later: usize,
+    /// Somebody else's marker lies beside them.
+    pub foreign: usize,
+    /// `needs_claude_code: false`.
+    pub not_for_us: usize,
+    /// Links, devices, too large, or with a name that is none.
+    pub refused: usize,
+}
+
+/// One file `agent-done-<session>` or `agent-failed-<session>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalSeen {
+    pub session: SessionName,
+    pub done: bool,
+    /// When the file was last written.
+    pub at: Wall,
+    /// Its first line, shortened; empty for an empty file.
+    pub text: String,
+}
+
+/// What a conversation says at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastWords {
+    pub ending: Ending,
+    /// The model's last text, at most 2 000 characters from its end.
+    pub text: Option<String>,
+}
+
+/// What became of a dialog that stood in an agent's way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DialogEnd {
+    /// Keys were sent; which dialog it was.
+    Answered(String),
+    /// No key was sent: not one that may be answered. The first rows of the screen.
+    Left { dialog: String, rows: Vec<String> },
+    /// No dialog stands there any more.
+    Gone,
 }
 
 /// How an operator ends the sticky state `Stuck`.

@@ -21,6 +21,7 @@ pub mod looks;
 pub mod losses;
 pub mod moves;
 pub mod orders;
+pub mod queue;
 pub mod record;
 pub mod saving;
 pub mod screen;
@@ -175,6 +176,17 @@ impl Core {
                 self.agent_launched(order, &session, result);
             }
             Event::PaneRead { order, session, result } => self.pane_read(order, &session, result),
+            Event::TasksOffered(_)
+            | Event::TaskClaimed { .. }
+            | Event::TaskReleased { .. }
+            | Event::TaskClosed { .. }
+            | Event::SignalsCleared { .. }
+            | Event::SignalsSeen(_)
+            | Event::ConversationRead { .. }
+            | Event::DialogHandled { .. }
+            | Event::ToolsWorked { .. }
+            | Event::TaskRetryRequested { .. }
+            | Event::TaskCancelRequested { .. } => {}
             Event::SwapRequested { to } => self.swap_requested(to.as_ref()),
             Event::StuckResolved(verb) => self.stuck_resolved(verb),
             Event::ReloadRequested => self.out.push(Action::ReloadConfig),

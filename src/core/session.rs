@@ -231,6 +231,7 @@ impl Core {
                     pane: pane.pane,
                     leader_pid: pane.leader_pid,
                     conversation: known(pane),
+                    at_work: false,
                 })
             })
             .collect();

@@ -73,6 +73,13 @@ pub enum Order {
         session: SessionName,
         pane: PaneId,
     },
+    /// Answer the dialog that stands in this pane, if it is one that may be → `DialogHandled`
+    HandleDialog {
+        order: OrderId,
+        session: SessionName,
+        pane: PaneId,
+        fence: u64,
+    },
     Tell {
         session: SessionName,
         text: String,
@@ -194,6 +201,10 @@ fn serve(connection: &mut Connection, order: Order) {
         Order::ReadPane { order, session, pane } => {
             let result = screen::read_pane(connection, &session, pane);
             connection.report(Event::PaneRead { order, session, result });
+        }
+        Order::HandleDialog { order, session, .. } => {
+            let result = Err("not built yet".to_owned());
+            connection.report(Event::DialogHandled { order, session, result });
         }
         Order::Tell { session, text } => tell::tell(connection, &session, &text),
         Order::Paste { session, pane, fence, line, reply } => {

@@ -31,7 +31,7 @@ use crate::component::{Component, INBOX_ORDERS_MAX};
 use crate::config::Config;
 use crate::core::action::{OrderId, WatchedPane};
 use crate::core::event::{AgentsObserved, Event};
-use crate::ids::{ConversationId, SessionName};
+use crate::ids::{AccountName, ConversationId, SessionName};
 use crate::quota::report::{self, Report};
 use crate::quota::verdict::Context;
 use crate::spool;
@@ -67,6 +67,19 @@ pub enum Order {
     /// Look at this agent's conversation file now, and again for a moment.
     ReadTranscript {
         session: SessionName,
+    },
+    /// Remove the files `agent-done-<session>` and `agent-failed-<session>` → `SignalsCleared`.
+    ClearSignals {
+        order: OrderId,
+        session: SessionName,
+    },
+    /// Read one conversation's file to its end, whoever writes it → `ConversationRead`.
+    ReadConversation {
+        order: OrderId,
+        session: SessionName,
+        conversation: ConversationId,
+        account: AccountName,
+        cwd: PathBuf,
     },
     Reconfigure(Arc<Config>),
 }
@@ -189,6 +202,7 @@ impl Sensor {
                     look_needed |= !self.conversations.knows(&session);
                     self.conversations.insist(session, self.clock.wall(), clock::instant());
                 }
+                Order::ClearSignals { .. } | Order::ReadConversation { .. } => {}
                 Order::Reconfigure(config) => {
                     self.looker.reconfigure(config);
                     look_needed = true;

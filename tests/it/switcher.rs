@@ -19,6 +19,7 @@ use claude_failover::core::event::Event;
 use claude_failover::files::{self, Flip, LockError};
 use claude_failover::ids::ProcessRef;
 use claude_failover::switcher::{self, Order, check};
+use claude_failover::task::prompt::Template;
 use crossbeam_channel::{Receiver, unbounded};
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -139,6 +140,8 @@ pub fn config(dir: &Path) -> Config {
             per_project: 1,
             max_bytes: 1 << 20,
             trusted_uids: Vec::new(),
+            prompt: Template::parse(claude_failover::task::prompt::DEFAULT)
+                .expect("the default is good"),
         },
         janitor: Janitor { interval: MINUTE, keep_done: MINUTE, dry_run: false },
         notifications: Notifications::default(),

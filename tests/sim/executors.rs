@@ -85,6 +85,13 @@ impl Sim {
                 self.end_life();
             }
             Action::Persist(_) | Action::Note { .. } | Action::TellSession { .. } => {}
+            Action::ClaimTask { .. }
+            | Action::ReleaseTask { .. }
+            | Action::CloseTask { .. }
+            | Action::HoldTasks { .. }
+            | Action::ClearSignals { .. }
+            | Action::ReadConversation { .. }
+            | Action::HandleDialog { .. } => {}
             Action::ReloadConfig
             | Action::ObserveSessions
             | Action::ObserveAgents { .. }

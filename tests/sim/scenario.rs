@@ -8,6 +8,7 @@ use claude_failover::config::{
     self, Agent, Autonomous, Config, Dedicated, Dispatcher, Http, Janitor, Lifecycle,
     Notifications, Pool, Quota, Selection, SharedDirs, Strategy, Swap, Tmux, Watcher,
 };
+use claude_failover::task::prompt::Template;
 
 use crate::prng::Prng;
 
@@ -165,6 +166,8 @@ pub fn fixed(autonomous: Option<Autonomous>, dedicated: Vec<Dedicated>) -> Confi
             per_project: 1,
             max_bytes: 1 << 20,
             trusted_uids: Vec::new(),
+            prompt: Template::parse(claude_failover::task::prompt::DEFAULT)
+                .expect("the default is good"),
         },
         janitor: Janitor {
             interval: seconds(3600),

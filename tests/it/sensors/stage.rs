@@ -16,6 +16,7 @@ use claude_failover::config::{
 use claude_failover::core::action::{OrderId, WatchedPane};
 use claude_failover::core::event::{AgentSeen, AgentsObserved, Event, TranscriptSeen};
 use claude_failover::process::table;
+use claude_failover::task::prompt::Template;
 use claude_failover::watcher::{self, Order};
 use crossbeam_channel::{Receiver, unbounded};
 
@@ -82,6 +83,7 @@ pub fn config(dir: &Path, interval: Duration) -> Config {
             per_project: 1,
             max_bytes: 1,
             trusted_uids: Vec::new(),
+            prompt: Template::parse(claude_failover::task::prompt::DEFAULT).unwrap(),
         },
         janitor: Janitor { interval: minute, keep_done: minute, dry_run: false },
         notifications: Notifications::default(),
@@ -158,6 +160,7 @@ impl Stage {
             pane: pane.parse().unwrap(),
             leader_pid: leader.parse().unwrap(),
             conversation: None,
+            at_work: false,
         }
     }
 

@@ -1,0 +1,221 @@
+//! The part of the state that survives: what the records say, and nothing else.
+//!
+//! [`Durable::apply`] is the one transition function; live code and replay both go through it, so
+//! a crash at any record leaves exactly the state that the records on disk give.
+
+mod moves;
+mod swap;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::record::{AccountState, Move, Record, SavedAgent, Trigger};
+use crate::ids::{AccountName, OpId, SessionName};
+use crate::moment::Wall;
+
+/// Banner rows remembered for one session; older ones have scrolled away long since.
+const LEFT_ROWS_MAX: usize = 16;
+
+/// Swap starts remembered for `swap.max_per_hour`.
+const SWAP_TIMES_MAX: usize = 128;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Durable {
+    pub active: Option<AccountName>,
+    /// Since when the link names it; zero when nobody knows.
+    #[serde(default)]
+    pub active_since: Wall,
+    /// An account that is not listed is available.
+    pub accounts: BTreeMap<AccountName, AccountState>,
+    /// When an account came back: what was said against it until then is over.
+    #[serde(default)]
+    pub available_since: BTreeMap<AccountName, Wall>,
+    /// The agent last known in each session.
+    pub agents: BTreeMap<SessionName, SavedAgent>,
+    /// The highest fence ever used in each session.
+    pub fences: BTreeMap<SessionName, u64>,
+    pub swap: Option<OpenSwap>,
+    pub moves: BTreeMap<SessionName, Move>,
+    pub last_swap: Option<LastSwap>,
+    pub swap_times: Vec<Wall>,
+    /// Banner rows that were on a session's screen when its agent left an account.
+    pub left_rows: BTreeMap<SessionName, Vec<String>>,
+    /// Sessions whose agent was resumed by us, or seen to start, and has not taken a turn since:
+    /// every banner on its screen is history.
+    #[serde(default)]
+    pub resumed: BTreeSet<SessionName>,
+    pub losses: BTreeMap<SessionName, Loss>,
+    /// The highest number given to a swap or a restore.
+    pub last_op: OpId,
+    pub stopped_cleanly: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenSwap {
+    pub op: OpId,
+    pub source: AccountName,
+    pub target: AccountName,
+    pub phase: Phase,
+    pub trigger: Trigger,
+    pub planned_at: Wall,
+    pub relaunched_at: Option<Wall>,
+    pub canary_proven: bool,
+    /// On the way back: what runs on the target has been saved, too.
+    pub way_back_saved: bool,
+    /// Targets that failed, and why, in the order they were tried.
+    pub rejected: Vec<(AccountName, String)>,
+    /// Why it turns back or is stuck.
+    pub trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Planned,
+    Checked,
+    Saved,
+    Stopped,
+    Flipped,
+    Relaunched,
+    Verified,
+    Aborting,
+    Unflipped,
+    Restored,
+    Stuck,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastSwap {
+    pub op: OpId,
+    pub from: AccountName,
+    pub to: AccountName,
+    pub trigger: Trigger,
+    pub planned_at: Wall,
+    pub relaunched_at: Option<Wall>,
+    pub ended_at: Wall,
+    pub outcome: SwapOutcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwapOutcome {
+    Done,
+    RolledBack,
+    Cleared,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    pub at: Wall,
+    pub agent: Option<SavedAgent>,
+}
+
+/// A record that cannot follow the ones before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record {record} is illegal here: {why}")]
+pub struct IllegalRecord {
+    pub record: String,
+    pub why: String,
+}
+
+impl Durable {
+    /// # Errors
+    /// The record does not fit the state; the state is then unchanged.
+    pub fn apply(&mut self, record: &Record) -> Result<(), IllegalRecord> {
+        match record {
+            Record::DaemonStarted { .. } => self.stopped_cleanly = false,
+            Record::CleanStop => self.stopped_cleanly = true,
+            Record::Compacted { state } => *self = (**state).clone(),
+            Record::AccountChanged { account, state, at } => {
+                self.change_account(account, state, *at);
+            }
+            Record::RowLeft { session, row } => self.leave_row(session, row),
+            Record::NewcomerSeen { session } => {
+                self.resumed.insert(session.clone());
+            }
+            Record::TurnTaken { session } => {
+                self.left_rows.remove(session);
+                self.resumed.remove(session);
+            }
+            Record::ActiveFound { account, at } => {
+                self.active = Some(account.clone());
+                self.active_since = *at;
+            }
+            Record::AgentAdopted { session, agent } => {
+                self.agents.insert(session.clone(), agent.clone());
+                self.losses.remove(session);
+            }
+            Record::AgentEnded { session } => {
+                self.agents.remove(session);
+                self.resumed.remove(session);
+            }
+            Record::SessionLost { session, at, agent } => {
+                self.agents.remove(session);
+                self.resumed.remove(session);
+                self.losses.insert(session.clone(), Loss { at: *at, agent: agent.clone() });
+            }
+            Record::SessionCreated { .. } => {}
+            Record::RestorePlanned { op, session, target, agent, cut } => {
+                self.plan_restore(*op, session, target, agent, *cut);
+            }
+            Record::MoveStopping { .. }
+            | Record::MoveStopped { .. }
+            | Record::MoveIdentified { .. }
+            | Record::MoveLaunching { .. }
+            | Record::MoveLaunched { .. }
+            | Record::MoveEnded { .. } => return self.apply_move(record),
+            Record::SwapPlanned { op, at, source, target, trigger } => {
+                if let Some(open) = &self.swap {
+                    return Err(illegal(record, &format!("swap {} is open", open.op)));
+                }
+                if *op <= self.last_op {
+                    return Err(illegal(record, "its number was used before"));
+                }
+                self.open_swap(*op, *at, source, target, trigger);
+            }
+            Record::SwapChecked { op }
+            | Record::SwapRetargeted { op, .. }
+            | Record::SwapSaved { op, .. }
+            | Record::SwapStopped { op }
+            | Record::SwapFlipped { op, .. }
+            | Record::SwapCanaryProven { op, .. }
+            | Record::SwapRelaunched { op, .. }
+            | Record::SwapVerified { op }
+            | Record::SwapDone { op, .. }
+            | Record::SwapAborting { op, .. }
+            | Record::SwapUnflipped { op, .. }
+            | Record::SwapRestored { op }
+            | Record::SwapRolledBack { op, .. }
+            | Record::SwapStuck { op, .. }
+            | Record::StuckCleared { op, .. } => return self.apply_swap(*op, record),
+        }
+        Ok(())
+    }
+
+    fn change_account(&mut self, account: &AccountName, state: &AccountState, at: Wall) {
+        if *state == AccountState::Available {
+            self.available_since.insert(account.clone(), at);
+        }
+        self.accounts.insert(account.clone(), state.clone());
+    }
+
+    /// The state of an account; available when nothing is known against it.
+    pub fn account(&self, name: &AccountName) -> &AccountState {
+        self.accounts.get(name).unwrap_or(&AccountState::Available)
+    }
+
+    fn leave_row(&mut self, session: &SessionName, row: &str) {
+        let rows = self.left_rows.entry(session.clone()).or_default();
+        if !rows.iter().any(|known| known == row) {
+            rows.push(row.to_owned());
+        }
+        if rows.len() > LEFT_ROWS_MAX {
+            rows.remove(0);
+        }
+    }
+}
+
+pub(in crate::core::durable) fn illegal(record: &Record, why: &str) -> IllegalRecord {
+    IllegalRecord { record: record.name().to_owned(), why: why.to_owned() }
+}

@@ -1,0 +1,83 @@
+//! What the records of a move change: one agent on its way to another account.
+
+use crate::core::durable::{Durable, IllegalRecord, illegal};
+use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record, SavedAgent};
+use crate::ids::{AccountName, OpId, SessionName};
+
+impl Durable {
+    pub(in crate::core::durable) fn plan_restore(
+        &mut self,
+        op: OpId,
+        session: &SessionName,
+        target: &AccountName,
+        agent: &SavedAgent,
+        cut: bool,
+    ) {
+        self.last_op = self.last_op.max(op);
+        let restore = Move {
+            op,
+            session: session.clone(),
+            agent: agent.clone(),
+            pane: None,
+            target: target.clone(),
+            cause: MoveCause::Restore,
+            refused: cut,
+            cut,
+            left_row: None,
+            stage: MoveStage::Stopping,
+        };
+        self.moves.insert(session.clone(), restore);
+    }
+
+    pub(in crate::core::durable) fn apply_move(
+        &mut self,
+        record: &Record,
+    ) -> Result<(), IllegalRecord> {
+        let (Record::MoveStopping { session, .. }
+        | Record::MoveStopped { session }
+        | Record::MoveIdentified { session, .. }
+        | Record::MoveLaunching { session, .. }
+        | Record::MoveLaunched { session, .. }
+        | Record::MoveEnded { session, .. }) = record
+        else {
+            return Err(illegal(record, "it is not a move's record"));
+        };
+        let Some(moving) = self.moves.get_mut(session) else {
+            return Err(illegal(record, "no such move is open"));
+        };
+        match record {
+            Record::MoveStopping { process, finished, .. } => {
+                moving.agent.process = *process;
+                moving.cut &= !finished;
+                moving.stage = MoveStage::Stopping;
+            }
+            Record::MoveStopped { .. } => moving.stage = MoveStage::Stopped,
+            Record::MoveIdentified { conversation, .. } => {
+                moving.agent.conversation = Some(conversation.clone());
+            }
+            Record::MoveLaunching { fence, .. } => {
+                if self.fences.get(session).is_some_and(|used| used >= fence) {
+                    return Err(illegal(record, "its fence was used before"));
+                }
+                self.fences.insert(session.clone(), *fence);
+                moving.stage = MoveStage::Launching { fence: *fence };
+            }
+            Record::MoveLaunched { pane, .. } => {
+                moving.pane = Some(*pane);
+                moving.stage = MoveStage::Launched { pane: *pane };
+                self.resumed.insert(session.clone());
+            }
+            Record::MoveEnded { outcome, .. } => match outcome {
+                MoveOutcome::Held => moving.stage = MoveStage::Held,
+                MoveOutcome::Verified
+                | MoveOutcome::Blocked { .. }
+                | MoveOutcome::Failed { .. }
+                | MoveOutcome::Dropped { .. } => {
+                    self.moves.remove(session);
+                }
+            },
+            _ => return Err(illegal(record, "it is not a move's record")),
+        }
+        Ok(())
+    }
+}
