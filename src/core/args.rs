@@ -63,6 +63,36 @@ pub fn resume(
     argv
 }
 
+/// Program and arguments of a new agent in a conversation of its own, with its first prompt.
+pub fn fresh(
+    command: &[String],
+    model: &str,
+    conversation: &ConversationId,
+    settings: &Path,
+    prompt: &str,
+) -> Vec<String> {
+    let mut argv: Vec<String> = command.iter().take(1).cloned().collect();
+    argv.extend(lasting(command, model));
+    argv.push("--settings".to_owned());
+    argv.push(settings.display().to_string());
+    argv.push("--session-id".to_owned());
+    argv.push(conversation.to_string());
+    argv.push(prompt.to_owned());
+    argv
+}
+
+/// The arguments of an agent with this model that stay when it comes back. A model that the command
+/// itself names goes before ours.
+pub fn lasting(command: &[String], model: &str) -> Vec<String> {
+    let mut args = without_conversation(command.get(1..).unwrap_or_default());
+    let named = args.iter().any(|arg| arg == "--model" || arg.starts_with("--model="));
+    if !named && !model.is_empty() {
+        args.push("--model".to_owned());
+        args.push(model.to_owned());
+    }
+    args
+}
+
 fn without_conversation(own: &[String]) -> Vec<String> {
     let mut kept = Vec::new();
     let mut rest = own.iter().map(String::as_str).peekable();

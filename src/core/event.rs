@@ -95,7 +95,7 @@ pub enum Event {
     ConversationRead {
         order: OrderId,
         session: SessionName,
-        result: Result<Option<LastWords>, String>,
+        result: Result<Option<Box<LastWords>>, String>,
     },
     DialogHandled {
         order: OrderId,

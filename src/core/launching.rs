@@ -151,7 +151,7 @@ impl Core {
         let Some(order) = self.open_order(Slot::Launch(session.clone()), Vec::new()) else {
             return;
         };
-        let settings = self.config.runtime_dir.join("agent-settings.json");
+        let settings = self.agent_settings();
         let nudge = self.nudge(moving);
         let argv = args::resume(
             &self.config.agent.command,
@@ -184,6 +184,10 @@ impl Core {
         if self.orders.answer(&Slot::Launch(session.clone()), order).is_none() {
             return;
         }
+        if !self.durable.moves.contains_key(session) {
+            self.job_launched(session, result);
+            return;
+        }
         match result {
             Ok(pane) => {
                 self.launch_failures.remove(session);
@@ -198,6 +202,10 @@ impl Core {
     }
 
     pub(in crate::core) fn launch_failed(&mut self, session: &SessionName, why: String) {
+        if !self.durable.moves.contains_key(session) {
+            self.job_launched(session, Err(why));
+            return;
+        }
         if matches!(self.terminal, TerminalState::Lost { .. }) {
             return; // asked again with the same fence when the server is back
         }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use crate::core::job::Fate;
 use crate::core::record::{AccountState, EvidenceSource, MoveOutcome, MoveStage, Record, Trigger};
+use crate::task::Offer;
 
 impl Record {
     /// The record's kind, as in the journal.
@@ -43,6 +45,22 @@ impl Record {
             Record::MoveLaunching { .. } => "move_launching",
             Record::MoveLaunched { .. } => "move_launched",
             Record::MoveEnded { .. } => "move_ended",
+            Record::TaskClaimed { .. } => "task_claimed",
+            Record::TaskMarked { .. } => "task_marked",
+            Record::TaskMakingRoom { .. } => "task_making_room",
+            Record::TaskReady { .. } => "task_ready",
+            Record::TaskLaunching { .. } => "task_launching",
+            Record::TaskLaunched { .. } => "task_launched",
+            Record::TaskReceived { .. } => "task_received",
+            Record::TaskTakenUp { .. } => "task_taken_up",
+            Record::TaskLost { .. } => "task_lost",
+            Record::TaskEnding { .. } => "task_ending",
+            Record::TaskLeft { .. } => "task_left",
+            Record::TaskClosed { .. } => "task_closed",
+            Record::TaskDecided { .. } => "task_decided",
+            Record::TaskUndecided { .. } => "task_undecided",
+            Record::TaskSettled { .. } => "task_settled",
+            Record::DialogHandling { .. } => "dialog_handling",
         }
     }
 }
@@ -83,6 +101,7 @@ impl fmt::Display for Record {
             Record::RestorePlanned { op, session, target, .. } => {
                 write!(f, "op={op} session={session} restore on account={target}")
             }
+            Record::StuckCleared { op, verb } => write!(f, "op={op} stuck ended by {verb:?}"),
             Record::MoveStopping { session, process, .. } => {
                 write!(f, "session={session} stopping agent={process}")
             }
@@ -97,7 +116,8 @@ impl fmt::Display for Record {
                 write!(f, "session={session} launched pane={pane}")
             }
             Record::MoveEnded { session, outcome } => write!(f, "session={session} {outcome}"),
-            _ => self.fmt_swap(f),
+            _ if self.name().starts_with("swap") => self.fmt_swap(f),
+            _ => self.fmt_task(f),
         }
     }
 }
@@ -138,8 +158,74 @@ impl Record {
                 "op={op} phase=Stuck reason={reason:?} remedy=\"claude-failover swap --resume | \
                  --rollback | --clear\""
             ),
-            Record::StuckCleared { op, verb } => write!(f, "op={op} stuck ended by {verb:?}"),
             _ => f.write_str(self.name()),
+        }
+    }
+}
+
+impl Record {
+    fn fmt_task(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Record::TaskClaimed { session, offer, attempt, .. } => {
+                let Offer { task, title, .. } = &**offer;
+                write!(f, "session={session} task={task} claimed attempt={attempt} title={title:?}")
+            }
+            Record::TaskMarked { session, conversation } => {
+                write!(f, "session={session} task marked conversation={conversation}")
+            }
+            Record::TaskMakingRoom { session, process } => {
+                write!(f, "session={session} ending idle agent={process} to make room for a task")
+            }
+            Record::TaskReady { session } => write!(f, "session={session} ready for its task"),
+            Record::TaskLaunching { session, fence, account } => {
+                write!(f, "session={session} task launching fence={fence} account={account}")
+            }
+            Record::TaskLaunched { session, pane, .. } => {
+                write!(f, "session={session} task launched pane={pane}")
+            }
+            Record::TaskReceived { session, .. } => write!(f, "session={session} task received"),
+            Record::TaskTakenUp { session, attempt, reason } => {
+                write!(
+                    f,
+                    "session={session} task taken up again attempt={attempt} after={reason:?}"
+                )
+            }
+            Record::TaskLost { session, session_gone: true, .. } => {
+                write!(f, "session={session} task lost with its session")
+            }
+            Record::TaskLost { session, session_gone: false, .. } => {
+                write!(f, "session={session} the agent of its task is gone")
+            }
+            Record::TaskEnding { session, fate, .. } => write!(f, "session={session} task {fate}"),
+            Record::TaskLeft { session } => {
+                write!(f, "session={session} nobody works on its task any more")
+            }
+            Record::TaskClosed { session, .. } => write!(f, "session={session} task closed"),
+            Record::TaskDecided { task, decision } => {
+                write!(f, "task={task} decided by a person: {decision:?}")
+            }
+            Record::TaskUndecided { task } => write!(f, "task={task} waits for a person again"),
+            Record::TaskSettled { task } => write!(f, "task={task} settled"),
+            Record::DialogHandling { session, fence } => {
+                write!(f, "session={session} looking at its dialog fence={fence}")
+            }
+            _ => f.write_str(self.name()),
+        }
+    }
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fate::Done { reason } => write!(f, "done reason={reason:?}"),
+            Fate::Failed { reason } => write!(f, "failed reason={reason:?}"),
+            Fate::Requeued { reason } => write!(f, "goes back to the queue reason={reason:?}"),
+            Fate::GivenBack { reason } => write!(f, "given back uncounted reason={reason:?}"),
+            Fate::Unknown { reason } => write!(
+                f,
+                "unknown: a person decides reason={reason:?} remedy=\"claude-failover tasks retry | \
+                 cancel\""
+            ),
         }
     }
 }

@@ -57,7 +57,9 @@ impl Core {
         for (session, agent) in lost {
             self.hits.remove(&session);
             self.watches.remove(&session);
-            let restored = self.is_restored_after_loss(&session) && agent.conversation.is_some();
+            let restored = self.is_restored_after_loss(&session)
+                && agent.conversation.is_some()
+                && !self.durable.jobs.contains_key(&session);
             // INVARIANT: the restore comes first; a crash between the two finds the loss again.
             if restored && !self.durable.moves.contains_key(&session) {
                 self.plan_restore(&session, &agent);
@@ -74,7 +76,7 @@ impl Core {
         }
     }
 
-    fn restore_numbers(&self) -> Option<(OpId, AccountName)> {
+    pub(in crate::core) fn restore_numbers(&self) -> Option<(OpId, AccountName)> {
         let first = self.config.accounts.first().map(|account| account.name.clone());
         // It is launched on the account that is active then; this one is what we know today.
         let target = self.active().cloned().or(first)?;

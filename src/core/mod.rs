@@ -4,9 +4,10 @@
 //! [`durable`] and changes only by records; everything else is seen again after a restart.
 //!
 //! Reading order: [`event`], [`action`], [`record`], [`durable`]; then [`screen`] and [`testimony`] (what
-//! panes show, what clients say), [`evidence`] (a reason to swap), [`agent_state`], [`account`] (which target), [`swap`] (the phases), [`moves`] (one agent on its
-//! way: [`saving`], [`stopping`], [`launching`], [`verify`]), [`session`] (what must exist: [`looks`],
-//! [`losses`]), [`orders`] and [`timer`] (waiting).
+//! panes show, what clients say), [`evidence`] (a reason to swap), [`agent_state`], [`account`] (which
+//! target), [`swap`] (the phases), [`moves`] (one agent on its way: [`saving`], [`stopping`],
+//! [`launching`], [`verify`]), [`job`] (tasks), [`session`] (what must exist: [`looks`], [`losses`]),
+//! [`orders`] and [`timer`] (waiting).
 
 pub mod account;
 pub mod action;
@@ -15,13 +16,13 @@ pub mod args;
 pub mod durable;
 pub mod event;
 pub mod evidence;
+pub mod job;
 pub mod launching;
 pub mod line;
 pub mod looks;
 pub mod losses;
 pub mod moves;
 pub mod orders;
-pub mod queue;
 pub mod record;
 pub mod saving;
 pub mod screen;
@@ -33,20 +34,23 @@ pub mod timer;
 pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::core::action::{Action, NoteLevel, OrderId};
 use crate::core::durable::{Durable, IllegalRecord, Phase};
-use crate::core::event::{AgentHome, Event, StuckVerb};
+use crate::core::event::{AgentHome, Event, StuckVerb, TasksOffered};
 use crate::core::evidence::Hit;
+use crate::core::job::watch::JobWatch;
 use crate::core::orders::{Orders, Silence, Slot};
 use crate::core::record::{AccountState, Record};
 use crate::core::session::Session;
 use crate::core::verify::Watch;
-use crate::ids::{AccountName, SessionName};
+use crate::ids::{AccountName, SessionName, TaskRef};
 use crate::moment::{Mono, Now, Wall};
 use crate::quota::report::Figures;
+use crate::task::HeldTask;
 
 /// Steps one event may set off; far above any real chain, so a loop is a bug that shows.
 const STEPS_MAX: u32 = 10_000;
@@ -76,6 +80,12 @@ pub struct Core {
     /// Sessions whose creation failed, and why; tried again at the next observation.
     pub creation_failures: BTreeMap<SessionName, String>,
     pub launch_failures: BTreeMap<SessionName, u32>,
+    /// The head of the queue, as last offered.
+    pub queue: TasksOffered,
+    pub job_watches: BTreeMap<SessionName, JobWatch>,
+    /// Until when a session, or a task that came back, is left alone.
+    session_rests: BTreeMap<SessionName, Mono>,
+    task_rests: BTreeMap<TaskRef, Mono>,
     notes_said: BTreeSet<String>,
     watched: Watched,
     now: Now,
@@ -97,6 +107,7 @@ pub enum TerminalState {
 struct Watched {
     agents: Option<Vec<crate::core::action::WatchedPane>>,
     panes: Option<Vec<(SessionName, crate::ids::PaneId)>>,
+    held: Option<Vec<HeldTask>>,
 }
 
 /// Notes are said once; past this many different ones the memory starts anew.
@@ -133,6 +144,10 @@ impl Core {
             flipped_at: None,
             creation_failures: BTreeMap::new(),
             launch_failures: BTreeMap::new(),
+            queue: TasksOffered::default(),
+            job_watches: BTreeMap::new(),
+            session_rests: BTreeMap::new(),
+            task_rests: BTreeMap::new(),
             notes_said: BTreeSet::new(),
             watched: Watched::default(),
             now: Now::default(),
@@ -176,17 +191,23 @@ impl Core {
                 self.agent_launched(order, &session, result);
             }
             Event::PaneRead { order, session, result } => self.pane_read(order, &session, result),
-            Event::TasksOffered(_)
-            | Event::TaskClaimed { .. }
-            | Event::TaskReleased { .. }
-            | Event::TaskClosed { .. }
-            | Event::SignalsCleared { .. }
-            | Event::SignalsSeen(_)
-            | Event::ConversationRead { .. }
-            | Event::DialogHandled { .. }
-            | Event::ToolsWorked { .. }
-            | Event::TaskRetryRequested { .. }
-            | Event::TaskCancelRequested { .. } => {}
+            Event::TasksOffered(offered) => self.tasks_offered(offered),
+            Event::TaskClaimed { order, task, result } => self.task_claimed(order, &task, result),
+            Event::TaskReleased { order, task, result }
+            | Event::TaskClosed { order, task, result } => self.task_closed(order, &task, result),
+            Event::SignalsCleared { order, session, result } => {
+                self.signals_cleared(order, &session, result);
+            }
+            Event::SignalsSeen(signals) => self.signals_seen(signals),
+            Event::ConversationRead { order, session, result } => {
+                self.conversation_read(order, &session, result);
+            }
+            Event::DialogHandled { order, session, result } => {
+                self.dialog_handled(order, &session, result);
+            }
+            Event::ToolsWorked { session, process } => self.tools_worked(&session, process),
+            Event::TaskRetryRequested { task } => self.task_retry_requested(&task),
+            Event::TaskCancelRequested { task } => self.task_cancel_requested(&task),
             Event::SwapRequested { to } => self.swap_requested(to.as_ref()),
             Event::StuckResolved(verb) => self.stuck_resolved(verb),
             Event::ReloadRequested => self.out.push(Action::ReloadConfig),
@@ -215,7 +236,8 @@ impl Core {
             let moved = self.consider_swap()
                 || self.advance_swap()
                 || self.rescue_refused()
-                || self.advance_moves();
+                || self.advance_moves()
+                || self.advance_jobs();
             if !moved {
                 self.tell_sensors();
                 return;
@@ -248,6 +270,9 @@ impl Core {
             }
             Slot::Launch(session) => self.launch_failed(&session, why),
             Slot::Read(session) => self.resume_row_missing(&session),
+            Slot::Claim(_) | Slot::Dialog(_) | Slot::Clear(_) => {} // ordered again
+            Slot::Close(task) => self.task_told_closed(&task, Err(why)),
+            Slot::Talk(session) => self.conversation_told(&session, Err(why)),
         }
     }
 
@@ -386,6 +411,11 @@ impl Core {
 
     fn open_order(&mut self, slot: Slot, covers: Vec<SessionName>) -> Option<OrderId> {
         self.orders.open(slot, covers, self.now.monotonic, self.config.swap.stop_grace)
+    }
+
+    /// The settings that every agent of ours is launched with.
+    fn agent_settings(&self) -> PathBuf {
+        self.config.runtime_dir.join("agent-settings.json")
     }
 
     fn active(&self) -> Option<&AccountName> {

@@ -79,7 +79,7 @@ impl Core {
             return false;
         }
         let process = agent.process;
-        let finished = at_rest && !self.straggler_refused(session);
+        let finished = at_rest && !self.straggler_refused(session) && !self.owes_work(session);
         self.persist(Record::MoveStopping { session: session.clone(), process, finished });
         true
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::core::action::OrderId;
-use crate::ids::SessionName;
+use crate::ids::{SessionName, TaskRef};
 use crate::moment::Mono;
 
 /// Times one slot is ordered before the core takes silence for failure.
@@ -23,6 +23,14 @@ pub enum Slot {
     Create(SessionName),
     Launch(SessionName),
     Read(SessionName),
+    Claim(TaskRef),
+    /// A release or a close.
+    Close(TaskRef),
+    /// The signal directory.
+    Clear(SessionName),
+    /// What a conversation says at its end.
+    Talk(SessionName),
+    Dialog(SessionName),
 }
 
 impl Slot {
@@ -30,7 +38,14 @@ impl Slot {
     fn timeout(&self, stop_grace: Duration) -> Duration {
         match self {
             Slot::Check | Slot::Create(_) | Slot::Launch(_) => Duration::from_secs(20),
-            Slot::Look | Slot::Survey | Slot::Flip | Slot::Read(_) => Duration::from_secs(10),
+            Slot::Look
+            | Slot::Survey
+            | Slot::Flip
+            | Slot::Read(_)
+            | Slot::Clear(_)
+            | Slot::Dialog(_) => Duration::from_secs(10),
+            // Behind a rescan of everything, or a conversation of many megabytes.
+            Slot::Claim(_) | Slot::Close(_) | Slot::Talk(_) => Duration::from_secs(30),
             Slot::Stop => stop_grace + Duration::from_secs(10),
         }
     }

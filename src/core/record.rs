@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::durable::Durable;
 use crate::core::event::{AgentHome, StuckVerb};
-use crate::ids::{AccountName, ConversationId, OpId, PaneId, ProcessRef, SessionName};
+use crate::core::job::{Decision, Fate};
+use crate::ids::{AccountName, ConversationId, OpId, PaneId, ProcessRef, SessionName, TaskRef};
 use crate::moment::Wall;
 use crate::quota::verdict::Verdict;
+use crate::task::Offer;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
@@ -150,6 +152,88 @@ pub enum Record {
     StuckCleared {
         op: OpId,
         verb: StuckVerb,
+    },
+
+    /// Meant for this session; the intent of the marker.
+    TaskClaimed {
+        session: SessionName,
+        offer: Box<Offer>,
+        attempt: u32,
+        at: Wall,
+    },
+    /// Our marker lies beside the task, which will run in this conversation.
+    TaskMarked {
+        session: SessionName,
+        conversation: ConversationId,
+    },
+    /// An idle agent of ours is ended to make room.
+    TaskMakingRoom {
+        session: SessionName,
+        process: ProcessRef,
+    },
+    /// Nobody is in the session, and what was launched there for the task surely was not.
+    TaskReady {
+        session: SessionName,
+    },
+    TaskLaunching {
+        session: SessionName,
+        fence: u64,
+        account: AccountName,
+    },
+    TaskLaunched {
+        session: SessionName,
+        pane: PaneId,
+        at: Wall,
+    },
+    /// The agent has the task.
+    TaskReceived {
+        session: SessionName,
+        process: Option<ProcessRef>,
+        at: Wall,
+    },
+    /// A turn that ended in an error is gone on with, as another attempt.
+    TaskTakenUp {
+        session: SessionName,
+        attempt: u32,
+        reason: String,
+    },
+    /// The task's agent is gone, with its session or alone.
+    TaskLost {
+        session: SessionName,
+        session_gone: bool,
+        process: Option<ProcessRef>,
+        at: Wall,
+    },
+    TaskEnding {
+        session: SessionName,
+        fate: Fate,
+        at: Wall,
+    },
+    /// Nobody works on the task any more.
+    TaskLeft {
+        session: SessionName,
+    },
+    /// The file is where its fate wants it, or its marker gone; the session is free.
+    TaskClosed {
+        session: SessionName,
+        at: Wall,
+    },
+    /// A person's word on a task that was set aside.
+    TaskDecided {
+        task: TaskRef,
+        decision: Decision,
+    },
+    /// It could not be carried out.
+    TaskUndecided {
+        task: TaskRef,
+    },
+    TaskSettled {
+        task: TaskRef,
+    },
+    /// Keys may be sent to the agent in this session, once.
+    DialogHandling {
+        session: SessionName,
+        fence: u64,
     },
 
     /// This process of the move is to be ended now: a straggler whose time has come, or one that

@@ -88,7 +88,7 @@ impl Core {
             target: swap.target.clone(),
             cause: if stays { MoveCause::Straggler } else { MoveCause::Swap },
             refused: refused || was_refused,
-            cut: refused || in_turn || was_cut,
+            cut: refused || in_turn || was_cut || self.owes_work(session),
             left_row: hit.map(|hit| hit.row.clone()),
             stage: if stays { MoveStage::Staying { until } } else { MoveStage::Stopping },
         }

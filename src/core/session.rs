@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::core::action::{Action, NoteLevel, OrderId, WatchedPane};
 use crate::core::event::{AgentSeen, AgentState, PaneSeen, TranscriptSeen};
+use crate::core::job::{Job, JobStage};
 use crate::core::orders::Slot;
 use crate::core::record::{MoveCause, MoveStage, Record, SavedAgent};
 use crate::core::{Core, TerminalState};
@@ -155,6 +156,7 @@ impl Core {
             }
         }
         self.launches_lost();
+        self.jobs_lost();
         self.record_losses();
     }
 
@@ -171,6 +173,11 @@ impl Core {
             {
                 wanted.push((session.clone(), cwd));
             }
+        }
+        if let Some(session) = self.session_to_add()
+            && let Some(cwd) = self.config.workdir(&session)
+        {
+            wanted.push((session, cwd));
         }
         for (session, cwd) in wanted {
             let failed = self.creation_failures.contains_key(&session);
@@ -222,6 +229,7 @@ impl Core {
             .flat_map(|(name, session)| {
                 let silent = session.agent.as_ref().filter(|a| a.conversation.is_none());
                 let saved = self.durable.agents.get(name);
+                let at_work = self.durable.jobs.get(name).is_some_and(Job::is_out);
                 let known = move |pane: &PaneSeen| {
                     let agent = silent.filter(|agent| agent.pane == pane.pane)?;
                     saved.filter(|saved| saved.process == agent.process)?.conversation.clone()
@@ -231,7 +239,7 @@ impl Core {
                     pane: pane.pane,
                     leader_pid: pane.leader_pid,
                     conversation: known(pane),
-                    at_work: false,
+                    at_work,
                 })
             })
             .collect();
@@ -247,13 +255,22 @@ impl Core {
                     MoveStage::Launched { pane } => Some(pane),
                     _ => None,
                 });
-                let pane = launched.or(session.agent.as_ref().map(|agent| agent.pane))?;
+                let sent = self.durable.jobs.get(name).and_then(|job| match job.stage {
+                    JobStage::Sending { pane } => Some(pane),
+                    _ => None,
+                });
+                let pane = launched.or(sent).or(session.agent.as_ref().map(|agent| agent.pane))?;
                 Some((name.clone(), pane))
             })
             .collect();
         if self.watched.panes.as_ref() != Some(&panes) {
             self.watched.panes = Some(panes.clone());
             self.out.push(Action::WatchPanes { panes });
+        }
+        let held = self.held_tasks();
+        if self.watched.held.as_ref() != Some(&held) {
+            self.watched.held = Some(held.clone());
+            self.out.push(Action::HoldTasks { held });
         }
     }
 

@@ -18,6 +18,7 @@ impl Core {
             .filter(|moving| moving.stage == MoveStage::Stopping)
             .filter(|moving| self.config.group(&moving.session).is_some())
             .map(|moving| (moving.session.clone(), moving.agent.process))
+            .chain(self.processes_to_end())
             .collect();
         if stopping.is_empty() {
             return;
@@ -39,6 +40,7 @@ impl Core {
         };
         for session in pending.covers {
             let Some(moving) = self.durable.moves.get(&session) else {
+                self.agent_of_job_ended(&session, survivors);
                 continue;
             };
             if moving.stage != MoveStage::Stopping {
@@ -64,6 +66,14 @@ impl Core {
     }
 
     pub(in crate::core) fn stop_failed(&mut self, why: &str) {
+        let survivors: Vec<(ProcessRef, String)> = self
+            .sessions
+            .values()
+            .filter_map(|seen| Some((seen.agent.as_ref()?.process, why.to_owned())))
+            .collect();
+        for (session, _) in self.processes_to_end() {
+            self.agent_of_job_ended(&session, &survivors);
+        }
         let stopping: Vec<SessionName> = self
             .durable
             .moves

@@ -64,7 +64,9 @@ impl Core {
             // Of several agents in one session only the one that counts is heard.
             let Some(agent) = agent.filter(|agent| is_of(&said, agent)) else { continue };
             let Some(known) = self.sessions.get_mut(&session) else { continue };
+            let ending = said.ending.clone();
             known.transcript = Some(said);
+            self.hear_of_progress(&session, &agent, ending.as_ref());
             self.hear_transcript(&session, &agent);
             if before == Some(false) && self.testimony(&session, &agent).is_none() {
                 // What its screen showed was not weighed so far.
@@ -230,6 +232,7 @@ impl Core {
         if let (Some(state), Some(seen)) = (state, self.sessions.get_mut(session)) {
             seen.reported = Some(Reported { process: agent.process, state, at: report.at });
         }
+        self.hear_of_work(session, &agent, &report.news, report.at);
         match report.news {
             News::SessionStarted { .. } => {
                 self.forget_failed_turn(session);

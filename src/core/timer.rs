@@ -24,6 +24,7 @@ pub enum Timer {
     StayOver,
     LaunchUnproven,
     ThrottleOver,
+    TaskDue,
     DrainOver,
 }
 
@@ -78,11 +79,12 @@ impl Core {
         {
             waits.push((self.on_wall(*oldest + account::HOUR), Timer::ThrottleOver));
         }
+        waits.extend(self.job_wakeups().into_iter().map(|at| (at, Timer::TaskDue)));
         // What is due already was looked at just now: only another event can get it going.
         waits.into_iter().filter(|(at, _)| *at > now.monotonic).min_by_key(|(at, _)| *at)
     }
 
-    fn on_wall(&self, at: Wall) -> Mono {
+    pub(in crate::core) fn on_wall(&self, at: Wall) -> Mono {
         self.now.monotonic + (at - self.now.wall).min(WALL_CHECK)
     }
 }

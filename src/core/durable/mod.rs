@@ -3,6 +3,7 @@
 //! [`Durable::apply`] is the one transition function; live code and replay both go through it, so
 //! a crash at any record leaves exactly the state that the records on disk give.
 
+mod jobs;
 mod moves;
 mod swap;
 
@@ -10,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::job::{Job, SetAside};
 use crate::core::record::{AccountState, Move, Record, SavedAgent, Trigger};
-use crate::ids::{AccountName, OpId, SessionName};
+use crate::ids::{AccountName, OpId, SessionName, TaskRef};
 use crate::moment::Wall;
 
 /// Banner rows remembered for one session; older ones have scrolled away long since.
@@ -46,6 +48,15 @@ pub struct Durable {
     #[serde(default)]
     pub resumed: BTreeSet<SessionName>,
     pub losses: BTreeMap<SessionName, Loss>,
+    /// The tasks in the hands of sessions.
+    #[serde(default)]
+    pub jobs: BTreeMap<SessionName, Job>,
+    /// Attempts used up by tasks that are not finished.
+    #[serde(default)]
+    pub attempts: BTreeMap<TaskRef, u32>,
+    /// Tasks of which nobody can tell whether they were delivered.
+    #[serde(default)]
+    pub set_aside: BTreeMap<TaskRef, SetAside>,
     /// The highest number given to a swap or a restore.
     pub last_op: OpId,
     pub stopped_cleanly: bool,
@@ -165,6 +176,22 @@ impl Durable {
             | Record::MoveLaunching { .. }
             | Record::MoveLaunched { .. }
             | Record::MoveEnded { .. } => return self.apply_move(record),
+            Record::TaskClaimed { .. }
+            | Record::TaskMarked { .. }
+            | Record::TaskMakingRoom { .. }
+            | Record::TaskReady { .. }
+            | Record::TaskLaunching { .. }
+            | Record::TaskLaunched { .. }
+            | Record::TaskReceived { .. }
+            | Record::TaskTakenUp { .. }
+            | Record::TaskLost { .. }
+            | Record::TaskEnding { .. }
+            | Record::TaskLeft { .. }
+            | Record::TaskClosed { .. }
+            | Record::TaskDecided { .. }
+            | Record::TaskUndecided { .. }
+            | Record::TaskSettled { .. }
+            | Record::DialogHandling { .. } => return self.apply_task(record),
             Record::SwapPlanned { op, at, source, target, trigger } => {
                 if let Some(open) = &self.swap {
                     return Err(illegal(record, &format!("swap {} is open", open.op)));

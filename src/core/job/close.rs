@@ -1,0 +1,243 @@
+//! The end of a job: first its agent, then its file. In this order nobody is at work on a task that is
+//! offered again, and what the agent said last is all there.
+
+use std::time::Duration;
+
+use crate::core::Core;
+use crate::core::action::{Action, NoteLevel, OrderId};
+use crate::core::job::{Fate, Job, JobStage};
+use crate::core::orders::Slot;
+use crate::core::record::{MoveOutcome, MoveStage, Record};
+use crate::ids::{ProcessRef, SessionName, TaskRef};
+use crate::task::TaskResult;
+
+/// A file that could not be moved is left alone for so long.
+const CLOSED_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+impl Core {
+    /// The job is over. An attempt too many is a failure.
+    pub(in crate::core) fn end_job(&mut self, session: &SessionName, fate: Fate) {
+        let Some(job) = self.durable.jobs.get(session) else { return };
+        let fate = match fate {
+            Fate::Requeued { reason } if job.attempt >= job.offer.attempts => {
+                Fate::Failed { reason: format!("{reason}; attempt {} was the last", job.attempt) }
+            }
+            other => other,
+        };
+        self.launch_failures.remove(session);
+        for slot in [
+            Slot::Claim(job.task().clone()),
+            Slot::Clear(session.clone()),
+            Slot::Talk(session.clone()),
+            Slot::Dialog(session.clone()),
+        ] {
+            self.orders.forget(&slot);
+        }
+        self.persist(Record::TaskEnding { session: session.clone(), fate, at: self.now.wall });
+    }
+
+    /// Who worked on it is ended, with all that it started.
+    pub(in crate::core) fn end_agent_of_job(&mut self, session: &SessionName, job: &Job) -> bool {
+        if self.orders.is_open(&Slot::Launch(session.clone())) {
+            return false; // it may come up yet
+        }
+        if let Some(moving) = self.durable.moves.get(session) {
+            return match moving.stage {
+                MoveStage::Staying { .. } | MoveStage::Held => {
+                    let reason = "its task is over".to_owned();
+                    self.end_move(session, MoveOutcome::Dropped { reason });
+                    true
+                }
+                // Soon it is up, or surely not.
+                MoveStage::Stopping
+                | MoveStage::Stopped
+                | MoveStage::Launching { .. }
+                | MoveStage::Launched { .. } => false,
+            };
+        }
+        if self.process_to_end(session, job).is_some() {
+            return false; // ordered with all others, see `order_stop`
+        }
+        self.persist(Record::TaskLeft { session: session.clone() });
+        true
+    }
+
+    /// The process that works on a job that is over, as far as we know of one.
+    fn process_to_end(&self, session: &SessionName, job: &Job) -> Option<ProcessRef> {
+        let known = self.durable.agents.get(session);
+        let saved = known
+            .filter(|agent| agent.conversation.is_some() && agent.conversation == job.conversation)
+            .map(|agent| agent.process);
+        self.agent_of_job(session, job).map(|agent| agent.process).or(saved).or(job.process)
+    }
+
+    /// Processes that are to be ended for jobs, with their sessions.
+    pub(in crate::core) fn processes_to_end(&self) -> Vec<(SessionName, ProcessRef)> {
+        let mut found = Vec::new();
+        for (session, job) in &self.durable.jobs {
+            let blocked = self.durable.moves.contains_key(session)
+                || self.orders.is_open(&Slot::Launch(session.clone()));
+            let process = match &job.stage {
+                JobStage::Stopping { process } => Some(*process),
+                JobStage::Ending { .. } if !blocked => self.process_to_end(session, job),
+                _ => None,
+            };
+            found.extend(process.map(|process| (session.clone(), process)));
+        }
+        found
+    }
+
+    /// The answer of the order to end agents, for the job of this session; `why` it lives on.
+    pub(in crate::core) fn agent_of_job_ended(
+        &mut self,
+        session: &SessionName,
+        survivors: &[(ProcessRef, String)],
+    ) {
+        let Some(job) = self.durable.jobs.get(session).cloned() else { return };
+        let process = match &job.stage {
+            JobStage::Stopping { process } => Some(*process),
+            JobStage::Ending { .. } => self.process_to_end(session, &job),
+            _ => return,
+        };
+        let why = survivors.iter().find(|(one, _)| Some(*one) == process).map(|(_, why)| why);
+        if why.is_none()
+            && let Some(seen) = self.sessions.get_mut(session)
+            && seen.agent.as_ref().map(|agent| agent.process) == process
+        {
+            seen.agent = None;
+        }
+        match (&job.stage, why) {
+            (JobStage::Stopping { .. }, None) => {
+                self.persist(Record::TaskReady { session: session.clone() });
+            }
+            (JobStage::Stopping { .. }, Some(why)) => {
+                let reason = format!("the agent there could not be ended: {why}");
+                self.end_job(session, Fate::GivenBack { reason });
+            }
+            (JobStage::Ending { fate: Fate::Requeued { .. } }, Some(why)) => {
+                let reason = format!("its agent could not be ended: {why}");
+                let fate = Fate::Unknown { reason };
+                self.persist(Record::TaskEnding {
+                    session: session.clone(),
+                    fate,
+                    at: self.now.wall,
+                });
+                self.persist(Record::TaskLeft { session: session.clone() });
+            }
+            (JobStage::Ending { .. }, why) => {
+                if let Some(why) = why {
+                    let text = format!("session={session} agent of a task lives on: {why}");
+                    self.note(NoteLevel::Warn, text);
+                }
+                self.persist(Record::TaskLeft { session: session.clone() });
+            }
+            _ => {}
+        }
+    }
+
+    /// The file's way: to `done/`, to `failed/`, or back to the queue.
+    pub(in crate::core) fn close_job(
+        &mut self,
+        session: &SessionName,
+        job: &Job,
+        fate: &Fate,
+    ) -> bool {
+        let task = job.task().clone();
+        let (waits, told) = match self.job_watches.get(session) {
+            Some(watch) => (watch.not_before, watch.last_text.is_some()),
+            None => (None, false),
+        };
+        if waits.is_some_and(|until| self.now.monotonic < until) {
+            return false;
+        }
+        match fate {
+            Fate::Unknown { .. } => {
+                self.persist(Record::TaskClosed { session: session.clone(), at: self.now.wall });
+                self.forget_job(session, &task, fate);
+                return true;
+            }
+            Fate::Requeued { .. } | Fate::GivenBack { .. } => {
+                if let Some(order) = self.open_order(Slot::Close(task.clone()), Vec::new()) {
+                    self.out.push(Action::ReleaseTask { order, task });
+                }
+            }
+            Fate::Done { .. } | Fate::Failed { .. } => {
+                if !told && self.read_conversation_of(session, job) {
+                    return false;
+                }
+                if let Some(order) = self.open_order(Slot::Close(task), Vec::new()) {
+                    let result = Box::new(self.result_of(session, job, fate));
+                    self.out.push(Action::CloseTask { order, result });
+                }
+            }
+        }
+        false
+    }
+
+    fn result_of(&self, session: &SessionName, job: &Job, fate: &Fate) -> TaskResult {
+        let (done, reason) = match fate {
+            Fate::Done { reason } => (true, reason),
+            Fate::Failed { reason }
+            | Fate::Requeued { reason }
+            | Fate::GivenBack { reason }
+            | Fate::Unknown { reason } => (false, reason),
+        };
+        let said = self.job_watches.get(session).and_then(|watch| watch.last_text.clone());
+        TaskResult {
+            task: job.task().clone(),
+            done,
+            reason: reason.clone(),
+            session: Some(session.clone()),
+            account: job.account.clone(),
+            conversation: job.conversation.clone(),
+            started: job.received_at,
+            finished: self.now.wall,
+            attempts: job.attempt,
+            last_text: said.flatten(),
+        }
+    }
+
+    /// The answer to a release or a close.
+    pub(in crate::core) fn task_closed(
+        &mut self,
+        order: OrderId,
+        task: &TaskRef,
+        result: Result<(), String>,
+    ) {
+        if self.orders.answer(&Slot::Close(task.clone()), order).is_some() {
+            self.task_told_closed(task, result);
+        }
+    }
+
+    /// Also called when nobody answers.
+    pub(in crate::core) fn task_told_closed(&mut self, task: &TaskRef, result: Result<(), String>) {
+        if self.durable.set_aside.contains_key(task) {
+            self.decision_carried_out(task, result);
+            return;
+        }
+        let closing = self.durable.jobs.iter().find_map(|(session, job)| match &job.stage {
+            JobStage::Closing { fate } if job.offer.task == *task => {
+                Some((session.clone(), fate.clone()))
+            }
+            _ => None,
+        });
+        let Some((session, fate)) = closing else { return };
+        match result {
+            Ok(()) => {
+                self.persist(Record::TaskClosed { session: session.clone(), at: self.now.wall });
+                self.forget_job(&session, task, &fate);
+            }
+            Err(why) => {
+                let text = format!("session={session} task={task} its file stays: {why}");
+                self.note_once(NoteLevel::Error, text);
+                let until = self.now.monotonic + CLOSED_AGAIN_AFTER;
+                self.job_watches.entry(session).or_default().not_before = Some(until);
+            }
+        }
+    }
+
+    fn forget_job(&mut self, session: &SessionName, task: &TaskRef, fate: &Fate) {
+        self.job_watches.remove(session);
+        self.rest(session, task, fate);
+    }
+}

@@ -1,0 +1,157 @@
+//! A job whose agent is gone. Its conversation file tells whether the task had arrived: then nobody
+//! gets it a second time as if it were new.
+
+use std::time::Duration;
+
+use crate::core::Core;
+use crate::core::action::{Action, OrderId};
+use crate::core::args;
+use crate::core::event::{AgentHome, LastWords};
+use crate::core::job::{Fate, Job, JobStage};
+use crate::core::orders::Slot;
+use crate::core::record::{Record, SavedAgent};
+use crate::ids::{ProcessRef, SessionName};
+use crate::moment::Wall;
+
+/// A client whose terminal goes away takes up to 1.5 s to end, and may write until then.
+const ENDS_WITHIN: Duration = Duration::from_secs(4);
+
+impl Core {
+    /// Jobs whose session is gone, after a listing.
+    pub(in crate::core) fn jobs_lost(&mut self) {
+        let lost: Vec<SessionName> = self
+            .durable
+            .jobs
+            .iter()
+            .filter(|(name, job)| job.is_out() && !self.sessions.contains_key(*name))
+            // A move brings its conversation back; a launch on its way may have made it anew.
+            .filter(|(name, _)| !self.durable.moves.contains_key(*name))
+            .filter(|(name, _)| !self.orders.is_open(&Slot::Launch((*name).clone())))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for session in lost {
+            self.lose_job(&session, true);
+        }
+    }
+
+    pub(in crate::core) fn lose_job(&mut self, session: &SessionName, session_gone: bool) {
+        let Some(job) = self.durable.jobs.get(session) else { return };
+        let known = self.durable.agents.get(session);
+        let process = known
+            .filter(|agent| agent.conversation == job.conversation)
+            .map(|agent| agent.process)
+            .or(job.process);
+        let (session, at) = (session.clone(), self.now.wall);
+        self.persist(Record::TaskLost { session, session_gone, process, at });
+    }
+
+    pub(in crate::core) fn ask_what_arrived(
+        &mut self,
+        session: &SessionName,
+        job: &Job,
+        since: Wall,
+    ) -> bool {
+        let waited = self.now.monotonic
+            - self.job_watches.get(session).map_or(self.now.monotonic, |watch| watch.since);
+        if let Some(agent) = self.agent_of_job(session, job) {
+            // It was only out of sight.
+            let (pane, at) = (agent.pane, self.now.wall);
+            self.persist(Record::TaskLaunched { session: session.clone(), pane, at });
+            return true;
+        }
+        let settled = waited >= ENDS_WITHIN || self.now.wall - since >= ENDS_WITHIN;
+        if settled {
+            self.read_conversation_of(session, job);
+        }
+        false
+    }
+
+    /// Asks for the conversation of a job. False when there is none to ask for.
+    pub(in crate::core) fn read_conversation_of(
+        &mut self,
+        session: &SessionName,
+        job: &Job,
+    ) -> bool {
+        let (Some(conversation), Some(account)) = (&job.conversation, self.account_of_job(job))
+        else {
+            return false;
+        };
+        let conversation = conversation.clone();
+        if let Some(order) = self.open_order(Slot::Talk(session.clone()), Vec::new()) {
+            self.out.push(Action::ReadConversation {
+                order,
+                session: session.clone(),
+                conversation,
+                account,
+                cwd: job.offer.dir.clone(),
+            });
+        }
+        true
+    }
+
+    pub(in crate::core) fn conversation_read(
+        &mut self,
+        order: OrderId,
+        session: &SessionName,
+        result: Result<Option<Box<LastWords>>, String>,
+    ) {
+        if self.orders.answer(&Slot::Talk(session.clone()), order).is_none() {
+            return;
+        }
+        self.conversation_told(session, result);
+    }
+
+    /// Also called when nobody answers.
+    pub(in crate::core) fn conversation_told(
+        &mut self,
+        session: &SessionName,
+        result: Result<Option<Box<LastWords>>, String>,
+    ) {
+        let Some(job) = self.durable.jobs.get(session).cloned() else { return };
+        match (&job.stage, result) {
+            (JobStage::Closing { .. }, result) => {
+                let text = result.ok().flatten().and_then(|words| words.text);
+                let watch = self.job_watches.entry(session.clone()).or_default();
+                watch.last_text = Some(text);
+            }
+            (JobStage::Lost { session_gone: true, .. }, Ok(Some(_))) => {
+                self.resume_job(session, &job);
+            }
+            (JobStage::Lost { session_gone: true, .. }, Ok(None)) => {
+                let reason = "its session went before the task arrived".to_owned();
+                self.end_job(session, Fate::GivenBack { reason });
+            }
+            (JobStage::Lost { session_gone: false, .. }, Ok(words)) => {
+                let when = if words.is_some() { "at work" } else { "before the task arrived" };
+                self.end_job(session, Fate::Requeued { reason: format!("its agent ended {when}") });
+            }
+            (JobStage::Lost { .. }, Err(why)) => {
+                let reason = format!("its agent is gone, and whether it had the task: {why}");
+                self.end_job(session, Fate::Unknown { reason });
+            }
+            _ => {}
+        }
+    }
+
+    /// The agent that had the task comes back with its conversation, and goes on.
+    pub(in crate::core) fn resume_job(&mut self, session: &SessionName, job: &Job) {
+        let Some((op, target)) = self.restore_numbers() else {
+            return; // asked again when an account is known
+        };
+        // Whoever was never seen cannot be ended by us; its terminal is gone.
+        let nobody = ProcessRef { pid: 0, started_ticks: 0 };
+        let agent = SavedAgent {
+            conversation: job.conversation.clone(),
+            home: AgentHome::Homed(target.clone()),
+            cwd: job.offer.dir.clone(),
+            args: Some(args::lasting(&self.config.agent.command, &self.model_of(job))),
+            process: job.process.unwrap_or(nobody),
+        };
+        let session = session.clone();
+        if job.stage != JobStage::Running {
+            let (process, at) = (job.process, self.now.wall);
+            self.persist(Record::TaskReceived { session: session.clone(), process, at });
+        }
+        self.persist(Record::RestorePlanned { op, session, target, agent, cut: true });
+    }
+}

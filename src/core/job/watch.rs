@@ -1,0 +1,193 @@
+//! What is seen of a job in this life of the daemon. Nothing here survives a restart; all of it is seen
+//! again.
+
+use crate::core::Core;
+use crate::core::event::{AgentSeen, AgentState, SignalSeen};
+use crate::core::job::{Job, is_agent_of};
+use crate::ids::{ProcessRef, SessionName};
+use crate::moment::{Mono, Wall};
+use crate::quota::report::News;
+use crate::quota::transcript::Ending;
+
+#[derive(Debug, Clone, Default)]
+pub struct JobWatch {
+    /// Since when the job is in its present stage, or was found in it.
+    pub since: Mono,
+    /// The stage's name: the clock starts anew when it changes.
+    stage: &'static str,
+    /// Since when its agent is not seen where it should be.
+    pub gone_since: Option<Mono>,
+    /// In this state since.
+    pub state: Option<(AgentState, Mono)>,
+    pub was_idle: bool,
+    pub was_busy: bool,
+    /// A hook said that a prompt was taken.
+    pub prompted: bool,
+    /// A hook said that the turn ended well, and nothing goes on behind it.
+    pub turn_ended: Option<TurnEnded>,
+    /// A hook said that the turn ended and something goes on in the background.
+    pub background: bool,
+    pub progressed: Mono,
+    pub ending: Option<Ending>,
+    pub signal: Option<SignalSeen>,
+    /// Dialogs handled for it, and when the last was.
+    pub dialogs: u32,
+    pub dialog_at: Option<Mono>,
+    /// Why a person is waited for.
+    pub blocked: Option<String>,
+    /// What its agent said last; `Some(None)`: nothing that can be read.
+    pub last_text: Option<Option<String>>,
+    /// After a failure its file is not touched before this.
+    pub not_before: Option<Mono>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnEnded {
+    /// When we heard of it.
+    pub heard: Mono,
+    /// When the hook ran.
+    pub at: Wall,
+}
+
+impl JobWatch {
+    pub fn stayed_in(&self, wanted: impl Fn(&AgentState) -> bool) -> Option<Mono> {
+        self.state.as_ref().filter(|(state, _)| wanted(state)).map(|(_, since)| *since)
+    }
+
+    fn turn_begins(&mut self, now: Mono) {
+        self.prompted = true;
+        self.turn_ended = None;
+        self.background = false;
+        self.progressed = now;
+    }
+}
+
+fn stage_name(job: &Job) -> &'static str {
+    use crate::core::job::JobStage as Stage;
+    match job.stage {
+        Stage::Claiming => "claiming",
+        Stage::Claimed => "claimed",
+        Stage::Stopping { .. } => "stopping",
+        Stage::Launching { .. } => "launching",
+        Stage::Sending { .. } => "sending",
+        Stage::Running => "running",
+        Stage::Lost { .. } => "lost",
+        Stage::Ending { .. } => "ending",
+        Stage::Closing { .. } => "closing",
+    }
+}
+
+impl Core {
+    /// Keeps what is seen of the job up to date.
+    pub(in crate::core) fn watch_job(&mut self, session: &SessionName, job: &Job) {
+        let now = self.now.monotonic;
+        let in_sight = self.is_in_sight(session);
+        let moving = self.durable.moves.contains_key(session);
+        let is_there = self.agent_of_job(session, job).is_some();
+        let state = if is_there { self.state_of(session).map(|(state, _)| state) } else { None };
+        let watch = self.job_watches.entry(session.clone()).or_default();
+        if watch.stage != stage_name(job) {
+            watch.stage = stage_name(job);
+            watch.since = now;
+            watch.progressed = now;
+            watch.gone_since = None;
+        }
+        if is_there || !in_sight || moving {
+            watch.gone_since = None;
+        } else {
+            watch.gone_since.get_or_insert(now);
+        }
+        if moving {
+            // How long it did nothing on its way is not its fault.
+            watch.progressed = now;
+        }
+        match state {
+            Some(state) if watch.state.as_ref().map(|(known, _)| known) == Some(&state) => {}
+            Some(state) => {
+                watch.was_idle |= state == AgentState::Idle;
+                watch.was_busy |= state == AgentState::Busy;
+                if !matches!(state, AgentState::Waiting(_)) {
+                    watch.blocked = None;
+                }
+                watch.state = Some((state, now));
+            }
+            None => watch.state = None,
+        }
+    }
+
+    fn job_watch_of(&mut self, session: &SessionName, agent: &AgentSeen) -> Option<&mut JobWatch> {
+        let job = self.durable.jobs.get(session)?;
+        if !job.is_out() || !is_agent_of(agent, job) {
+            return None;
+        }
+        Some(self.job_watches.entry(session.clone()).or_default())
+    }
+
+    /// A hook of the agent in this session has something to say about its work.
+    pub(in crate::core) fn hear_of_work(
+        &mut self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        news: &News,
+        at: Wall,
+    ) {
+        let now = self.now.monotonic;
+        let Some(watch) = self.job_watch_of(session, agent) else { return };
+        match news {
+            News::PromptSubmitted => watch.turn_begins(now),
+            News::TurnEnded { background, .. } => {
+                watch.turn_begins(now);
+                watch.background = background.is_some_and(|count| count > 0);
+                watch.turn_ended = (!watch.background).then_some(TurnEnded { heard: now, at });
+            }
+            News::TurnFailed { .. } => watch.turn_begins(now),
+            News::SessionStarted { .. }
+            | News::SessionEnded { .. }
+            | News::Notified { .. }
+            | News::Figures(_) => {}
+        }
+    }
+
+    /// A new record in its conversation is progress.
+    pub(in crate::core) fn hear_of_progress(
+        &mut self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        ending: Option<&Ending>,
+    ) {
+        let now = self.now.monotonic;
+        let Some(watch) = self.job_watch_of(session, agent) else { return };
+        if watch.ending.as_ref() != ending {
+            watch.ending = ending.cloned();
+            watch.progressed = now;
+            let prompted = ending.and_then(|ending| ending.prompted_at);
+            if watch.turn_ended.is_some_and(|ended| prompted > Some(ended.at)) {
+                watch.turn_ended = None; // it has begun another one
+            }
+        }
+    }
+
+    pub(in crate::core) fn tools_worked(&mut self, session: &SessionName, process: ProcessRef) {
+        let now = self.now.monotonic;
+        let Some(agent) = self.agent_in(session).filter(|a| a.process == process).cloned() else {
+            return;
+        };
+        if let Some(watch) = self.job_watch_of(session, &agent) {
+            watch.progressed = now;
+        }
+    }
+
+    pub(in crate::core) fn signals_seen(&mut self, signals: Vec<SignalSeen>) {
+        for signal in signals {
+            let Some(job) = self.durable.jobs.get(&signal.session) else { continue };
+            // Older ones were removed before the launch; this one may only have survived that.
+            if !job.is_out() || signal.at < job.claimed_at {
+                continue;
+            }
+            let watch = self.job_watches.entry(signal.session.clone()).or_default();
+            if watch.signal.as_ref().is_none_or(|known| known.at <= signal.at) {
+                watch.signal = Some(signal);
+            }
+        }
+    }
+}

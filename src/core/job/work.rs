@@ -1,0 +1,175 @@
+//! An agent at work on its task: when it is through, when it is stuck, when it was cut off.
+//!
+//! A signal file decides, then a hook's word that the turn ended, then what the client's own state and
+//! conversation say. Silence is not an end: it is a stall, after `watcher.idle_timeout`.
+
+use std::time::Duration;
+
+use crate::core::Core;
+use crate::core::event::{AgentSeen, AgentState};
+use crate::core::job::{Fate, Job};
+use crate::core::record::Record;
+use crate::core::testimony::Testimony;
+use crate::ids::SessionName;
+use crate::moment::Mono;
+use crate::quota::transcript::Ending;
+
+/// After the end of a turn a signal file may still come, or the next turn begin by itself.
+pub(in crate::core) const TURN_SETTLES: Duration = Duration::from_secs(5);
+/// Where no hook tells of the end of a turn, an agent that has answered and done nothing since is
+/// through with it.
+pub(in crate::core) const QUIET_ENDS: Duration = Duration::from_secs(10);
+/// A turn that ended in an error is taken up again after this; the client itself has retried for three
+/// minutes by then.
+pub(in crate::core) const ERROR_PAUSE: Duration = Duration::from_secs(60);
+
+impl Core {
+    pub(in crate::core) fn follow_work(&mut self, session: &SessionName, job: &Job) -> bool {
+        if let Some(fate) = self.fate_by_signal(session) {
+            self.end_job(session, fate);
+            return true;
+        }
+        if self.durable.swap.is_some() || self.durable.moves.contains_key(session) {
+            return false;
+        }
+        if self.is_over_time(job) {
+            self.end_job(session, Fate::Failed { reason: "timeout".to_owned() });
+            return true;
+        }
+        let Some(agent) = self.agent_of_job(session, job).cloned() else {
+            return self.lose_if_gone(session);
+        };
+        if self.has_ended_its_turn(session, &agent) {
+            self.end_job(session, Fate::Done { reason: "turn_ended".to_owned() });
+            return true;
+        }
+        if self.was_cut_off(session, &agent) {
+            self.take_up_again(session, job);
+            return true;
+        }
+        self.handle_dialog(session, agent.pane);
+        self.end_if_stalled(session)
+    }
+
+    fn fate_by_signal(&self, session: &SessionName) -> Option<Fate> {
+        let signal = self.job_watches.get(session)?.signal.as_ref()?;
+        Some(match (signal.done, signal.text.as_str()) {
+            (true, _) => Fate::Done { reason: "signal".to_owned() },
+            (false, "") => Fate::Failed { reason: "signal".to_owned() },
+            (false, text) => Fate::Failed { reason: format!("signal: {text}") },
+        })
+    }
+
+    fn is_over_time(&self, job: &Job) -> bool {
+        let limit = job.offer.timeout.zip(job.received_at);
+        limit.is_some_and(|(limit, received)| self.now.wall - received >= limit)
+    }
+
+    fn has_ended_its_turn(&self, session: &SessionName, agent: &AgentSeen) -> bool {
+        if self.is_in_turn(session) {
+            return false;
+        }
+        let Some(watch) = self.job_watches.get(session) else { return false };
+        let now = self.now.monotonic;
+        if let Some(ended) = watch.turn_ended {
+            return now - ended.heard >= TURN_SETTLES;
+        }
+        if watch.background {
+            return false; // what it left running brings it back, or it stalls
+        }
+        let quiet = watch
+            .stayed_in(|state| *state == AgentState::Idle)
+            .is_some_and(|since| now - since >= QUIET_ENDS);
+        quiet
+            && match self.testimony(session, agent) {
+                Testimony::Known(ending) => ends_with_an_answer(ending),
+                Testimony::Awaited => false,
+                Testimony::None => watch.was_busy && !self.hits.contains_key(session),
+            }
+    }
+
+    /// Its turn ended in an error of the API, and its account would take it now.
+    fn was_cut_off(&self, session: &SessionName, agent: &AgentSeen) -> bool {
+        let idle = self.job_watches.get(session).and_then(|watch| {
+            watch.stayed_in(|state| matches!(state, AgentState::Idle | AgentState::Waiting(_)))
+        });
+        let long = idle.is_some_and(|since| self.now.monotonic - since >= ERROR_PAUSE);
+        let cut = match self.testimony(session, agent) {
+            Testimony::Known(Ending { error: Some(error), prompted_at, .. }) => {
+                *prompted_at <= Some(error.at)
+            }
+            Testimony::Known(_) | Testimony::Awaited | Testimony::None => false,
+        };
+        let takes = self.active().is_some_and(|active| self.is_available(active));
+        long && cut && takes && !self.is_in_turn(session)
+    }
+
+    /// In its conversation, told to go on. An error that is no limit counts as an attempt.
+    fn take_up_again(&mut self, session: &SessionName, job: &Job) {
+        let by_limit =
+            self.last_error_in(session).is_some_and(|error| error.reading.verdict.is_exhaustion());
+        let row = self.last_error_in(session).map(|error| error.reading.row.clone());
+        if !by_limit {
+            if job.attempt >= job.offer.attempts {
+                let reason = format!("api error: {}", row.unwrap_or_default());
+                self.end_job(session, Fate::Failed { reason });
+                return;
+            }
+            self.persist(Record::TaskTakenUp {
+                session: session.clone(),
+                attempt: job.attempt + 1,
+                reason: row.unwrap_or_default(),
+            });
+        }
+        let mut job = job.clone();
+        job.process = self.agent_of_job(session, &job).map(|agent| agent.process).or(job.process);
+        self.resume_job(session, &job);
+    }
+
+    /// Neither a record nor a busy tool for `watcher.idle_timeout`.
+    pub(in crate::core) fn end_if_stalled(&mut self, session: &SessionName) -> bool {
+        let limit = self.config.watcher.idle_timeout;
+        let Some(watch) = self.job_watches.get(session) else { return false };
+        if self.now.monotonic - watch.progressed < limit {
+            return false;
+        }
+        let reason = match &watch.blocked {
+            Some(why) => format!("stalled: {why}"),
+            None => format!("stalled: no progress for {} s", limit.as_secs()),
+        };
+        self.end_job(session, Fate::Requeued { reason });
+        true
+    }
+
+    /// When to look again at the jobs although nothing happens.
+    pub(in crate::core) fn job_wakeups(&self) -> Vec<Mono> {
+        use crate::core::job::deliver::GONE_AFTER;
+        let swap = &self.config.swap;
+        let mut moments: Vec<Mono> = self.task_rests.values().copied().collect();
+        moments.extend(self.session_rests.values().copied());
+        for (session, watch) in &self.job_watches {
+            let Some(job) = self.durable.jobs.get(session) else { continue };
+            moments.push(watch.since + swap.verify_timeout);
+            moments.push(watch.since + GONE_AFTER);
+            moments.push(watch.progressed + self.config.watcher.idle_timeout);
+            moments.extend(watch.gone_since.map(|since| since + GONE_AFTER));
+            moments.extend(watch.turn_ended.map(|ended| ended.heard + TURN_SETTLES));
+            moments.extend(watch.dialog_at.map(|at| at + TURN_SETTLES));
+            moments.extend(watch.not_before);
+            if let Some((_, since)) = &watch.state {
+                let lengths = [Duration::from_secs(1), Duration::from_secs(2), QUIET_ENDS];
+                moments.extend(lengths.into_iter().chain([ERROR_PAUSE]).map(|l| *since + l));
+            }
+            if let (Some(limit), Some(received)) = (job.offer.timeout, job.received_at) {
+                moments.push(self.on_wall(received + limit));
+            }
+        }
+        moments
+    }
+}
+
+fn ends_with_an_answer(ending: &Ending) -> bool {
+    ending.error.is_none()
+        && ending.answered_at.is_some()
+        && ending.answered_at >= ending.prompted_at
+}

@@ -1,1 +1,0 @@
-//! Which task goes to which session, and when.
