@@ -203,8 +203,7 @@ impl Core {
 
     pub(in crate::core) fn launch_failed(&mut self, session: &SessionName, why: String) {
         if !self.durable.moves.contains_key(session) {
-            self.job_launched(session, Err(why));
-            return;
+            return; // a task's: asked again with the same fence until the answer comes
         }
         if matches!(self.terminal, TerminalState::Lost { .. }) {
             return; // asked again with the same fence when the server is back

@@ -51,6 +51,7 @@ impl Record {
             Record::TaskReady { .. } => "task_ready",
             Record::TaskLaunching { .. } => "task_launching",
             Record::TaskLaunched { .. } => "task_launched",
+            Record::TaskNotLaunched { .. } => "task_not_launched",
             Record::TaskReceived { .. } => "task_received",
             Record::TaskTakenUp { .. } => "task_taken_up",
             Record::TaskLost { .. } => "task_lost",
@@ -183,6 +184,7 @@ impl Record {
             Record::TaskLaunched { session, pane, .. } => {
                 write!(f, "session={session} task launched pane={pane}")
             }
+            Record::TaskNotLaunched { session } => write!(f, "session={session} task not launched"),
             Record::TaskReceived { session, .. } => write!(f, "session={session} task received"),
             Record::TaskTakenUp { session, attempt, reason } => {
                 write!(

@@ -154,13 +154,18 @@ impl Core {
     fn rank(&self, name: &SessionName, agents: &mut [AgentSeen]) {
         let known = self.durable.agents.get(name).map(|agent| agent.process);
         let moving = self.durable.moves.get(name);
+        let job = self.durable.jobs.get(name).filter(|job| job.is_out());
         agents.sort_by_key(|agent| {
+            let works = job.is_some_and(|job| {
+                let talks = agent.conversation.is_some();
+                self.is_agent_of(name, agent, job) || !talks && job.pane == Some(agent.pane)
+            });
             let same_talk = moving.is_some_and(|moving| {
                 agent.conversation.is_some() && agent.conversation == moving.agent.conversation
             });
             let launched_there = moving
                 .is_some_and(|moving| moving.stage == MoveStage::Launched { pane: agent.pane });
-            (!same_talk, !launched_there, Some(agent.process) != known, agent.pane)
+            (!same_talk, !launched_there, !works, Some(agent.process) != known, agent.pane)
         });
     }
 

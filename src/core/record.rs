@@ -171,7 +171,7 @@ pub enum Record {
         session: SessionName,
         process: ProcessRef,
     },
-    /// Nobody is in the session, and what was launched there for the task surely was not.
+    /// Nobody is in the session any more.
     TaskReady {
         session: SessionName,
     },
@@ -184,6 +184,10 @@ pub enum Record {
         session: SessionName,
         pane: PaneId,
         at: Wall,
+    },
+    /// The launch of a task that is over by now has not been done, and will not be.
+    TaskNotLaunched {
+        session: SessionName,
     },
     /// The agent has the task.
     TaskReceived {

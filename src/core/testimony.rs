@@ -56,6 +56,25 @@ impl Core {
         }
     }
 
+    /// What a hook said of the last turn of this agent, if that failed.
+    pub(in crate::core) fn failed_turn_of(
+        &self,
+        session: &SessionName,
+        agent: &AgentSeen,
+    ) -> Option<&FailedTurn> {
+        let failed = self.sessions.get(session)?.failed_turn.as_ref();
+        failed.filter(|failed| failed.process == agent.process)
+    }
+
+    /// Why the last turn in this session ended, if it failed: the record's word, else the hook's.
+    pub(in crate::core) fn last_failure_in(&self, session: &SessionName) -> Option<Reading> {
+        let by_record = self.last_error_in(session).map(|error| error.reading.clone());
+        by_record.or_else(|| {
+            let agent = self.agent_in(session)?;
+            self.failed_turn_of(session, agent).map(|failed| failed.reading.clone())
+        })
+    }
+
     pub(in crate::core) fn transcripts_observed(&mut self, seen: Vec<TranscriptSeen>) {
         for said in seen {
             let session = said.session.clone();
@@ -226,7 +245,7 @@ impl Core {
         let known = self.sessions.get(session).and_then(|seen| seen.reported_by(&agent));
         // A report may come twice, or late through the spool: the newest word stands.
         let known = known.filter(|known| known.at <= self.now.wall);
-        if known.is_some_and(|known| state.is_some() && report.at <= known.at) {
+        if known.is_some_and(|known| state.is_some() && report.at < known.at) {
             return;
         }
         if let (Some(state), Some(seen)) = (state, self.sessions.get_mut(session)) {

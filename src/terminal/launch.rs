@@ -45,49 +45,77 @@ struct PaneFacts {
 }
 
 /// Starts the agent at most once for this fence and gives its pane. Asked again with the same
-/// fence it finds that pane.
-pub fn launch(connection: &mut Connection, order: &LaunchAgent) -> Result<PaneId, String> {
-    check_directory(&order.session, &order.cwd)?;
+/// fence it finds that pane. `None`: it is starting, and tmux cannot be asked where; ask again.
+pub fn launch(connection: &mut Connection, order: &LaunchAgent) -> Option<Result<PaneId, String>> {
     let spec = spec_path(connection, order);
+    match try_launch(connection, order, &spec) {
+        Err(Trouble::NotDone(why)) => Some(Err(why)),
+        // Whoever removes the file decides: without it a command that comes late starts nothing.
+        Err(Trouble::Unknown(why)) => match fs_err::remove_file(&spec) {
+            Ok(()) => Some(Err(format!("withdrawn: {why}"))),
+            Err(_) => None,
+        },
+        Ok(pane) => Some(Ok(pane)),
+    }
+}
+
+enum Trouble {
+    /// It did not run and will not, or has ended already.
+    NotDone(String),
+    /// It may have run, or may still.
+    Unknown(String),
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Trouble::NotDone(why)
+    }
+}
+
+fn try_launch(
+    connection: &mut Connection,
+    order: &LaunchAgent,
+    spec: &Path,
+) -> Result<PaneId, Trouble> {
+    check_directory(&order.session, &order.cwd)?;
     for _ in 0..PLANS_MAX {
         let panes = look(connection, &order.session)?;
         let reached = panes.iter().map(|facts| facts.fence).max().unwrap_or(0);
         if reached == order.fence {
-            return launched_before(&panes, order, &spec);
+            return Ok(launched_before(&panes, order, spec)?);
         }
         if reached > order.fence {
             let (session, fence) = (&order.session, order.fence);
-            return Err(format!(
-                "not done: the fence of session {session} is at {reached}, beyond {fence}"
-            ));
+            let why =
+                format!("not done: the fence of session {session} is at {reached}, beyond {fence}");
+            return Err(Trouble::NotDone(why));
         }
         let place = choose(&panes, order, &connection.settings.launcher);
-        write_spec(order, &spec)?;
-        let outcome = start(connection, order, &place, &spec);
+        write_spec(order, spec)?;
+        let outcome = start(connection, order, &place, spec);
         if let Outcome::NotDone(_) | Outcome::Failed(_) = outcome {
             // Nobody will read it; a leftover is not worth an error.
-            let _ = fs_err::remove_file(&spec);
+            let _ = fs_err::remove_file(spec);
         }
         match outcome {
             Outcome::Ran(blocks) => {
                 let printed = blocks.iter().find_map(|block| block.lossy().parse().ok());
-                return arrived(connection, order, &place, printed);
+                return Ok(arrived(connection, order, &place, printed)?);
             }
             Outcome::RanUnheard => {
-                let panes = look(connection, &order.session)?;
-                return launched_before(&panes, order, &spec);
+                let panes = look(connection, &order.session).map_err(Trouble::Unknown)?;
+                return Ok(launched_before(&panes, order, spec)?);
             }
             Outcome::Unmet => {}
-            Outcome::Failed(why) | Outcome::NotDone(why) | Outcome::Unknown(why) => {
-                return Err(why);
-            }
+            Outcome::Failed(why) | Outcome::NotDone(why) => return Err(Trouble::NotDone(why)),
+            Outcome::Unknown(why) => return Err(Trouble::Unknown(why)),
         }
     }
-    let _ = fs_err::remove_file(&spec);
-    Err(format!(
+    let _ = fs_err::remove_file(spec);
+    Err(Trouble::NotDone(format!(
         "not done: the panes of session {} changed {PLANS_MAX} times while an agent was to start",
         order.session
-    ))
+    )))
 }
 
 /// All panes of the session; none when there is no such session.

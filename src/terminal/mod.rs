@@ -196,7 +196,9 @@ fn serve(connection: &mut Connection, order: Order) {
         Order::Launch(order) => {
             let result = launch::launch(connection, &order);
             let LaunchAgent { order, session, .. } = order;
-            connection.report(Event::AgentLaunched { order, session, result });
+            if let Some(result) = result {
+                connection.report(Event::AgentLaunched { order, session, result });
+            }
         }
         Order::ReadPane { order, session, pane } => {
             let result = screen::read_pane(connection, &session, pane);

@@ -174,6 +174,7 @@ impl Sim {
             }
             _ => {}
         }
+        self.check_task_record(record);
         self.check_ids();
     }
 
@@ -287,6 +288,9 @@ impl Sim {
             Action::WatchAgents { panes } => panes.iter().for_each(|pane| owned(&pane.session)),
             Action::StopAgents { agents, .. } => {
                 for process in agents {
+                    if self.is_ended_for_a_task(process) {
+                        continue;
+                    }
                     let session = self.world.agent_ever.get(process);
                     let name = session.expect("an agent is stopped that never was one");
                     owned(&name.parse().expect("a name of ours"));
@@ -404,6 +408,9 @@ impl Sim {
                 return Some(format!("{} is {:?} to {active}", moving.session, moving.stage));
             }
         }
+        if let Some(why) = self.unrest_of_tasks() {
+            return Some(why);
+        }
         if let Some(agent) = self.forgotten_refused(active).filter(|_| can_work) {
             return Some(format!(
                 "pid {} of {} sits refused on {:?} while {active} works",
@@ -434,6 +441,7 @@ impl Sim {
     }
 
     pub fn check_end(&mut self) {
+        self.check_tasks_at_end();
         let Some(life) = &self.life else { return };
         let mut replayed = Durable::default();
         for record in &self.log {

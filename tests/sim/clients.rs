@@ -6,6 +6,7 @@ use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef};
 use claude_failover::quota::report::News;
 
 use crate::run::{Sim, Step};
+use crate::tasks::Manner;
 use crate::testimony::TurnEnd;
 use crate::world::{Agent, Banner};
 
@@ -42,9 +43,11 @@ impl Sim {
             launched_at: self.now,
             turn: 0,
             unkillable: self.rng.chance(5) && self.calm.is_none(),
+            survived: false,
             busy_told: false,
             ending: false,
             prompt: None,
+            assignment: None,
         };
         self.world.agent_ever.insert(process, session.to_owned());
         self.world.agents.insert(pid, agent);
@@ -58,9 +61,16 @@ impl Sim {
         let home = AgentHome::Homed(launch.account.clone());
         let conversation = launch.conversation.clone();
         let pid = self.agent_starts(launch.session.as_str(), pane, home, conversation.clone());
+        let fresh = launch.argv.iter().any(|arg| arg == "--session-id");
+        let assignment = self.assignment(&conversation, fresh);
+        assert!(!fresh || assignment.is_some(), "a new agent without a task");
         if let Some(agent) = self.world.agents.get_mut(&pid) {
             agent.launched_fence = Some(launch.fence);
-            agent.prompt = launch.argv.last().filter(|last| last.contains("o on")).cloned();
+            agent.args = agent.args.is_some().then(|| launch.argv[1..].to_vec());
+            agent.writes |= assignment.is_some();
+            agent.assignment = assignment;
+            let prompt = launch.argv.last().filter(|last| fresh || last.contains("o on"));
+            agent.prompt = prompt.cloned();
         }
         let banner = if self.rng.chance(500) {
             self.last_banner.get(conversation.as_str()).cloned()
@@ -88,7 +98,7 @@ impl Sim {
         agent.filed = true;
         self.world.agents_changed = true;
         let (pane, home) = (agent.pane, agent.home.clone());
-        let prompt = agent.prompt.take();
+        let prompt = agent.prompt.clone();
         if self.rng.chance(self.trouble.launch / 4) {
             self.count("dialogs");
             let dialog = ["dialog open", "trust", "permission"][self.rng.below(3)];
@@ -109,21 +119,46 @@ impl Sim {
             pane.banner = Some(Banner::Login);
             return;
         }
+        if prompt.is_some() && !self.takes_task(pid) {
+            return; // deaf
+        }
         if prompt.is_some() {
             self.reports(pid, News::SessionStarted { source: "resume".to_owned() });
+            self.prompt_taken(pid);
             self.show(pane, None, prompt);
             self.begin_turn(pid);
-        } else {
+        } else if !self.works_on_a_task(pid) {
             let pause = self.pause_before_turn();
             self.plan_turn(pid, pause);
         }
+    }
+
+    fn has_prompt(&self, pid: i32) -> bool {
+        self.world.agents.get(&pid).is_some_and(|agent| agent.prompt.is_some())
+    }
+
+    fn prompt_taken(&mut self, pid: i32) {
+        if let Some(agent) = self.world.agents.get_mut(&pid) {
+            agent.prompt = None;
+        }
+    }
+
+    /// Nobody types to an agent that has a task.
+    fn works_on_a_task(&self, pid: i32) -> bool {
+        self.world.agents.get(&pid).is_some_and(|agent| agent.assignment.is_some())
+    }
+
+    fn dies_at_work(&mut self, pid: i32) -> bool {
+        let assigned = self.world.agents.get(&pid).and_then(|agent| agent.assignment.as_ref());
+        let dies = assigned.is_some_and(|assigned| assigned.manner == Manner::DiesAtWork);
+        dies && self.rng.chance(400)
     }
 
     fn pause_before_turn(&mut self) -> u64 {
         self.rng.within(5_000..400_000)
     }
 
-    fn plan_turn(&mut self, pid: i32, delay: u64) {
+    pub fn plan_turn(&mut self, pid: i32, delay: u64) {
         let Some(agent) = self.world.agents.get_mut(&pid) else { return };
         agent.turn += 1;
         let turn = agent.turn;
@@ -163,17 +198,24 @@ impl Sim {
         let (state, pane, home) = (agent.state.clone(), agent.pane, agent.home.clone());
         match state {
             AgentState::Busy => {
-                if self.is_refused(pid) {
+                if self.dies_at_work(pid) {
+                    self.count("agents that die at work");
+                    self.agent_exits(pid, false);
+                } else if self.is_refused(pid) {
                     self.refuse(pid);
                 } else if self.login_fails(pid) {
                     self.writes_end(pid, TurnEnd::Login, None);
                     self.set_state(pid, AgentState::Idle);
-                    let pause = self.pause_before_turn();
-                    self.plan_turn(pid, pause);
+                    if !self.works_on_a_task(pid) {
+                        let pause = self.pause_before_turn();
+                        self.plan_turn(pid, pause);
+                    }
                 } else if self.rng.chance(if self.calm.is_some() { 700 } else { 300 }) {
                     self.end_turn(pid, pane);
-                    let pause = self.pause_before_turn();
-                    self.plan_turn(pid, pause);
+                    if !self.works_on_a_task(pid) {
+                        let pause = self.pause_before_turn();
+                        self.plan_turn(pid, pause);
+                    }
                 } else if self.rng.chance(self.trouble.launch / 2) {
                     self.set_state(pid, AgentState::Waiting("permission".to_owned()));
                     let stays = self.rng.within(1_000..90_000);
@@ -197,6 +239,15 @@ impl Sim {
                 let row = format!("do thing {}", self.now);
                 self.show(pane, None, Some(row));
                 self.begin_turn(pid);
+            }
+            AgentState::Waiting(_) if self.has_prompt(pid) => {
+                self.prompt_taken(pid);
+                if self.takes_task(pid) {
+                    self.show(pane, None, None);
+                    self.begin_turn(pid);
+                } else {
+                    self.set_state(pid, AgentState::Idle);
+                }
             }
             AgentState::Waiting(_) => {
                 self.show(pane, None, None);
@@ -238,6 +289,9 @@ impl Sim {
             self.count("throttles");
             end = TurnEnd::Throttle;
         }
+        if end == TurnEnd::Answer {
+            self.finishes_task(pid);
+        }
         self.writes_end(pid, end, None);
         self.show(pane, painted, None);
         self.set_state(pid, AgentState::Idle);
@@ -256,6 +310,9 @@ impl Sim {
         self.writes_end(pid, TurnEnd::Refusal, Some(&banner));
         self.show(pane, Some(banner), None);
         self.set_state(pid, AgentState::Idle);
+        if self.works_on_a_task(pid) {
+            return;
+        }
         // A person may try again after a while.
         let pause = self.rng.within(60_000..900_000);
         self.plan_turn(pid, pause);

@@ -41,6 +41,8 @@ impl Sim {
             2 => Fate::Late(self.rng.within(1_000..45_000)),
             3 => Fate::Doubled,
             4 => Fate::Failed,
+            // Files are moved or are not, and their owner does one thing after the other.
+            _ if of_files(action) || is_for_a_task(action) => Fate::Failed,
             // Who cannot end a process says so only after a last look at it.
             _ if matches!(action, Action::StopAgents { .. }) => Fate::AnswerLost,
             // A rename has happened or has not.
@@ -85,13 +87,11 @@ impl Sim {
                 self.end_life();
             }
             Action::Persist(_) | Action::Note { .. } | Action::TellSession { .. } => {}
-            Action::ClaimTask { .. }
-            | Action::ReleaseTask { .. }
-            | Action::CloseTask { .. }
-            | Action::HoldTasks { .. }
-            | Action::ClearSignals { .. }
-            | Action::ReadConversation { .. }
-            | Action::HandleDialog { .. } => {}
+            Action::HoldTasks { .. } => {
+                if let Some(life) = &mut self.life {
+                    life.said.held = true;
+                }
+            }
             Action::ReloadConfig
             | Action::ObserveSessions
             | Action::ObserveAgents { .. }
@@ -100,9 +100,22 @@ impl Sim {
             | Action::FlipLink { .. }
             | Action::CreateSession { .. }
             | Action::LaunchAgent(_)
-            | Action::ReadPane { .. } => {
+            | Action::ReadPane { .. }
+            | Action::ClaimTask { .. }
+            | Action::ReleaseTask { .. }
+            | Action::CloseTask { .. }
+            | Action::ClearSignals { .. }
+            | Action::ReadConversation { .. }
+            | Action::HandleDialog { .. } => {
                 let fate = self.fate(&action);
-                let delay = self.rng.within(3..200);
+                let mut delay = self.rng.within(3..200);
+                if of_files(&action)
+                    && let Some(life) = &mut self.life
+                {
+                    let last = &mut life.said.last_order_at;
+                    *last = (*last).max(self.now + delay);
+                    delay = *last - self.now;
+                }
                 self.at(delay, Step::Effect { life, action, fate });
             }
         }
@@ -179,7 +192,10 @@ impl Sim {
                 let result = if is_done { self.resume_rows(*pane) } else { Err(failed()) };
                 Event::PaneRead { order: *order, session: session.clone(), result }
             }
-            _ => return,
+            other => match self.task_effect(life, other, fate) {
+                Some(event) => event,
+                None => return,
+            },
         };
         self.answer(life, fate, event);
     }
@@ -211,10 +227,15 @@ impl Sim {
             }
             if agent.unkillable || !is_done {
                 survivors.push((*process, "it does not end".to_owned()));
+                if let Some(agent) = self.world.agents.get_mut(&process.pid) {
+                    agent.survived = true;
+                }
                 continue;
             }
             let agent = agent.clone();
-            self.checks.stopped(&agent);
+            if !self.is_over_for(&agent) {
+                self.checks.stopped(&agent);
+            }
             let grace = self.rng.within(30..3_200);
             longest = longest.max(grace);
             let prints_its_id = self.rng.chance(800);
@@ -310,6 +331,23 @@ impl Sim {
             .map(|pane| pane.resume_ids.clone())
             .ok_or_else(|| "no such pane".to_owned())
     }
+}
+
+/// What it may start later is withdrawn before anybody is told that it was not done.
+fn is_for_a_task(action: &Action) -> bool {
+    matches!(action, Action::LaunchAgent(launch) if launch.argv.iter().any(|arg| arg == "--session-id"))
+}
+
+/// Orders to the owners of files, which take them in turn.
+fn of_files(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::ClaimTask { .. }
+            | Action::ReleaseTask { .. }
+            | Action::CloseTask { .. }
+            | Action::ClearSignals { .. }
+            | Action::ReadConversation { .. }
+    )
 }
 
 /// One line for the history.

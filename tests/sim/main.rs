@@ -13,6 +13,7 @@ mod run;
 mod scenario;
 mod sensors;
 mod tables;
+mod tasks;
 mod testimony;
 mod world;
 

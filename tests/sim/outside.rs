@@ -42,7 +42,8 @@ impl Sim {
         for (session, _) in desired {
             if self.rng.chance(800) {
                 self.world.new_pane(session.as_str());
-                if self.rng.chance(850) {
+                let by_hand = if session.as_str().starts_with("auto") { 350 } else { 850 };
+                if self.rng.chance(by_hand) {
                     self.operator_starts_agent(session.as_str());
                 }
             }
@@ -334,6 +335,7 @@ impl Sim {
             let life = self.life_number;
             self.at(1, Step::Deliver { life, event: Event::StuckResolved(verb) });
         }
+        self.person_decides();
         self.at(20_000, Step::Verb);
     }
 

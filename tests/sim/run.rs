@@ -17,6 +17,7 @@ use crate::executors::Fate;
 use crate::prng::Prng;
 use crate::scenario::{self, Trouble};
 use crate::sensors::Sent;
+use crate::tasks::Said;
 use crate::world::World;
 
 /// The world's clock starts here: 2026-03-01T08:00:00Z.
@@ -46,6 +47,9 @@ pub enum Step {
     SenseAgents,
     SensePanes,
     SenseTalks,
+    SenseQueue,
+    SenseSignals,
+    Arrival,
     SenseSessions,
     Outside,
     Calm,
@@ -63,6 +67,7 @@ pub struct Life {
     pub watched: Vec<WatchedPane>,
     pub screens: Vec<(SessionName, PaneId)>,
     pub sent: Sent,
+    pub said: Said,
     pub connected: bool,
 }
 
@@ -130,6 +135,9 @@ impl Sim {
         sim.at(1_000, Step::Start);
         sim.at(2_000, Step::Outside);
         sim.at(16_000, Step::SenseSessions);
+        for _ in 0..sim.rng.below(4) {
+            sim.at(1_500, Step::Arrival);
+        }
         sim.at(sim.trouble.chaos_ms, Step::Calm);
         sim
     }
@@ -154,6 +162,7 @@ impl Sim {
                 }
             }
             self.schedule_sensors();
+            self.schedule_queue_sensors();
             self.check_step();
         }
         self.check_end();
@@ -215,6 +224,15 @@ impl Sim {
                 self.sense_talks_at = None;
                 self.sense_talks();
             }
+            Step::SenseQueue => self.sense_queue(),
+            Step::SenseSignals => self.sense_signals(),
+            Step::Arrival => {
+                self.task_arrives();
+                if self.calm.is_none() {
+                    let pause = self.rng.within(10_000..400_000);
+                    self.at(pause, Step::Arrival);
+                }
+            }
             Step::SenseSessions => {
                 self.sense_sessions();
                 self.at(15_000, Step::SenseSessions);
@@ -269,12 +287,15 @@ impl Sim {
         let core = Core::recover(self.config.clone(), &self.log).expect("the journal is ours");
         let number = self.life_number;
         self.say(|| format!("== life {number} starts"));
+        self.world.queue.changed = true;
+        self.world.queue.signals_changed = true;
         self.life = Some(Life {
             core,
             started_at: self.now,
             watched: Vec::new(),
             screens: Vec::new(),
             sent: Sent::default(),
+            said: Said::default(),
             connected: self.world.server_up,
         });
         let now = self.clock(self.now);

@@ -106,6 +106,8 @@ pub fn config(rng: &mut Prng) -> Config {
         .collect();
     config.swap.busy_grace = Duration::from_secs(rng.within(30..300));
     config.swap.max_per_hour = if rng.chance(200) { 3 } else { 12 };
+    config.watcher.idle_timeout = Duration::from_secs(rng.within(180..400));
+    config.dispatcher.per_project = 1 + u32::from(rng.chance(300));
     config.quota.reactivate_cooldown = Duration::from_secs(rng.within(60..300));
     config
 }

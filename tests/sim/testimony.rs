@@ -18,6 +18,15 @@ use crate::world::Banner;
 pub struct Talk {
     writer: Option<ProcessRef>,
     ending: Ending,
+    /// A prompt of any process stands in it.
+    prompted: bool,
+}
+
+impl Talk {
+    /// What the whole file says; `None` without a prompt.
+    pub fn ending_of_all(&self) -> Option<Ending> {
+        self.prompted.then(|| self.ending.clone())
+    }
 }
 
 /// What a turn ended in.
@@ -37,7 +46,8 @@ impl Sim {
         let talk = self.world.talks.entry(id).or_default();
         if talk.writer != Some(process) {
             // Older than this process: history, whatever it says.
-            *talk = Talk { writer: Some(process), ending: Ending::default() };
+            let prompted = talk.prompted;
+            *talk = Talk { writer: Some(process), ending: Ending::default(), prompted };
         }
         Some(talk)
     }
@@ -46,6 +56,7 @@ impl Sim {
         let at = Wall(self.wall());
         if let Some(talk) = self.talk(pid) {
             talk.ending.prompted_at = Some(at);
+            talk.prompted = true;
         }
         self.reports(pid, News::PromptSubmitted);
     }
@@ -93,7 +104,8 @@ impl Sim {
             return;
         }
         let report = Report {
-            at: Wall(self.wall()),
+            // A client starts a moment before it takes its first prompt.
+            at: Wall(self.wall() - i64::from(matches!(news, News::SessionStarted { .. })) * 50),
             pid: Some(pid),
             conversation: Some(agent.conversation.clone()),
             transcript: None,

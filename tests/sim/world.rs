@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use claude_failover::core::event::{AgentHome, AgentState};
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
 
+use crate::tasks::{Assignment, Queue};
 use crate::testimony::Talks;
 
 /// A day; banners name a time of day without a date.
@@ -63,11 +64,15 @@ pub struct Agent {
     /// Steps of its life that were planned under another number are void.
     pub turn: u64,
     pub unkillable: bool,
+    /// Who was to end it has said that it lives on.
+    pub survived: bool,
     /// An observation that shows it busy in this turn has reached the core.
     pub busy_told: bool,
     pub ending: bool,
     /// The prompt it was launched with, until it submits it.
     pub prompt: Option<String>,
+    /// The task it was launched for, or goes on with.
+    pub assignment: Option<Assignment>,
 }
 
 #[derive(Debug, Clone)]
@@ -109,6 +114,7 @@ pub struct World {
     /// What clients wrote.
     pub talks: Talks,
     pub talks_changed: bool,
+    pub queue: Queue,
     pub agents_changed: bool,
     pub screens_changed: bool,
     /// All processes that ever were an agent, with their session.

@@ -29,6 +29,8 @@ impl Durable {
                     claimed_at: *at,
                     conversation: None,
                     account: None,
+                    launching: None,
+                    pane: None,
                     process: None,
                     received_at: None,
                     stage: JobStage::Claiming,
@@ -141,6 +143,7 @@ fn session_of(record: &Record) -> Option<&SessionName> {
         | Record::TaskReady { session }
         | Record::TaskLaunching { session, .. }
         | Record::TaskLaunched { session, .. }
+        | Record::TaskNotLaunched { session }
         | Record::TaskReceived { session, .. }
         | Record::TaskTakenUp { session, .. }
         | Record::TaskLost { session, .. }
@@ -159,11 +162,12 @@ fn follows(stage: &JobStage, record: &Record) -> bool {
             matches!(stage, Stage::Claimed)
         }
         Record::TaskReady { .. } => {
-            matches!(stage, Stage::Stopping { .. } | Stage::Launching { .. })
+            matches!(stage, Stage::Stopping { .. })
         }
         Record::TaskLaunched { .. } => {
-            matches!(stage, Stage::Launching { .. } | Stage::Lost { .. })
+            matches!(stage, Stage::Launching { .. } | Stage::Lost { .. } | Stage::Ending { .. })
         }
+        Record::TaskNotLaunched { .. } => matches!(stage, Stage::Ending { .. }),
         Record::TaskReceived { .. } => matches!(stage, Stage::Sending { .. } | Stage::Lost { .. }),
         Record::TaskTakenUp { .. } => matches!(stage, Stage::Running),
         Record::TaskLost { .. } => {
@@ -189,23 +193,29 @@ fn step(job: &mut Job, record: &Record) -> Option<(TaskRef, u32)> {
         Record::TaskReady { .. } => job.stage = JobStage::Claimed,
         Record::TaskLaunching { fence, account, .. } => {
             job.account = Some(account.clone());
+            job.launching = Some(*fence);
             job.stage = JobStage::Launching { fence: *fence };
         }
         Record::TaskLaunched { pane, .. } => {
-            job.stage = match job.received_at {
-                Some(_) => JobStage::Running,
-                None => JobStage::Sending { pane: *pane },
+            job.launching = None;
+            job.pane = Some(*pane);
+            job.stage = match (&job.stage, job.received_at) {
+                (JobStage::Ending { fate }, _) => JobStage::Ending { fate: fate.clone() },
+                (_, Some(_)) => JobStage::Running,
+                (_, None) => JobStage::Sending { pane: *pane },
             };
         }
+        Record::TaskNotLaunched { .. } => job.launching = None,
         Record::TaskReceived { process, at, .. } => {
             job.process = process.or(job.process);
             job.received_at = job.received_at.or(Some(*at));
             job.stage = JobStage::Running;
         }
         Record::TaskTakenUp { attempt, .. } => job.attempt = *attempt,
-        Record::TaskLost { session_gone, process, at, .. } => {
+        Record::TaskLost { session_gone, process, .. } => {
+            job.launching = None;
             job.process = process.or(job.process);
-            job.stage = JobStage::Lost { session_gone: *session_gone, since: *at };
+            job.stage = JobStage::Lost { session_gone: *session_gone };
         }
         Record::TaskEnding { fate, .. } => {
             // Before its launch there is nobody to end.

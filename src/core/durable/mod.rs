@@ -182,6 +182,7 @@ impl Durable {
             | Record::TaskReady { .. }
             | Record::TaskLaunching { .. }
             | Record::TaskLaunched { .. }
+            | Record::TaskNotLaunched { .. }
             | Record::TaskReceived { .. }
             | Record::TaskTakenUp { .. }
             | Record::TaskLost { .. }

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use crate::core::Core;
 use crate::core::action::{Action, NoteLevel, OrderId};
 use crate::core::job::{Fate, Job, JobStage};
 use crate::core::orders::Slot;
 use crate::core::record::{MoveOutcome, MoveStage, Record};
+use crate::core::{Core, TerminalState};
 use crate::ids::{ProcessRef, SessionName, TaskRef};
 use crate::task::TaskResult;
 
@@ -38,8 +38,8 @@ impl Core {
 
     /// Who worked on it is ended, with all that it started.
     pub(in crate::core) fn end_agent_of_job(&mut self, session: &SessionName, job: &Job) -> bool {
-        if self.orders.is_open(&Slot::Launch(session.clone())) {
-            return false; // it may come up yet
+        if let Some(fence) = job.launching {
+            return self.settle_launch(session, fence);
         }
         if let Some(moving) = self.durable.moves.get(session) {
             return match moving.stage {
@@ -62,6 +62,28 @@ impl Core {
         true
     }
 
+    /// Whether it came up must be known before its task may go to anybody else: the order is given
+    /// again, and who comes up is ended.
+    fn settle_launch(&mut self, session: &SessionName, fence: u64) -> bool {
+        if self.orders.is_open(&Slot::Launch(session.clone())) {
+            return false;
+        }
+        let job = self.durable.jobs.get(session).cloned();
+        let agent = job.and_then(|job| self.agent_of_job(session, &job).map(|agent| agent.pane));
+        if let Some(pane) = agent {
+            let at = self.now.wall;
+            self.persist(Record::TaskLaunched { session: session.clone(), pane, at });
+            return true;
+        }
+        let gone = self.terminal == TerminalState::Seen && !self.sessions.contains_key(session);
+        let held_up = !self.is_in_sight(session) || self.durable.swap.is_some();
+        if gone || !held_up && !self.order_job(session, fence) {
+            self.persist(Record::TaskNotLaunched { session: session.clone() });
+            return true;
+        }
+        false
+    }
+
     /// The process that works on a job that is over, as far as we know of one.
     fn process_to_end(&self, session: &SessionName, job: &Job) -> Option<ProcessRef> {
         let known = self.durable.agents.get(session);
@@ -75,8 +97,7 @@ impl Core {
     pub(in crate::core) fn processes_to_end(&self) -> Vec<(SessionName, ProcessRef)> {
         let mut found = Vec::new();
         for (session, job) in &self.durable.jobs {
-            let blocked = self.durable.moves.contains_key(session)
-                || self.orders.is_open(&Slot::Launch(session.clone()));
+            let blocked = self.durable.moves.contains_key(session) || job.launching.is_some();
             let process = match &job.stage {
                 JobStage::Stopping { process } => Some(*process),
                 JobStage::Ending { .. } if !blocked => self.process_to_end(session, job),

@@ -18,8 +18,6 @@ use crate::moment::Mono;
 use crate::task::Priority;
 use crate::task::prompt::Facts;
 
-/// Times a launch that was surely not done is tried in one attempt.
-const LAUNCHES_MAX: u32 = 3;
 /// Dialogs handled in one attempt; a client that asks more often does not understand our answers.
 const DIALOGS_MAX: u32 = 8;
 /// A client takes a moment to act on an answer.
@@ -83,20 +81,18 @@ impl Core {
         self.order_job(session, fence);
     }
 
-    /// The launch is ordered as it stands in the journal, however often.
-    fn order_job(&mut self, session: &SessionName, fence: u64) {
-        let Some(job) = self.durable.jobs.get(session).cloned() else { return };
+    /// The launch is ordered as it stands in the journal, however often. False when it cannot be.
+    pub(in crate::core) fn order_job(&mut self, session: &SessionName, fence: u64) -> bool {
+        let Some(job) = self.durable.jobs.get(session).cloned() else { return false };
         let (Some(conversation), Some(account)) = (job.conversation.clone(), job.account.clone())
         else {
-            return;
+            return false;
         };
         let Some(home) = self.config.account(&account).map(|account| account.home.clone()) else {
-            let reason = format!("its account {account} left the configuration");
-            self.end_job(session, Fate::GivenBack { reason });
-            return;
+            return false;
         };
         let Some(order) = self.open_order(Slot::Launch(session.clone()), Vec::new()) else {
-            return;
+            return true;
         };
         let argv = args::fresh(
             &self.config.agent.command,
@@ -117,6 +113,7 @@ impl Core {
             argv,
             env: self.config.agent.env.clone(),
         }));
+        true
     }
 
     pub(in crate::core) fn model_of(&self, job: &Job) -> String {
@@ -155,46 +152,40 @@ impl Core {
             return true;
         }
         let on_its_way = self.orders.is_open(&Slot::Launch(session.clone()));
-        if !on_its_way && self.is_in_sight(session) && self.durable.swap.is_none() {
-            self.order_job(session, fence);
+        let due = !on_its_way && self.is_in_sight(session) && self.durable.swap.is_none();
+        if due && !self.order_job(session, fence) {
+            self.lose_job(session, false);
+            return true;
         }
         false
     }
 
-    /// `Ok`: it runs in this pane. Called when the order was a job's.
+    /// `Ok`: it runs in this pane; `Err`: it does not, and will not. For a launch that was a job's.
     pub(in crate::core) fn job_launched(
         &mut self,
         session: &SessionName,
         result: Result<PaneId, String>,
     ) {
         let Some(job) = self.durable.jobs.get(session) else { return };
-        if !matches!(job.stage, JobStage::Launching { .. }) {
+        let is_over = matches!(job.stage, JobStage::Ending { .. });
+        if job.launching.is_none() {
             return;
         }
         match result {
             Ok(pane) => {
-                self.launch_failures.remove(session);
                 self.session_made(session);
                 let at = self.now.wall;
                 self.persist(Record::TaskLaunched { session: session.clone(), pane, at });
                 self.out.push(Action::ObserveSessions);
             }
-            Err(why) => self.job_launch_failed(session, &why),
-        }
-    }
-
-    fn job_launch_failed(&mut self, session: &SessionName, why: &str) {
-        if matches!(self.terminal, TerminalState::Lost { .. }) {
-            return; // asked again with the same fence when the server is back
-        }
-        let failures = self.launch_failures.entry(session.clone()).or_default();
-        *failures += 1;
-        if *failures < LAUNCHES_MAX {
-            self.note(NoteLevel::Warn, format!("session={session} launch not done: {why}"));
-            self.persist(Record::TaskReady { session: session.clone() });
-        } else {
-            self.launch_failures.remove(session);
-            self.end_job(session, Fate::Requeued { reason: format!("not launched: {why}") });
+            // Asked again with the same fence when the server is back.
+            Err(_) if matches!(self.terminal, TerminalState::Lost { .. }) => {}
+            Err(_) if is_over => self.persist(Record::TaskNotLaunched { session: session.clone() }),
+            Err(why) => {
+                self.note(NoteLevel::Warn, format!("session={session} launch not done: {why}"));
+                // Perhaps it was up for a moment: its conversation tells.
+                self.lose_job(session, false);
+            }
         }
     }
 

@@ -11,7 +11,6 @@ use crate::core::job::{Fate, Job, JobStage};
 use crate::core::orders::Slot;
 use crate::core::record::{Record, SavedAgent};
 use crate::ids::{ProcessRef, SessionName};
-use crate::moment::Wall;
 
 /// A client whose terminal goes away takes up to 1.5 s to end, and may write until then.
 const ENDS_WITHIN: Duration = Duration::from_secs(4);
@@ -45,12 +44,7 @@ impl Core {
         self.persist(Record::TaskLost { session, session_gone, process, at });
     }
 
-    pub(in crate::core) fn ask_what_arrived(
-        &mut self,
-        session: &SessionName,
-        job: &Job,
-        since: Wall,
-    ) -> bool {
+    pub(in crate::core) fn ask_what_arrived(&mut self, session: &SessionName, job: &Job) -> bool {
         let waited = self.now.monotonic
             - self.job_watches.get(session).map_or(self.now.monotonic, |watch| watch.since);
         if let Some(agent) = self.agent_of_job(session, job) {
@@ -59,8 +53,7 @@ impl Core {
             self.persist(Record::TaskLaunched { session: session.clone(), pane, at });
             return true;
         }
-        let settled = waited >= ENDS_WITHIN || self.now.wall - since >= ENDS_WITHIN;
-        if settled {
+        if waited >= ENDS_WITHIN {
             self.read_conversation_of(session, job);
         }
         false
@@ -152,6 +145,15 @@ impl Core {
             let (process, at) = (job.process, self.now.wall);
             self.persist(Record::TaskReceived { session: session.clone(), process, at });
         }
-        self.persist(Record::RestorePlanned { op, session, target, agent, cut: true });
+        self.persist(Record::RestorePlanned {
+            op,
+            session: session.clone(),
+            target,
+            agent,
+            cut: true,
+        });
+        if job.process.is_none() {
+            self.persist(Record::MoveStopped { session });
+        }
     }
 }

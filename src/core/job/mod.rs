@@ -41,6 +41,10 @@ pub struct Job {
     pub conversation: Option<ConversationId>,
     /// Where it was launched.
     pub account: Option<AccountName>,
+    /// The fence of a launch of which nobody knows yet what became of it.
+    pub launching: Option<u64>,
+    /// Where it was launched last.
+    pub pane: Option<PaneId>,
     /// Its agent as last known.
     pub process: Option<ProcessRef>,
     /// When it was proven that the agent had the task.
@@ -70,7 +74,6 @@ pub enum JobStage {
     /// Its agent is gone; what of the task arrived is asked.
     Lost {
         session_gone: bool,
-        since: Wall,
     },
     /// It is over; the agent is ended.
     Ending {
@@ -164,7 +167,7 @@ impl Core {
         match &job.stage {
             JobStage::Closing { fate } => return self.close_job(session, &job, fate),
             JobStage::Ending { .. } => return self.end_agent_of_job(session, &job),
-            JobStage::Lost { since, .. } => return self.ask_what_arrived(session, &job, *since),
+            JobStage::Lost { .. } => return self.ask_what_arrived(session, &job),
             _ => {}
         }
         if self.config.group(session).is_none() {
@@ -189,7 +192,27 @@ impl Core {
         session: &SessionName,
         job: &Job,
     ) -> Option<&AgentSeen> {
-        self.agent_in(session).filter(|agent| is_agent_of(agent, job))
+        self.agent_in(session).filter(|agent| self.is_agent_of(session, agent, job))
+    }
+
+    /// By its conversation, or by its process where a client does not tell or has begun another one,
+    /// or because it is where we launched it.
+    pub(in crate::core) fn is_agent_of(
+        &self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        job: &Job,
+    ) -> bool {
+        let same_talk = agent.conversation.is_some() && agent.conversation == job.conversation;
+        let adopted = self.durable.agents.get(session).is_some_and(|known| {
+            known.process == agent.process
+                && known.conversation.is_some()
+                && known.conversation == job.conversation
+        });
+        let silent = agent.conversation.is_none()
+            && agent.started_at >= job.claimed_at
+            && job.pane == Some(agent.pane);
+        same_talk || adopted || Some(agent.process) == job.process || silent
     }
 
     /// Whether this session has been looked at, so that no agent seen means no agent there.
@@ -203,11 +226,4 @@ impl Core {
         let out = self.durable.jobs.get(session).is_some_and(Job::is_out);
         out && self.job_watches.get(session).is_none_or(|watch| watch.turn_ended.is_none())
     }
-}
-
-/// By its conversation, or by its process where a client does not tell, or has begun another one.
-pub(in crate::core) fn is_agent_of(agent: &AgentSeen, job: &Job) -> bool {
-    let same_talk = agent.conversation.is_some() && agent.conversation == job.conversation;
-    let silent = agent.conversation.is_none() && agent.started_at >= job.claimed_at;
-    same_talk || Some(agent.process) == job.process || silent
 }

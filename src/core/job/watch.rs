@@ -3,7 +3,7 @@
 
 use crate::core::Core;
 use crate::core::event::{AgentSeen, AgentState, SignalSeen};
-use crate::core::job::{Job, is_agent_of};
+use crate::core::job::Job;
 use crate::ids::{ProcessRef, SessionName};
 use crate::moment::{Mono, Wall};
 use crate::quota::report::News;
@@ -15,6 +15,7 @@ pub struct JobWatch {
     pub since: Mono,
     /// The stage's name: the clock starts anew when it changes.
     stage: &'static str,
+    process: Option<ProcessRef>,
     /// Since when its agent is not seen where it should be.
     pub gone_since: Option<Mono>,
     /// In this state since.
@@ -50,6 +51,19 @@ pub struct TurnEnded {
 }
 
 impl JobWatch {
+    /// What its predecessor did says nothing about this agent, except that it was through.
+    fn meet(&mut self, process: Option<ProcessRef>) {
+        self.process = process;
+        self.state = None;
+        self.was_idle = false;
+        self.was_busy = false;
+        self.prompted = false;
+        self.background = false;
+        self.ending = None;
+        self.dialogs = 0;
+        self.blocked = None;
+    }
+
     pub fn stayed_in(&self, wanted: impl Fn(&AgentState) -> bool) -> Option<Mono> {
         self.state.as_ref().filter(|(state, _)| wanted(state)).map(|(_, since)| *since)
     }
@@ -85,7 +99,12 @@ impl Core {
         let moving = self.durable.moves.contains_key(session);
         let is_there = self.agent_of_job(session, job).is_some();
         let state = if is_there { self.state_of(session).map(|(state, _)| state) } else { None };
+        let takes = self.active().is_some_and(|active| self.is_available(active));
+        let process = self.agent_of_job(session, job).map(|agent| agent.process);
         let watch = self.job_watches.entry(session.clone()).or_default();
+        if process.is_some() && watch.process != process {
+            watch.meet(process);
+        }
         if watch.stage != stage_name(job) {
             watch.stage = stage_name(job);
             watch.since = now;
@@ -97,8 +116,8 @@ impl Core {
         } else {
             watch.gone_since.get_or_insert(now);
         }
-        if moving {
-            // How long it did nothing on its way is not its fault.
+        if moving || !takes {
+            // How long it could do nothing is not its fault.
             watch.progressed = now;
         }
         match state {
@@ -117,7 +136,7 @@ impl Core {
 
     fn job_watch_of(&mut self, session: &SessionName, agent: &AgentSeen) -> Option<&mut JobWatch> {
         let job = self.durable.jobs.get(session)?;
-        if !job.is_out() || !is_agent_of(agent, job) {
+        if !job.is_out() || !self.is_agent_of(session, agent, job) {
             return None;
         }
         Some(self.job_watches.entry(session.clone()).or_default())

@@ -84,7 +84,7 @@ impl Core {
             && match self.testimony(session, agent) {
                 Testimony::Known(ending) => ends_with_an_answer(ending),
                 Testimony::Awaited => false,
-                Testimony::None => watch.was_busy && !self.hits.contains_key(session),
+                Testimony::None => watch.was_busy && self.failed_turn_of(session, agent).is_none(),
             }
     }
 
@@ -98,7 +98,8 @@ impl Core {
             Testimony::Known(Ending { error: Some(error), prompted_at, .. }) => {
                 *prompted_at <= Some(error.at)
             }
-            Testimony::Known(_) | Testimony::Awaited | Testimony::None => false,
+            Testimony::None => self.failed_turn_of(session, agent).is_some(),
+            Testimony::Known(_) | Testimony::Awaited => false,
         };
         let takes = self.active().is_some_and(|active| self.is_available(active));
         long && cut && takes && !self.is_in_turn(session)
@@ -106,9 +107,9 @@ impl Core {
 
     /// In its conversation, told to go on. An error that is no limit counts as an attempt.
     fn take_up_again(&mut self, session: &SessionName, job: &Job) {
-        let by_limit =
-            self.last_error_in(session).is_some_and(|error| error.reading.verdict.is_exhaustion());
-        let row = self.last_error_in(session).map(|error| error.reading.row.clone());
+        let reading = self.last_failure_in(session);
+        let by_limit = reading.as_ref().is_some_and(|reading| reading.verdict.is_exhaustion());
+        let row = reading.map(|reading| reading.row);
         if !by_limit {
             if job.attempt >= job.offer.attempts {
                 let reason = format!("api error: {}", row.unwrap_or_default());
