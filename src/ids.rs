@@ -191,6 +191,11 @@ pub struct ProcessRef {
     pub started_ticks: u64,
 }
 
+impl ProcessRef {
+    /// A process that was never seen, and is gone: there is nobody to end.
+    pub const NOBODY: Self = Self { pid: 0, started_ticks: 0 };
+}
+
 impl fmt::Display for ProcessRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.pid, self.started_ticks)

@@ -5,6 +5,7 @@
 use crate::config::Group;
 use crate::core::action::Action;
 use crate::core::event::AgentHome;
+use crate::core::job::{Fate, Job};
 use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
 use crate::core::{Core, TerminalState};
@@ -28,6 +29,10 @@ impl Core {
         };
         if self.config.group(session).is_none() {
             let reason = "its session left the configuration".to_owned();
+            if self.durable.jobs.get(session).is_some_and(Job::is_out) {
+                // Its agent may be up by now, in a place that is not ours any more.
+                self.end_job(session, Fate::Unknown { reason: reason.clone() });
+            }
             self.end_move(session, MoveOutcome::Dropped { reason });
             return true;
         }

@@ -7,6 +7,7 @@ use crate::core::Core;
 use crate::core::action::NoteLevel;
 use crate::core::durable::OpenSwap;
 use crate::core::event::{AgentHome, AgentSeen};
+use crate::core::job::Job;
 use crate::core::record::{Move, MoveCause, MoveStage, SavedAgent};
 use crate::ids::{ConversationId, ProcessRef, SessionName};
 
@@ -16,7 +17,8 @@ impl Core {
         let mut moves = Vec::new();
         for (session, seen) in &self.sessions {
             let Some(agent) = &seen.agent else { continue };
-            if self.must_move(agent, swap) && !self.owes_another(session, agent) {
+            let is_over = self.durable.jobs.get(session).is_some_and(Job::is_over);
+            if self.must_move(agent, swap) && !is_over && !self.owes_another(session, agent) {
                 moves.push(self.new_move(session, agent, swap));
             }
         }
@@ -147,7 +149,11 @@ impl Core {
         let known: BTreeSet<SessionName> = moves.iter().map(|m| m.session.clone()).collect();
         for (session, seen) in &self.sessions {
             let Some(agent) = &seen.agent else { continue };
-            if !known.contains(session) && agent.home == AgentHome::Homed(swap.target.clone()) {
+            let is_over = self.durable.jobs.get(session).is_some_and(Job::is_over);
+            if !known.contains(session)
+                && !is_over
+                && agent.home == AgentHome::Homed(swap.target.clone())
+            {
                 let mut back = self.new_move(session, agent, swap);
                 back.target = swap.source.clone();
                 back.cause = MoveCause::Swap;

@@ -11,6 +11,17 @@ use crate::ids::{ConversationId, OpId, PaneId, ProcessRef, SessionName};
 
 impl Core {
     pub(in crate::core) fn order_stop(&mut self) {
+        let nobody: Vec<SessionName> = self
+            .durable
+            .moves
+            .values()
+            .filter(|moving| moving.stage == MoveStage::Stopping)
+            .filter(|moving| moving.agent.process == ProcessRef::NOBODY)
+            .map(|moving| moving.session.clone())
+            .collect();
+        for session in nobody {
+            self.persist(Record::MoveStopped { session });
+        }
         let stopping: Vec<(SessionName, ProcessRef)> = self
             .durable
             .moves

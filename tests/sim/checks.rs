@@ -6,6 +6,7 @@ use claude_failover::config::{Config, Group};
 use claude_failover::core::action::{Action, LaunchAgent};
 use claude_failover::core::durable::{Durable, Phase};
 use claude_failover::core::event::{AgentHome, AgentState, Event};
+use claude_failover::core::job::Job;
 use claude_failover::core::record::{AccountState, Move, MoveOutcome, MoveStage, Record};
 use claude_failover::ids::{AccountName, ConversationId, OpId, ProcessRef, SessionName};
 use claude_failover::moment::Wall;
@@ -37,6 +38,8 @@ pub struct Checks {
     adopted: BTreeSet<ProcessRef>,
     /// Processes that were ordered to end.
     ordered: BTreeSet<ProcessRef>,
+    /// Idle agents of ours that were ended for the sake of a task.
+    pub made_room: BTreeSet<ProcessRef>,
     /// Agents whose time to finish a turn is over.
     stays_over: BTreeSet<ProcessRef>,
     way_back_answers: u32,
@@ -75,6 +78,9 @@ impl Checks {
 
     /// Its session is gone, with an agent that the journal knows.
     pub fn lost(&mut self, session: &SessionName, restored: bool, world: &World) {
+        if self.shadow.jobs.contains_key(session) {
+            return; // the task is what must not be lost
+        }
         let known = self.shadow.agents.get(session);
         let Some(id) = known.and_then(|agent| agent.conversation.clone()) else { return };
         let alive = world.agents.values().any(|agent| {
@@ -160,6 +166,10 @@ impl Sim {
                     self.checks.stays_over.insert(*process);
                 }
             }
+            Record::TaskMakingRoom { process, .. } => {
+                self.checks.made_room.insert(*process);
+            }
+            Record::TaskEnding { session, .. } => self.checks.settle(session),
             Record::MoveLaunching { session, .. } => self.check_launching(&before, session),
             Record::MoveEnded { session, outcome } => {
                 if !matches!(outcome, MoveOutcome::Held) {
@@ -239,7 +249,8 @@ impl Sim {
                 && self.life.as_ref().is_some_and(|life| {
                     life.watched.iter().any(|pane| Some(pane.pane) == agent.pane)
                 });
-            let listed = moves.iter().any(|moving| moving.session == session);
+            let is_over = before.jobs.get(&session).is_some_and(Job::is_over);
+            let listed = is_over || moves.iter().any(|moving| moving.session == session);
             assert!(
                 !leaves || !known || alone > 1 || agent.ending || listed,
                 "the agent of {session} is left behind on {}",
@@ -403,7 +414,10 @@ impl Sim {
         let active = durable.active.as_ref()?;
         let can_work = core.is_available(active);
         for moving in durable.moves.values() {
-            let waits = matches!(moving.stage, MoveStage::Stopped | MoveStage::Held);
+            let waits = matches!(
+                moving.stage,
+                MoveStage::Stopped | MoveStage::Held | MoveStage::Launching { .. }
+            );
             if !waits || can_work {
                 return Some(format!("{} is {:?} to {active}", moving.session, moving.stage));
             }

@@ -122,7 +122,11 @@ impl Sim {
     }
 
     pub fn answer(&mut self, life: u32, fate: Fate, event: Event) {
-        let delay = self.rng.within(1..30);
+        let mut delay = self.rng.within(1..30);
+        if matches!(event, Event::SignalsCleared { .. }) {
+            // By the same thread that said before what it had seen there.
+            delay += self.told_until("watcher").saturating_sub(self.now);
+        }
         let late = match fate {
             Fate::AnswerLost | Fate::Swallowed => return,
             Fate::Late(more) => more,

@@ -35,6 +35,12 @@ impl Sim {
         self.at(delay, Step::Deliver { life, event });
     }
 
+    /// When the last word of this source arrives.
+    pub fn told_until(&self, source: &'static str) -> u64 {
+        let arrivals = self.life.as_ref().map(|life| &life.sent.arrivals);
+        arrivals.and_then(|arrivals| arrivals.get(source).copied()).unwrap_or(0)
+    }
+
     pub fn schedule_sensors(&mut self) {
         if self.life.is_none() {
             return;

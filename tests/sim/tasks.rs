@@ -280,6 +280,9 @@ impl Sim {
 
     /// A living agent in a pane that works on the task.
     fn worker_on(&self, task: &TaskRef) -> Option<i32> {
+        if self.world.queue.tasks.get(task).is_some_and(|task| task.retried) {
+            return None; // a person has taken that upon himself
+        }
         let mut agents = self.world.agents.values();
         let works = agents.find(|agent| {
             let assigned = agent.assignment.as_ref();
@@ -321,6 +324,9 @@ impl Sim {
 
     /// Whether this agent is ended because its task is over, or to make room for one.
     pub fn is_over_for(&self, agent: &Agent) -> bool {
+        if self.checks.made_room.contains(&agent.process) {
+            return true;
+        }
         let Ok(session) = agent.session.parse::<SessionName>() else { return false };
         self.checks.shadow.jobs.get(&session).is_some_and(|job| match &job.stage {
             JobStage::Stopping { process } => *process == agent.process,

@@ -96,6 +96,13 @@ impl Durable {
             return Err(illegal(record, "the session has no task"));
         };
         let counted = step(job, record);
+        let conversation = job.conversation.clone();
+        if let Record::TaskLeft { .. } = record
+            && self.agents.get(session).is_some_and(|agent| agent.conversation == conversation)
+        {
+            // Ended by us and for good: nobody is to bring it back with its session.
+            self.agents.remove(session);
+        }
         if let Some((task, attempt)) = counted {
             self.attempts.insert(task, attempt);
             if self.attempts.len() > ATTEMPTS_MAX {

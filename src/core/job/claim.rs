@@ -15,6 +15,8 @@ use crate::task::Offer;
 
 /// A task that was given back, or whose attempt failed, is left alone for so long.
 const GIVEN_BACK_REST: Duration = Duration::from_secs(2);
+/// So is a session that could not be made ready.
+const TROUBLED_REST: Duration = Duration::from_secs(30);
 const REQUEUED_REST: Duration = Duration::from_secs(10);
 
 impl Core {
@@ -185,6 +187,12 @@ impl Core {
         };
         self.end_job(session, Fate::GivenBack { reason: reason.to_owned() });
         true
+    }
+
+    /// A session that takes no task now will not take one in a moment.
+    pub(in crate::core) fn leave_alone(&mut self, session: &SessionName) {
+        let until = self.now.monotonic + TROUBLED_REST;
+        self.session_rests.insert(session.clone(), until);
     }
 
     /// After its end: how long the task and the session are left alone.

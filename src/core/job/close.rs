@@ -55,11 +55,17 @@ impl Core {
                 | MoveStage::Launched { .. } => false,
             };
         }
-        if self.process_to_end(session, job).is_some() {
+        if !self.is_accounted_for(session) || self.process_to_end(session, job).is_some() {
             return false; // ordered with all others, see `order_stop`
         }
         self.persist(Record::TaskLeft { session: session.clone() });
         true
+    }
+
+    /// Whether what runs in this session is known: after a restart somebody may be there unseen.
+    fn is_accounted_for(&self, session: &SessionName) -> bool {
+        let gone = self.terminal == TerminalState::Seen && !self.sessions.contains_key(session);
+        gone || self.is_in_sight(session) || self.config.group(session).is_none()
     }
 
     /// Whether it came up must be known before its task may go to anybody else: the order is given
@@ -76,6 +82,7 @@ impl Core {
             return true;
         }
         let gone = self.terminal == TerminalState::Seen && !self.sessions.contains_key(session);
+        let gone = gone || self.config.group(session).is_none();
         let held_up = !self.is_in_sight(session) || self.durable.swap.is_some();
         if gone || !held_up && !self.order_job(session, fence) {
             self.persist(Record::TaskNotLaunched { session: session.clone() });
@@ -85,7 +92,11 @@ impl Core {
     }
 
     /// The process that works on a job that is over, as far as we know of one.
-    fn process_to_end(&self, session: &SessionName, job: &Job) -> Option<ProcessRef> {
+    pub(in crate::core) fn process_to_end(
+        &self,
+        session: &SessionName,
+        job: &Job,
+    ) -> Option<ProcessRef> {
         let known = self.durable.agents.get(session);
         let saved = known
             .filter(|agent| agent.conversation.is_some() && agent.conversation == job.conversation)
@@ -100,7 +111,9 @@ impl Core {
             let blocked = self.durable.moves.contains_key(session) || job.launching.is_some();
             let process = match &job.stage {
                 JobStage::Stopping { process } => Some(*process),
-                JobStage::Ending { .. } if !blocked => self.process_to_end(session, job),
+                JobStage::Ending { .. } if !blocked && self.is_accounted_for(session) => {
+                    self.process_to_end(session, job)
+                }
                 _ => None,
             };
             found.extend(process.map(|process| (session.clone(), process)));
@@ -133,6 +146,7 @@ impl Core {
             }
             (JobStage::Stopping { .. }, Some(why)) => {
                 let reason = format!("the agent there could not be ended: {why}");
+                self.leave_alone(session);
                 self.end_job(session, Fate::GivenBack { reason });
             }
             (JobStage::Ending { fate: Fate::Requeued { .. } }, Some(why)) => {

@@ -40,6 +40,7 @@ impl Core {
                 self.persist(Record::TaskMakingRoom { session: session.clone(), process });
             } else {
                 let reason = "somebody else works in its session".to_owned();
+                self.leave_alone(session);
                 self.end_job(session, Fate::GivenBack { reason });
             }
             return true;
@@ -67,6 +68,7 @@ impl Core {
         if let Err(why) = result {
             let text = format!("session={session} takes no task: {why}");
             self.note_once(NoteLevel::Error, text);
+            self.leave_alone(session);
             self.end_job(session, Fate::GivenBack { reason: why });
             return;
         }
@@ -227,6 +229,7 @@ impl Core {
             Testimony::Known(ending) => ending.prompted_at.is_some() || ending.error.is_some(),
             Testimony::Awaited | Testimony::None => false,
         };
+        let recorded = recorded || self.failed_turn_of(session, agent).is_some();
         let Some(watch) = self.job_watches.get(session) else { return recorded };
         let busy = watch.stayed_in(|state| *state == AgentState::Busy);
         let at_work =

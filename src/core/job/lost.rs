@@ -15,6 +15,10 @@ use crate::ids::{ProcessRef, SessionName};
 /// A client whose terminal goes away takes up to 1.5 s to end, and may write until then.
 const ENDS_WITHIN: Duration = Duration::from_secs(4);
 
+/// A conversation that cannot be read is tried again before a person is asked.
+const READS_MAX: u32 = 3;
+const READS_APART: Duration = Duration::from_secs(5);
+
 impl Core {
     /// Jobs whose session is gone, after a listing.
     pub(in crate::core) fn jobs_lost(&mut self) {
@@ -53,7 +57,9 @@ impl Core {
             self.persist(Record::TaskLaunched { session: session.clone(), pane, at });
             return true;
         }
-        if waited >= ENDS_WITHIN {
+        let rests = self.job_watches.get(session).and_then(|watch| watch.not_before);
+        let rests = rests.is_some_and(|until| self.now.monotonic < until);
+        if waited >= ENDS_WITHIN && !rests {
             self.read_conversation_of(session, job);
         }
         false
@@ -119,6 +125,12 @@ impl Core {
                 self.end_job(session, Fate::Requeued { reason: format!("its agent ended {when}") });
             }
             (JobStage::Lost { .. }, Err(why)) => {
+                let watch = self.job_watches.entry(session.clone()).or_default();
+                watch.reads_failed += 1;
+                if watch.reads_failed < READS_MAX {
+                    watch.not_before = Some(self.now.monotonic + READS_APART);
+                    return;
+                }
                 let reason = format!("its agent is gone, and whether it had the task: {why}");
                 self.end_job(session, Fate::Unknown { reason });
             }
@@ -131,29 +143,18 @@ impl Core {
         let Some((op, target)) = self.restore_numbers() else {
             return; // asked again when an account is known
         };
-        // Whoever was never seen cannot be ended by us; its terminal is gone.
-        let nobody = ProcessRef { pid: 0, started_ticks: 0 };
         let agent = SavedAgent {
             conversation: job.conversation.clone(),
             home: AgentHome::Homed(target.clone()),
             cwd: job.offer.dir.clone(),
             args: Some(args::lasting(&self.config.agent.command, &self.model_of(job))),
-            process: job.process.unwrap_or(nobody),
+            process: job.process.unwrap_or(ProcessRef::NOBODY),
         };
         let session = session.clone();
         if job.stage != JobStage::Running {
             let (process, at) = (job.process, self.now.wall);
             self.persist(Record::TaskReceived { session: session.clone(), process, at });
         }
-        self.persist(Record::RestorePlanned {
-            op,
-            session: session.clone(),
-            target,
-            agent,
-            cut: true,
-        });
-        if job.process.is_none() {
-            self.persist(Record::MoveStopped { session });
-        }
+        self.persist(Record::RestorePlanned { op, session, target, agent, cut: true });
     }
 }

@@ -135,6 +135,11 @@ impl Job {
         &self.offer.task
     }
 
+    /// Whether its agent, if it has one, is being ended.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, JobStage::Ending { .. } | JobStage::Closing { .. })
+    }
+
     /// Whether an agent was launched for it that may be at work.
     pub fn is_out(&self) -> bool {
         match self.stage {
@@ -172,7 +177,14 @@ impl Core {
         }
         if self.config.group(session).is_none() {
             let reason = "its session left the configuration".to_owned();
-            self.end_job(session, Fate::Requeued { reason });
+            // Whom we cannot see there we cannot end either.
+            let seen = job.launching.is_none() && self.process_to_end(session, &job).is_some();
+            let fate = match job.account {
+                None => Fate::GivenBack { reason },
+                Some(_) if seen => Fate::Requeued { reason },
+                Some(_) => Fate::Unknown { reason },
+            };
+            self.end_job(session, fate);
             return true;
         }
         match &job.stage {

@@ -3,7 +3,8 @@
 
 use crate::core::Core;
 use crate::core::event::{AgentSeen, AgentState, SignalSeen};
-use crate::core::job::Job;
+use crate::core::job::work::{TURN_ENDED, fate_by};
+use crate::core::job::{Fate, Job, JobStage};
 use crate::ids::{ProcessRef, SessionName};
 use crate::moment::{Mono, Wall};
 use crate::quota::report::News;
@@ -36,9 +37,13 @@ pub struct JobWatch {
     pub dialog_at: Option<Mono>,
     /// Why a person is waited for.
     pub blocked: Option<String>,
+    /// Times its conversation could not be read.
+    pub reads_failed: u32,
+    /// Times it was taken up again after an error.
+    pub taken_up: u32,
     /// What its agent said last; `Some(None)`: nothing that can be read.
     pub last_text: Option<Option<String>>,
-    /// After a failure its file is not touched before this.
+    /// After a failure nothing is tried again before this.
     pub not_before: Option<Mono>,
 }
 
@@ -110,6 +115,7 @@ impl Core {
             watch.since = now;
             watch.progressed = now;
             watch.gone_since = None;
+            watch.not_before = None;
         }
         if is_there || !in_sight || moving {
             watch.gone_since = None;
@@ -196,11 +202,21 @@ impl Core {
         }
     }
 
+    /// The word of the agent itself goes before what we took from the end of its turn.
+    fn hear_late_signal(&mut self, signal: &SignalSeen) {
+        let Some(job) = self.durable.jobs.get(&signal.session) else { return };
+        if let JobStage::Ending { fate: Fate::Done { reason } } = &job.stage
+            && reason == TURN_ENDED
+        {
+            self.end_job(&signal.session, fate_by(signal));
+        }
+    }
+
     pub(in crate::core) fn signals_seen(&mut self, signals: Vec<SignalSeen>) {
         for signal in signals {
-            let Some(job) = self.durable.jobs.get(&signal.session) else { continue };
-            // Older ones were removed before the launch; this one may only have survived that.
-            if !job.is_out() || signal.at < job.claimed_at {
+            // Older ones were removed before the launch: no date is needed, and no clock trusted.
+            self.hear_late_signal(&signal);
+            if !self.durable.jobs.get(&signal.session).is_some_and(Job::is_out) {
                 continue;
             }
             let watch = self.job_watches.entry(signal.session.clone()).or_default();

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::core::Core;
-use crate::core::event::{AgentSeen, AgentState};
+use crate::core::event::{AgentSeen, AgentState, SignalSeen};
 use crate::core::job::{Fate, Job};
 use crate::core::record::Record;
 use crate::core::testimony::Testimony;
@@ -16,12 +16,17 @@ use crate::quota::transcript::Ending;
 
 /// After the end of a turn a signal file may still come, or the next turn begin by itself.
 pub(in crate::core) const TURN_SETTLES: Duration = Duration::from_secs(5);
+/// The reason of a task that is done by the end of its turn.
+pub(in crate::core) const TURN_ENDED: &str = "turn_ended";
 /// Where no hook tells of the end of a turn, an agent that has answered and done nothing since is
 /// through with it.
 pub(in crate::core) const QUIET_ENDS: Duration = Duration::from_secs(10);
 /// A turn that ended in an error is taken up again after this; the client itself has retried for three
 /// minutes by then.
 pub(in crate::core) const ERROR_PAUSE: Duration = Duration::from_secs(60);
+
+/// Times one attempt is taken up again; a limit can cut it off several times, and rightly.
+const TAKEN_UP_MAX: u32 = 10;
 
 impl Core {
     pub(in crate::core) fn follow_work(&mut self, session: &SessionName, job: &Job) -> bool {
@@ -40,7 +45,7 @@ impl Core {
             return self.lose_if_gone(session);
         };
         if self.has_ended_its_turn(session, &agent) {
-            self.end_job(session, Fate::Done { reason: "turn_ended".to_owned() });
+            self.end_job(session, Fate::Done { reason: TURN_ENDED.to_owned() });
             return true;
         }
         if self.was_cut_off(session, &agent) {
@@ -52,12 +57,7 @@ impl Core {
     }
 
     fn fate_by_signal(&self, session: &SessionName) -> Option<Fate> {
-        let signal = self.job_watches.get(session)?.signal.as_ref()?;
-        Some(match (signal.done, signal.text.as_str()) {
-            (true, _) => Fate::Done { reason: "signal".to_owned() },
-            (false, "") => Fate::Failed { reason: "signal".to_owned() },
-            (false, text) => Fate::Failed { reason: format!("signal: {text}") },
-        })
+        self.job_watches.get(session)?.signal.as_ref().map(fate_by)
     }
 
     fn is_over_time(&self, job: &Job) -> bool {
@@ -101,7 +101,9 @@ impl Core {
             Testimony::None => self.failed_turn_of(session, agent).is_some(),
             Testimony::Known(_) | Testimony::Awaited => false,
         };
-        let takes = self.active().is_some_and(|active| self.is_available(active));
+        let rests = self.job_watches.get(session).and_then(|watch| watch.not_before);
+        let takes = self.active().is_some_and(|active| self.is_available(active))
+            && rests.is_none_or(|until| until <= self.now.monotonic);
         long && cut && takes && !self.is_in_turn(session)
     }
 
@@ -110,6 +112,15 @@ impl Core {
         let reading = self.last_failure_in(session);
         let by_limit = reading.as_ref().is_some_and(|reading| reading.verdict.is_exhaustion());
         let row = reading.map(|reading| reading.row);
+        let now = self.now.monotonic;
+        let watch = self.job_watches.entry(session.clone()).or_default();
+        watch.taken_up += 1;
+        watch.not_before = Some(now + ERROR_PAUSE);
+        if watch.taken_up > TAKEN_UP_MAX {
+            let reason = format!("cut off again and again: {}", row.unwrap_or_default());
+            self.end_job(session, Fate::Requeued { reason });
+            return;
+        }
         if !by_limit {
             if job.attempt >= job.offer.attempts {
                 let reason = format!("api error: {}", row.unwrap_or_default());
@@ -166,6 +177,15 @@ impl Core {
             }
         }
         moments
+    }
+}
+
+/// What a signal file says.
+pub(in crate::core) fn fate_by(signal: &SignalSeen) -> Fate {
+    match (signal.done, signal.text.as_str()) {
+        (true, _) => Fate::Done { reason: "signal".to_owned() },
+        (false, "") => Fate::Failed { reason: "signal".to_owned() },
+        (false, text) => Fate::Failed { reason: format!("signal: {text}") },
     }
 }
 
