@@ -94,7 +94,10 @@ impl Core {
         let before = session.agent.take();
         let watched_before = session.looked_at && !session.first_look;
         let started = agent.as_ref().map(|agent| agent.process).filter(|process| {
-            watched_before && before.as_ref().map(|agent| agent.process) != Some(*process)
+            let here = before.as_ref().map(|agent| agent.process);
+            // It came while nobody looked, in the place of one that we knew.
+            let replaced = !watched_before && known.is_some_and(|known| known != *process);
+            replaced || watched_before && here != Some(*process)
         });
         if let Some(process) = started {
             session.newcomer = Some(Newcomer::seen(process, self.now.monotonic));

@@ -3,6 +3,7 @@
 
 use crate::config::Group;
 use crate::core::event::AgentHome;
+use crate::core::job::Job;
 use crate::core::orders::Slot;
 use crate::core::record::{MoveStage, Record, SavedAgent};
 use crate::core::{Core, TerminalState};
@@ -98,7 +99,8 @@ impl Core {
                 && agent.home == AgentHome::Homed(hit.account.clone())
                 && agent.conversation.is_some();
             let decided = hit.confirmed && self.is_out(&hit.account);
-            let free = !self.durable.moves.contains_key(session);
+            let ends = self.durable.jobs.get(session).is_some_and(Job::is_over);
+            let free = !self.durable.moves.contains_key(session) && !ends;
             (elsewhere && decided && free)
                 .then(|| (session.clone(), hit.row.clone(), SavedAgent::from(agent)))
         });

@@ -264,6 +264,7 @@ impl Core {
             Slot::Look => self.look_failed(),
             Slot::Survey => {} // ordered again for as long as a session has not been looked at
             Slot::Stop => self.stop_failed(&why),
+            Slot::StopForTasks => self.stop_for_tasks_failed(&why),
             Slot::Flip => self.flip_failed(&why),
             Slot::Create(session) => {
                 self.creation_failures.insert(session, why);

@@ -19,6 +19,8 @@ pub enum Slot {
     /// The first look at the processes of sessions that have just become known.
     Survey,
     Stop,
+    /// Of its own, so that no task holds up a swap.
+    StopForTasks,
     Flip,
     Create(SessionName),
     Launch(SessionName),
@@ -46,7 +48,7 @@ impl Slot {
             | Slot::Dialog(_) => Duration::from_secs(10),
             // Behind a rescan of everything, or a conversation of many megabytes.
             Slot::Claim(_) | Slot::Close(_) | Slot::Talk(_) => Duration::from_secs(30),
-            Slot::Stop => stop_grace + Duration::from_secs(10),
+            Slot::Stop | Slot::StopForTasks => stop_grace + Duration::from_secs(10),
         }
     }
 }

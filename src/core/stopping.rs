@@ -29,14 +29,18 @@ impl Core {
             .filter(|moving| moving.stage == MoveStage::Stopping)
             .filter(|moving| self.config.group(&moving.session).is_some())
             .map(|moving| (moving.session.clone(), moving.agent.process))
-            .chain(self.processes_to_end())
             .collect();
-        if stopping.is_empty() {
+        self.order_end(Slot::Stop, stopping);
+        self.order_end(Slot::StopForTasks, self.processes_to_end());
+    }
+
+    fn order_end(&mut self, slot: Slot, processes: Vec<(SessionName, ProcessRef)>) {
+        if processes.is_empty() {
             return;
         }
-        let covers = stopping.iter().map(|(session, _)| session.clone()).collect();
-        if let Some(order) = self.open_order(Slot::Stop, covers) {
-            let agents = stopping.into_iter().map(|(_, process)| process).collect();
+        let covers = processes.iter().map(|(session, _)| session.clone()).collect();
+        if let Some(order) = self.open_order(slot, covers) {
+            let agents = processes.into_iter().map(|(_, process)| process).collect();
             self.out.push(Action::StopAgents { order, agents });
         }
     }
@@ -46,12 +50,16 @@ impl Core {
         order: OrderId,
         survivors: &[(ProcessRef, String)],
     ) {
+        if let Some(pending) = self.orders.answer(&Slot::StopForTasks, order) {
+            for session in pending.covers {
+                self.agent_of_job_ended(&session, survivors);
+            }
+        }
         let Some(pending) = self.orders.answer(&Slot::Stop, order) else {
             return;
         };
         for session in pending.covers {
             let Some(moving) = self.durable.moves.get(&session) else {
-                self.agent_of_job_ended(&session, survivors);
                 continue;
             };
             if moving.stage != MoveStage::Stopping {
@@ -76,7 +84,8 @@ impl Core {
         self.persist(Record::MoveStopped { session });
     }
 
-    pub(in crate::core) fn stop_failed(&mut self, why: &str) {
+    /// Nobody answered: whoever is still seen there counts as alive.
+    pub(in crate::core) fn stop_for_tasks_failed(&mut self, why: &str) {
         let survivors: Vec<(ProcessRef, String)> = self
             .sessions
             .values()
@@ -85,6 +94,9 @@ impl Core {
         for (session, _) in self.processes_to_end() {
             self.agent_of_job_ended(&session, &survivors);
         }
+    }
+
+    pub(in crate::core) fn stop_failed(&mut self, why: &str) {
         let stopping: Vec<SessionName> = self
             .durable
             .moves

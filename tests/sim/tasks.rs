@@ -24,6 +24,9 @@ const SPARE: u32 = 3;
 /// Sensors have told of what is older than this.
 const TOLD_MS: u64 = 5_000;
 
+/// In the calm no task takes longer than this, however often its agent is moved.
+const JOB_MS_MAX: i64 = 12 * 60_000;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     Inbox,
@@ -510,7 +513,9 @@ impl Sim {
     /// Why the tasks are not at rest.
     pub fn unrest_of_tasks(&self) -> Option<String> {
         let durable = &self.life.as_ref()?.core.durable;
-        let (session, job) = durable.jobs.iter().next()?;
+        let wall = self.wall();
+        let (session, job) =
+            durable.jobs.iter().find(|(_, job)| wall - job.claimed_at.0 > JOB_MS_MAX)?;
         // Held by a limit for which there is no other account.
         let waits = durable.moves.contains_key(session)
             || matches!(job.stage, JobStage::Running | JobStage::Sending { .. });

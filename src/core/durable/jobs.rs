@@ -102,6 +102,7 @@ impl Durable {
         {
             // Ended by us and for good: nobody is to bring it back with its session.
             self.agents.remove(session);
+            self.resumed.insert(session.clone());
         }
         if let Some((task, attempt)) = counted {
             self.attempts.insert(task, attempt);

@@ -43,8 +43,8 @@ pub struct Durable {
     pub swap_times: Vec<Wall>,
     /// Banner rows that were on a session's screen when its agent left an account.
     pub left_rows: BTreeMap<SessionName, Vec<String>>,
-    /// Sessions whose agent was resumed by us, or seen to start, and has not taken a turn since:
-    /// every banner on its screen is history.
+    /// Sessions whose agent was resumed by us, seen to start, or has ended, and in which nobody has
+    /// taken a turn since: every banner on the screen is history.
     #[serde(default)]
     pub resumed: BTreeSet<SessionName>,
     pub losses: BTreeMap<SessionName, Loss>,
@@ -159,7 +159,8 @@ impl Durable {
             }
             Record::AgentEnded { session } => {
                 self.agents.remove(session);
-                self.resumed.remove(session);
+                // What it left on its screen is not the next one's.
+                self.resumed.insert(session.clone());
             }
             Record::SessionLost { session, at, agent } => {
                 self.agents.remove(session);

@@ -66,6 +66,9 @@ impl Durable {
                 moving.pane = Some(*pane);
                 moving.stage = MoveStage::Launched { pane: *pane };
                 self.resumed.insert(session.clone());
+                if let Some(job) = self.jobs.get_mut(session) {
+                    job.pane = Some(*pane);
+                }
             }
             Record::MoveEnded { outcome, .. } => match outcome {
                 MoveOutcome::Held => moving.stage = MoveStage::Held,
