@@ -39,6 +39,10 @@ pub struct Stat {
     pub parent: i32,
     /// Clock ticks since boot.
     pub started_ticks: u64,
+    /// Processor time of its own.
+    pub used: Duration,
+    /// Processor time of what it started and has collected, with all that those had collected.
+    pub used_by_collected: Duration,
 }
 
 /// `None` when there is no such process.
@@ -78,7 +82,11 @@ pub fn age(ticks: u64) -> Duration {
 
 /// From boot to what the kernel dated `ticks`; up to 10 ms too short.
 pub fn after_boot(ticks: u64) -> Duration {
-    Duration::from_millis(ticks * 1000 / TICKS_PER_S)
+    duration(ticks)
+}
+
+fn duration(ticks: u64) -> Duration {
+    Duration::from_millis(ticks.saturating_mul(1000) / TICKS_PER_S)
 }
 
 /// The processes that `pid` started and that still have it as parent.
@@ -185,8 +193,16 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
     let mut fields = line.ok()?.split_ascii_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    let started_ticks = fields.nth(17)?.parse().ok()?;
-    Some(Stat { ended: matches!(state, "Z" | "X" | "x"), parent, started_ticks })
+    let mut fields = fields.skip(9);
+    let mut both = || {
+        let ticks: [i64; 2] = [fields.next()?.parse().ok()?, fields.next()?.parse().ok()?];
+        // Those of collected processes are signed.
+        Some(duration(ticks.iter().filter_map(|ticks| u64::try_from(*ticks).ok()).sum()))
+    };
+    let (used, used_by_collected) = (both()?, both()?);
+    let started_ticks = fields.nth(4)?.parse().ok()?;
+    let ended = matches!(state, "Z" | "X" | "x");
+    Some(Stat { ended, parent, started_ticks, used, used_by_collected })
 }
 
 /// `CONFIG_PROC_CHILDREN`, which every distribution sets and a home-made kernel may not.
@@ -278,7 +294,7 @@ mod tests {
 
     #[test]
     fn fields_count_from_the_last_parenthesis_of_the_name() {
-        let rest = "1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 65813 2469888 0";
+        let rest = "1 1 0 -1 4194560 1 2 3 4 150 6 200 8 20 0 1 0 65813 2469888 0";
         for (name, state, ended) in [
             ("(claude)", "S", false),
             ("(a) Z 9 (b c)", "S", false),
@@ -288,7 +304,13 @@ mod tests {
         ] {
             let line = format!("42 {name} {state} 7 {rest}");
             let stat = parse_stat(line.as_bytes()).unwrap();
-            let expected = Stat { ended, parent: 7, started_ticks: 65_813 };
+            let expected = Stat {
+                ended,
+                parent: 7,
+                started_ticks: 65_813,
+                used: Duration::from_millis(1_560),
+                used_by_collected: Duration::from_millis(2_080),
+            };
             assert_eq!(stat, expected, "{line}");
         }
         for line in ["", "42 (sh", "42 (sh) S 7", "42 (sh) S x 1 1"] {

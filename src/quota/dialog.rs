@@ -75,41 +75,64 @@ const KEYS: [&str; 10] = [
     "paste code here if prompted",
 ];
 
+/// The rows over which a dialog extends, and what they say.
+#[derive(Debug)]
+pub struct Region<'s, 'a> {
+    pub rows: &'s [Row<'a>],
+    has_cursor: bool,
+    /// In lower case, each with the two rows after it: a narrow screen wraps a title.
+    lines: Vec<String>,
+}
+
 pub fn of_screen(screen: &Screen<'_>) -> Option<Dialog> {
-    let rows = &screen.rows[screen.rows.len().saturating_sub(DIALOG_ROWS_MAX)..];
-    let is_older =
-        |row: &Row<'_>| matches!(row.mark, Mark::Bullet | Mark::Spinner | Mark::Done | Mark::Logo);
-    let rows = &rows[rows.iter().rposition(is_older).unwrap_or(0)..];
-    // Above a composer stands only what an answer quotes, which is indented.
-    let indent_max = if screen.has_composer() { 0 } else { usize::MAX };
-    let has_cursor = rows.iter().any(|row| row.mark == Mark::Choice && row.indent <= indent_max);
-    if !has_cursor && screen.has_composer() {
-        return None;
+    let region = Region::of(screen)?;
+    let known = region.titles().next().map(|(_, dialog)| dialog);
+    known.or_else(|| region.has_cursor.then_some(Dialog::Other))
+}
+
+impl<'s, 'a> Region<'s, 'a> {
+    /// `None` when no dialog stands there.
+    pub fn of(screen: &'s Screen<'a>) -> Option<Self> {
+        let rows = &screen.rows[screen.rows.len().saturating_sub(DIALOG_ROWS_MAX)..];
+        let is_older = |row: &Row<'_>| {
+            matches!(row.mark, Mark::Bullet | Mark::Spinner | Mark::Done | Mark::Logo)
+        };
+        let rows = &rows[rows.iter().rposition(is_older).unwrap_or(0)..];
+        // Above a composer stands only what an answer quotes, which is indented.
+        let indent_max = if screen.has_composer() { 0 } else { usize::MAX };
+        let has_cursor =
+            rows.iter().any(|row| row.mark == Mark::Choice && row.indent <= indent_max);
+        if !has_cursor && screen.has_composer() {
+            return None;
+        }
+        let lower: Vec<String> = rows
+            .iter()
+            .filter(|row| !matches!(row.mark, Mark::Blank | Mark::Rule | Mark::Result))
+            .map(|row| row.text().to_lowercase())
+            .collect();
+        let is_keys = |text: &str| KEYS.iter().any(|keys| text.contains(keys));
+        // Somebody else writes under a dialog whose client has ended.
+        let last = rows.last().filter(|row| row.mark == Mark::Plain).and(lower.last());
+        if last.is_some_and(|text| !is_keys(text) && entry(text) == text && has_cursor) {
+            return None;
+        }
+        if !has_cursor && !lower.iter().any(|text| is_keys(text)) {
+            return None;
+        }
+        let wrapped = |at: usize| lower[at..lower.len().min(at + 3)].join(" ");
+        let lines = (0..lower.len()).map(wrapped).collect();
+        Some(Self { rows, has_cursor, lines })
     }
-    let lower: Vec<String> = rows
-        .iter()
-        .filter(|row| !matches!(row.mark, Mark::Blank | Mark::Rule | Mark::Result))
-        .map(|row| row.text().to_lowercase())
-        .collect();
-    let is_keys = |text: &str| KEYS.iter().any(|keys| text.contains(keys));
-    // Somebody else writes under a dialog whose client has ended.
-    let last = rows.last().filter(|row| row.mark == Mark::Plain).and(lower.last());
-    if last.is_some_and(|text| !is_keys(text) && entry(text) == text && has_cursor) {
-        return None;
+
+    /// The known words that stand there, the deciding ones first.
+    pub fn titles(&self) -> impl Iterator<Item = (&'static str, Dialog)> {
+        let stands = |title: &str| self.lines.iter().any(|line| entry(line).starts_with(title));
+        TITLES.into_iter().filter(move |(title, _)| stands(title))
     }
-    if !has_cursor && !lower.iter().any(|text| is_keys(text)) {
-        return None;
-    }
-    // A narrow screen wraps a title.
-    let wrapped = |at: usize| lower[at..lower.len().min(at + 3)].join(" ");
-    let lines: Vec<String> = (0..lower.len()).map(wrapped).collect();
-    let stands = |title: &str| lines.iter().any(|line| entry(line).starts_with(title));
-    let known = TITLES.iter().find(|(title, _)| stands(title)).map(|(_, dialog)| *dialog);
-    known.or_else(|| has_cursor.then_some(Dialog::Other))
 }
 
 /// The text of a row without its number in a menu.
-fn entry(text: &str) -> &str {
+pub fn entry(text: &str) -> &str {
     let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
     match rest.strip_prefix(". ") {
         Some(entry) if rest.len() < text.len() => entry,

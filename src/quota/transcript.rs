@@ -5,6 +5,7 @@
 
 mod line;
 mod refusal;
+mod speech;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -78,11 +79,7 @@ impl Ending {
 /// A record is dated by its own timestamp, and its reset is anchored there: `context.now` is not
 /// used. One without a timestamp says nothing, for it cannot be told from history.
 pub fn entry(line: &[u8], context: &Context<'_>) -> Option<Entry> {
-    let line = Line::parse(line)?;
-    // Whatever is not known to be on the main chain belongs to a subagent.
-    if !matches!(line.is_sidechain, Scalar::Absent | Scalar::Flag(false)) {
-        return None;
-    }
+    let line = Line::parse(line).filter(is_on_main_chain)?;
     let at = moment(line.timestamp.text()?)?;
     match line.kind.text()? {
         "user" => is_prompt(&line).then_some(Entry::Prompt { at }),
@@ -91,11 +88,20 @@ pub fn entry(line: &[u8], context: &Context<'_>) -> Option<Entry> {
             let reading = refusal::read(&refusal(&line, at), context);
             Some(Entry::Error(Box::new(ApiError { record, at, reading })))
         }
-        // The client fills a gap in the conversation itself: no model has spoken.
-        "assistant" if line.message.0.model.text() == Some(SYNTHETIC) => None,
-        "assistant" => Some(Entry::Answer { at }),
+        "assistant" if is_of_model(&line) => Some(Entry::Answer { at }),
         _ => None,
     }
+}
+
+/// The end of what the model says in this line, on the main chain, at most `chars_max` characters;
+/// `None` when it says nothing: it thinks, calls a tool, or is not the model.
+pub fn speech(line: &[u8], chars_max: usize) -> Option<String> {
+    let parsed = Line::parse(line).filter(is_on_main_chain)?;
+    let speaks = parsed.kind.text() == Some("assistant")
+        && !parsed.is_api_error_message.is_true()
+        && is_of_model(&parsed)
+        && parsed.message.0.content.has_speech;
+    if speaks { speech::end_of_last_text(line, chars_max) } else { None }
 }
 
 /// What the end of a whole file says: `Clear` when it is an answer, or when no line says anything.
@@ -121,6 +127,16 @@ fn refusal(line: &Line, at: Wall) -> Refusal<'_> {
         limit_type: info.rate_limit_type.text(),
         resets_at: info.resets_at.number(),
     }
+}
+
+/// Whatever is not known to be on the main chain belongs to a subagent.
+fn is_on_main_chain(line: &Line) -> bool {
+    matches!(line.is_sidechain, Scalar::Absent | Scalar::Flag(false))
+}
+
+/// The client fills a gap in the conversation itself: then no model has spoken.
+fn is_of_model(line: &Line) -> bool {
+    line.message.0.model.text() != Some(SYNTHETIC)
 }
 
 /// Not what a tool gave back, what the client tells the model, nor what it ran for the user.

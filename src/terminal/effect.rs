@@ -143,7 +143,7 @@ fn settle(
 
 /// The session that the format is expanded for shows this pane. `?` stands for the `%`, which
 /// some formats take for a time.
-fn has_pane(pane: PaneId) -> String {
+pub fn has_pane(pane: PaneId) -> String {
     let number = pane.0;
     format!("#{{!=:#{{W:#{{P:#{{?#{{m:?{number},#{{pane_id}}}},x,}}}}}},}}")
 }

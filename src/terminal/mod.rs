@@ -1,12 +1,13 @@
 //! The owner of tmux: one thread, one control client, every command with a deadline.
 //!
-//! Nothing else in the house starts tmux or talks to it. This module reads, creates, starts and
-//! types; it never kills a session, a window or a process of a pane that is not free.
+//! Nothing else in the house starts tmux or talks to it. This module reads, creates, starts, types
+//! and answers dialogs; it never kills a session, a window or a process of a pane that is not free.
 
 pub mod client;
 pub mod command;
 pub mod connection;
 pub mod create;
+pub mod dialog;
 pub mod effect;
 pub mod encode;
 pub mod error;
@@ -204,8 +205,9 @@ fn serve(connection: &mut Connection, order: Order) {
             let result = screen::read_pane(connection, &session, pane);
             connection.report(Event::PaneRead { order, session, result });
         }
-        Order::HandleDialog { order, session, .. } => {
-            let result = Err("not built yet".to_owned());
+        Order::HandleDialog { order, session, pane, fence } => {
+            let fence = Fence { session: &session, number: fence };
+            let result = dialog::handle(connection, fence, pane);
             connection.report(Event::DialogHandled { order, session, result });
         }
         Order::Tell { session, text } => tell::tell(connection, &session, &text),

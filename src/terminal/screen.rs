@@ -96,11 +96,29 @@ pub fn read_pane(
     session: &SessionName,
     pane: PaneId,
 ) -> Result<Vec<ConversationId>, String> {
-    let capture = capture_to_buffer().pane(session, pane).option("-S", HISTORY_ROWS);
-    let exchange = Exchange::plain(&[capture, show_buffer(), delete_buffer()]);
+    let capture = capture_to_buffer().option("-S", HISTORY_ROWS);
+    text_in(connection, session, pane, capture).map(|text| resumable(&text))
+}
+
+/// The visible text of a pane that is in this session.
+pub fn visible(
+    connection: &mut Connection,
+    session: &SessionName,
+    pane: PaneId,
+) -> Result<String, String> {
+    text_in(connection, session, pane, capture_to_buffer())
+}
+
+fn text_in(
+    connection: &mut Connection,
+    session: &SessionName,
+    pane: PaneId,
+    capture: Command,
+) -> Result<String, String> {
+    let exchange = Exchange::plain(&[capture.pane(session, pane), show_buffer(), delete_buffer()]);
     let reply = connection.read_one(exchange);
     match reply.map_err(|error| error.to_string())?.as_slice() {
-        [_, shown, _] => Ok(resumable(&decode(&shown.text))),
+        [_, shown, _] => Ok(decode(&shown.text)),
         other => {
             let why = refusal(other, "capture-pane");
             Err(format!("pane {pane} of session {session} cannot be read: {why}"))

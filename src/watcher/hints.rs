@@ -1,41 +1,36 @@
-//! The kernel's notices that something changed in a home, or in a directory of conversations: a
-//! reason to look sooner, never the truth.
+//! When to look sooner: notices that something changed in a home, in a directory of conversations, or
+//! among the signal files. A reason to look, never the truth.
 //!
-//! A directory that is removed loses its watch without a word, so [`Hints::keep`] compares at every
-//! look. Without notices (the user's inotify instances are used up) the tick alone finds changes.
-//! notify drops watches by path: the late notice of a removal takes the watch of the successor too.
+//! Without notices (the user's inotify instances are used up) the tick alone finds changes. The
+//! directory of signal files may be `/tmp`, so it has an instance of its own, where the noise of
+//! others costs nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
-use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
+use crossbeam_channel::{Receiver, bounded};
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 
 use crate::ids::ConversationId;
 use crate::watcher::session_file;
+use crate::watcher::signal_files;
+use crate::watcher::watches::Watches;
 
 /// Changes that wait to be read. Past that the tick finds them.
 const CHANGES_MAX: usize = 4096;
 
 pub struct Hints {
-    notices: Option<RecommendedWatcher>,
-    watched: HashMap<PathBuf, Directory>,
-    working: bool,
-    signals: Signals,
+    agents: Watches,
+    signals: Watches,
 }
 
 /// Where the hints arrive.
 pub struct Hinted {
     /// An agent may have changed. Holds one hint at most: many changes are one reason to look.
     pub agents: Receiver<()>,
-    pub conversations: Receiver<Changed>,
+    pub files: Receiver<Changed>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -43,130 +38,62 @@ pub enum Changed {
     Conversation(ConversationId),
     /// A directory came or went, or notices were lost.
     Somewhere,
-}
-
-/// What the source of notices tells us.
-#[derive(Clone)]
-struct Signals {
-    hint: Sender<()>,
-    changed: Sender<Changed>,
-    /// Some watched directory may have gone, so its watch has to be made again.
-    unwatched: Arc<AtomicBool>,
-}
-
-/// An inode number alone is given to the next directory at once; its birth tells them apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Directory {
-    device: u64,
-    inode: u64,
-    born: Option<SystemTime>,
+    /// A signal file was written, or moved to its place.
+    Signals,
 }
 
 impl Hints {
     pub fn start() -> (Self, Hinted) {
         let (hint, agents) = bounded(1);
-        let (changed, conversations) = bounded(CHANGES_MAX);
-        let this = Self {
-            notices: None,
-            watched: HashMap::new(),
-            working: true,
-            signals: Signals { hint, changed, unwatched: Arc::default() },
+        let (changed, files) = bounded(CHANGES_MAX);
+        let signalled = changed.clone();
+        // Where a channel is full, a look is due already.
+        let hear_agents = move |event: &notify::Event| {
+            if matters(event) {
+                let _ = hint.try_send(());
+            }
+            for change in changes(event) {
+                let _ = changed.try_send(change);
+            }
         };
-        (this, Hinted { agents, conversations })
+        let hear_signals = move |event: &notify::Event| {
+            if signals(event) {
+                let _ = signalled.try_send(Changed::Signals);
+            }
+        };
+        let this = Self {
+            agents: Watches::new("agents", Arc::new(hear_agents)),
+            signals: Watches::new("signal files", Arc::new(hear_signals)),
+        };
+        (this, Hinted { agents, files })
     }
 
-    /// Watches each home and its `sessions` directory, and the directories of conversations, so far
-    /// as they exist, and nothing else.
+    /// Watches each home and its `sessions` directory, the directories of conversations and that of
+    /// signal files, so far as they exist, and nothing else.
     pub fn keep<'a>(
         &mut self,
         homes: impl Iterator<Item = &'a Path>,
         conversations: &BTreeSet<PathBuf>,
+        signals: &Path,
     ) {
-        if self.signals.unwatched.swap(false, Ordering::Relaxed) {
-            self.watched.clear();
-        }
         // INVARIANT: a home before its `sessions`, so that one made meanwhile is noticed.
         let homes = homes.flat_map(|home| [home.to_owned(), home.join("sessions")]);
         let paths: Vec<PathBuf> = homes.chain(conversations.iter().cloned()).collect();
-        let mut result = Ok(());
-        for path in &paths {
-            if let Err(error) = self.keep_one(path) {
-                result = Err(error);
-            }
-        }
-        for path in self.watched.keys().filter(|path| !paths.contains(path)) {
-            let _ = self.notices.as_mut().map(|notices| notices.unwatch(path));
-        }
-        self.watched.retain(|path, _| paths.contains(path));
-        match (&result, self.working) {
-            (Err(error), true) => log::warn!(
-                "agents are looked for at every interval only, file notices fail: {error} \
-                 (raise fs.inotify.max_user_instances or max_user_watches)"
-            ),
-            (Ok(()), false) => log::info!("file notices work again"),
-            _ => {}
-        }
-        self.working = result.is_ok();
-    }
-
-    fn keep_one(&mut self, path: &Path) -> notify::Result<()> {
-        let directory = Directory::at(path);
-        if directory.as_ref() == self.watched.get(path) {
-            return Ok(());
-        }
-        let notices = match &mut self.notices {
-            Some(notices) => notices,
-            none => none.insert(source(self.signals.clone())?),
-        };
-        if self.watched.remove(path).is_some() {
-            // A removed directory has taken its watch with it.
-            let _ = notices.unwatch(path);
-        }
-        let Some(directory) = directory else {
-            return Ok(());
-        };
-        match notices.watch(path, RecursiveMode::NonRecursive) {
-            Ok(()) => {
-                self.watched.insert(path.to_owned(), directory);
-                Ok(())
-            }
-            // Gone since we looked, which is noticed in its parent.
-            Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.agents.keep(&paths);
+        self.signals.keep(&[signals.to_owned()]);
     }
 }
 
-impl Directory {
-    fn at(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_dir)?;
-        Some(Self { device: metadata.dev(), inode: metadata.ino(), born: metadata.created().ok() })
-    }
-}
-
-fn source(signals: Signals) -> notify::Result<RecommendedWatcher> {
-    notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else { return };
-        if takes_watch(&event) {
-            // INVARIANT: before the hint. The watch goes when this call returns, and one that is
-            // asked for from now on is made after that.
-            signals.unwatched.store(true, Ordering::Relaxed);
-        }
-        if matters(&event) {
-            // Full: a look is due already.
-            let _ = signals.hint.try_send(());
-        }
-        for changed in changes(&event) {
-            let _ = signals.changed.try_send(changed);
-        }
-    })
-}
-
-/// Only a directory that we watch takes a watch with it, and the names of those have no extension.
-fn takes_watch(event: &notify::Event) -> bool {
-    let leaves =
-        matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
-    leaves && event.paths.iter().any(|path| path.extension().is_none())
+/// A signal file is whole when it is closed, or moved to its place.
+fn signals(event: &notify::Event) -> bool {
+    let is_whole = matches!(
+        event.kind,
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both))
+    );
+    let is_one =
+        |path: &PathBuf| path.file_name().and_then(OsStr::to_str).is_some_and(signal_files::is_one);
+    event.need_rescan() || (is_whole && event.paths.iter().any(is_one))
 }
 
 fn changes(event: &notify::Event) -> impl Iterator<Item = Changed> {
@@ -215,7 +142,7 @@ fn matters(event: &notify::Event) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use notify::event::{CreateKind, DataChange, Flag, RemoveKind, RenameMode};
+    use notify::event::{CreateKind, DataChange, Flag, RemoveKind};
 
     const ID: &str = "82840528-5c4e-4114-8dc2-50dc43ea65c9";
 
@@ -243,7 +170,7 @@ mod tests {
         }
         let gone = notify::Event::new(EventKind::Remove(RemoveKind::Folder));
         let gone = gone.add_path("/h/sessions".into());
-        assert!(matters(&gone) && takes_watch(&gone));
+        assert!(matters(&gone));
         let overflow = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
         assert!(matters(&overflow));
     }
@@ -272,5 +199,24 @@ mod tests {
         }
         let overflow = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
         assert_eq!(changes(&overflow).collect::<Vec<_>>(), [Changed::Somewhere]);
+    }
+
+    #[test]
+    fn only_whole_signal_files_are_signals() {
+        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        let moved_in = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        for (kind, path, expected) in [
+            (closed, "/d/agent-done-ccl-1", true),
+            (moved_in, "/d/agent-failed-ccl-1", true),
+            (EventKind::Create(CreateKind::File), "/d/agent-failed-ccl-1", false),
+            (written, "/d/agent-failed-ccl-1", false),
+            (closed, "/d/agent-done-", false),
+            (closed, "/d/other", false),
+        ] {
+            let event = notify::Event::new(kind).add_path(path.into());
+            assert_eq!(signals(&event), expected, "{kind:?} {path}");
+        }
+        assert!(signals(&notify::Event::new(EventKind::Other).set_flag(Flag::Rescan)));
     }
 }

@@ -1,22 +1,30 @@
 //! The sensor of agents: which run in our panes, on whose account, in which conversation and state,
-//! and what their conversation files say at their ends.
+//! what their conversation files say at their ends, what their tools do, and how they say that a task
+//! is over.
 //!
-//! Reads `<home>/sessions/*.json`, `<home>/projects` and `/proc`; never a credential, never a screen.
-//! A tick is the truth, file notices make it quick, and an event goes out only when something differs.
+//! Reads `<home>/sessions/*.json`, `<home>/projects`, the signal files and `/proc`; never a credential,
+//! never a screen. A tick is the truth, file notices make it quick, and an event goes out only when
+//! something differs. It writes nothing, and removes signal files when it is told to.
 //!
 //! Reading order: `look` (one look), `search` (who is an agent), `session_file`, `client`,
-//! `home`; `conversations` (their files), `place`, `tail`, `lookback`; `hints` (when to look sooner).
+//! `home`; `conversations` (their files), `place`, `tail`, `lookback`, `lines`; `last_words` (one file
+//! on request); `signal_files`; `tool_work`; `hints` and `watches` (when to look sooner).
 
 mod client;
 mod conversations;
 mod hints;
 mod home;
+mod last_words;
+mod lines;
 mod look;
 mod lookback;
 mod place;
 mod search;
 mod session_file;
+mod signal_files;
 mod tail;
+mod tool_work;
+mod watches;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -37,7 +45,10 @@ use crate::quota::verdict::Context;
 use crate::spool;
 use crate::watcher::conversations::{Conversations, Which};
 use crate::watcher::hints::{Changed, Hinted, Hints};
+use crate::watcher::last_words::Sought;
 use crate::watcher::look::Looker;
+use crate::watcher::signal_files::SignalFiles;
+use crate::watcher::tool_work::ToolWork;
 
 /// A client writes a file in several steps; one look serves all of them.
 const HINT_DELAY: Duration = Duration::from_millis(5);
@@ -87,6 +98,8 @@ pub enum Order {
 struct Sensor {
     looker: Looker,
     conversations: Conversations,
+    signals: SignalFiles,
+    tools: ToolWork,
     hints: Hints,
     /// The directories of conversations that `hints` watches.
     directories: BTreeSet<PathBuf>,
@@ -110,7 +123,7 @@ pub fn spawn(settings: Settings, events: Sender<Event>) -> io::Result<Component<
 
 /// Returns when nobody orders or nobody listens any more.
 fn run(orders: &Receiver<Order>, events: &Sender<Event>, settings: Settings) {
-    let (hints, Hinted { agents: hinted, conversations: changes }) = Hints::start();
+    let (hints, Hinted { agents: hinted, files: changes }) = Hints::start();
     let mut interval = settings.config.watcher.interval;
     let mut truth = tick(interval);
     let mut look_due: Option<Instant> = None;
@@ -169,6 +182,8 @@ impl Sensor {
         Self {
             looker: Looker::new(settings.config, settings.clock),
             conversations: Conversations::default(),
+            signals: SignalFiles::default(),
+            tools: ToolWork::default(),
             hints,
             directories: BTreeSet::new(),
             clock: settings.clock,
@@ -182,6 +197,7 @@ impl Sensor {
 
     /// Takes all that waits in the inbox; one look then answers it.
     fn obey(&mut self, order: Order, more: &Receiver<Order>) -> Vec<Event> {
+        let mut news = Vec::new();
         let mut asked = Vec::new();
         let mut look_needed = false;
         for order in [order].into_iter().chain(more.try_iter().take(INBOX_ORDERS_MAX)) {
@@ -190,6 +206,7 @@ impl Sensor {
                     self.looker.watch(panes);
                     // The core drops what it knew of a session that it lost sight of.
                     self.conversations.tell_anew();
+                    self.signals.tell_anew();
                     self.watching = true;
                     look_needed = true;
                 }
@@ -202,30 +219,44 @@ impl Sensor {
                     look_needed |= !self.conversations.knows(&session);
                     self.conversations.insist(session, self.clock.wall(), clock::instant());
                 }
-                Order::ClearSignals { .. } | Order::ReadConversation { .. } => {}
+                Order::ClearSignals { order, session } => {
+                    // INVARIANT: every look at them that came before has been sent.
+                    let dir = &self.looker.config().watcher.done_signal_dir;
+                    let result = self.signals.clear(dir, &session);
+                    news.push(Event::SignalsCleared { order, session, result });
+                }
+                Order::ReadConversation { order, session, conversation, account, cwd } => {
+                    let sought =
+                        Sought { conversation: &conversation, account: &account, cwd: &cwd };
+                    let result = last_words::read(sought, self.looker.config(), &self.context());
+                    news.push(Event::ConversationRead { order, session, result });
+                }
                 Order::Reconfigure(config) => {
                     self.looker.reconfigure(config);
                     look_needed = true;
                 }
             }
         }
-        let mut news = if look_needed { self.look(&asked) } else { Vec::new() };
+        if look_needed {
+            news.extend(self.look(&asked));
+        }
         news.extend(self.read(&Which::Insisted));
         news
     }
 
     /// An answer for each order; without one, what differs from what was sent last. Then what the
-    /// conversations of those agents say.
+    /// conversations of those agents say, their tools do, and their signal files.
     fn look(&mut self, asked: &[OrderId]) -> Vec<Event> {
         self.looked_at = clock::instant();
         if !self.watching && asked.is_empty() {
             return Vec::new();
         }
         // Before the reading: what changes after it must leave a hint.
-        self.hints.keep(look::homes(self.looker.config()), &self.directories);
+        self.keep_hints();
         let observed = self.looker.look();
         let (panes, config) = (self.looker.panes(), self.looker.config());
         self.conversations.follow(&observed.agents, panes, config, self.clock.wall());
+        let worked = self.tools.look(&observed.agents, panes, self.looked_at);
         let differs = self.sent.as_ref() != Some(&observed);
         let mut news: Vec<Event> = asked
             .iter()
@@ -243,29 +274,50 @@ impl Sensor {
             self.watch(directories);
         }
         news.extend(self.read(&Which::All));
+        news.extend(worked);
+        news.extend(self.look_for_signals());
         news
+    }
+
+    fn look_for_signals(&mut self) -> Option<Event> {
+        let dir = &self.looker.config().watcher.done_signal_dir;
+        let sessions = self.looker.panes().iter().map(|pane| &pane.session);
+        let seen = self.signals.look(dir, sessions);
+        (!seen.is_empty()).then_some(Event::SignalsSeen(seen))
     }
 
     /// Before their files are read: what changes after it must leave a hint.
     fn watch(&mut self, directories: BTreeSet<PathBuf>) {
         self.directories = directories;
-        self.hints.keep(look::homes(self.looker.config()), &self.directories);
+        self.keep_hints();
+    }
+
+    fn keep_hints(&mut self) {
+        let config = self.looker.config();
+        let signals = &config.watcher.done_signal_dir;
+        self.hints.keep(look::homes(config), &self.directories, signals);
     }
 
     fn read_changed(&mut self, changed: &[Changed]) -> Vec<Event> {
+        let mut news = Vec::new();
+        if changed.contains(&Changed::Signals) {
+            news.extend(self.look_for_signals());
+        }
         if changed.contains(&Changed::Somewhere) {
             // Also when they are the same: one may have come back under its name.
             self.watch(self.conversations.directories());
-            return self.read(&Which::All);
+            news.extend(self.read(&Which::All));
+            return news;
         }
         let ids: BTreeSet<ConversationId> = changed
             .iter()
             .filter_map(|changed| match changed {
                 Changed::Conversation(id) => Some(id.clone()),
-                Changed::Somewhere => None,
+                Changed::Somewhere | Changed::Signals => None,
             })
             .collect();
-        self.read(&Which::Of(&ids))
+        news.extend(self.read(&Which::Of(&ids)));
+        news
     }
 
     /// A file that was found is read again once its directory is watched.
@@ -293,14 +345,18 @@ impl Sensor {
     fn take_spooled(&mut self) -> Option<Event> {
         self.sent.as_ref()?;
         let lines = spool::take(&spool::dir(&self.looker.config().runtime_dir));
-        let context = Context {
-            now: self.clock.wall(),
-            zone: self.zone.as_deref(),
-            patterns: &self.looker.config().quota.patterns,
-        };
+        let context = self.context();
         let reports: Vec<Report> =
             lines.iter().filter_map(|line| report::parse(line, &context)).collect();
         (!reports.is_empty()).then_some(Event::ReportsReceived(reports))
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            now: self.clock.wall(),
+            zone: self.zone.as_deref(),
+            patterns: &self.looker.config().quota.patterns,
+        }
     }
 
     fn next_hinted_look(&self) -> Instant {

@@ -5,6 +5,7 @@
 //! at every look.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -82,6 +83,31 @@ impl Place {
         self.search()
     }
 
+    /// The file as it lies now, looked for everywhere; `None` only when there is none.
+    ///
+    /// # Errors
+    /// A directory or file cannot be looked at, so that nobody knows.
+    pub fn locate(&self) -> io::Result<Option<PathBuf>> {
+        let path = self.expected.join(&self.name);
+        if written_at(&path)?.is_some() {
+            return Ok(Some(path));
+        }
+        let mut found = None;
+        for (count, slug) in fs_err::read_dir(&self.projects)?.enumerate() {
+            if count == SLUGS_MAX {
+                let path = self.projects.display();
+                let why =
+                    format!("{path} holds more than {SLUGS_MAX} directories; remove old ones");
+                return Err(io::Error::other(why));
+            }
+            let path = slug?.path().join(&self.name);
+            if let Some(at) = written_at(&path)? {
+                found = found.max(Some((at, path)));
+            }
+        }
+        Ok(found.map(|(_, path)| path))
+    }
+
     /// In all slugs; of several files the one written last.
     fn search(&self) -> Option<PathBuf> {
         let slugs = fs::read_dir(&self.projects).ok()?.flatten().take(SLUGS_MAX);
@@ -93,6 +119,18 @@ impl Place {
             })
             .max()
             .map(|(_, path)| path)
+    }
+}
+
+/// `None` when there is no such file.
+fn written_at(path: &Path) -> io::Result<Option<SystemTime>> {
+    match fs_err::metadata(path) {
+        Ok(metadata) if metadata.is_file() => metadata.modified().map(Some),
+        Ok(_) => Ok(None),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
+            _ => Err(error),
+        },
     }
 }
 

@@ -5,19 +5,16 @@
 
 use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
 use crate::moment::Wall;
 use crate::quota::transcript::{self, Ending};
 use crate::quota::verdict::Context;
+use crate::watcher::lines::Lines;
 use crate::watcher::lookback;
 
-/// Read at once.
-const CHUNK_BYTES: usize = 64 * 1024;
-/// A longer line is no record of the API's error, and is passed over.
-pub const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// A file that grew by more than this between two looks was not written by a conversation; it is
 /// met anew.
 const GROWTH_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -25,10 +22,7 @@ const GROWTH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Tail {
     file: FileId,
-    /// Where the first line begins that is not taken yet.
-    line_at: u64,
-    /// No line ends between `line_at` and here.
-    searched_to: u64,
+    lines: Lines,
     ending: Ending,
 }
 
@@ -59,8 +53,7 @@ impl Tail {
         let found = lookback::find(file, metadata.size(), since, context)?;
         Ok(Self {
             file: FileId::of(metadata),
-            line_at: found.next_line_at,
-            searched_to: metadata.size(),
+            lines: Lines { line_at: found.next_line_at, searched_to: metadata.size() },
             ending: found.ending,
         })
     }
@@ -77,73 +70,24 @@ impl Tail {
     /// The file has gone, or cannot be read.
     pub fn follow(&mut self, path: &Path, since: Wall, context: &Context<'_>) -> io::Result<()> {
         let metadata = fs::metadata(path)?;
-        if FileId::of(&metadata) == self.file && metadata.size() == self.searched_to {
+        let known_to = self.lines.searched_to;
+        if FileId::of(&metadata) == self.file && metadata.size() == known_to {
             return Ok(());
         }
         let (file, metadata) = open(path)?;
         let appended = FileId::of(&metadata) == self.file
-            && (self.searched_to..=self.searched_to + GROWTH_BYTES_MAX).contains(&metadata.size())
-            && self.begins_a_line(&file)?;
-        if appended {
-            self.read_to(metadata.size(), &file, context)
-        } else {
+            && (known_to..=known_to + GROWTH_BYTES_MAX).contains(&metadata.size())
+            && self.lines.begin_well(&file)?;
+        if !appended {
             *self = Self::of(&file, &metadata, since, context)?;
-            Ok(())
+            return Ok(());
         }
-    }
-
-    /// Not so in a file that was written over.
-    fn begins_a_line(&self, file: &File) -> io::Result<bool> {
-        let Some(before) = self.line_at.checked_sub(1) else {
-            return Ok(true);
-        };
-        Ok(lookback::read_exactly(file, before, self.line_at)? == b"\n")
-    }
-
-    fn read_to(&mut self, end: u64, file: &File, context: &Context<'_>) -> io::Result<()> {
-        let mut chunk =
-            vec![
-                0;
-                CHUNK_BYTES.min(usize::try_from(end - self.searched_to).unwrap_or(CHUNK_BYTES))
-            ];
-        while self.searched_to < end {
-            let length = file.read_at(&mut chunk, self.searched_to)?;
-            if length == 0 {
-                // It was cut meanwhile, which the next look finds.
-                return Ok(());
+        let ending = &mut self.ending;
+        self.lines.read_to(metadata.size(), &file, |line| {
+            if let Some(entry) = transcript::entry(line, context) {
+                ending.take(entry);
             }
-            self.take(&chunk[..length], file, context)?;
-        }
-        Ok(())
-    }
-
-    /// `chunk` stands at `searched_to`.
-    fn take(&mut self, chunk: &[u8], file: &File, context: &Context<'_>) -> io::Result<()> {
-        let chunk_at = self.searched_to;
-        let ends = chunk.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
-        for (newline, _) in ends {
-            let line_end = chunk_at + newline as u64;
-            let line_at = std::mem::replace(&mut self.line_at, line_end + 1);
-            let entry = match line_at.checked_sub(chunk_at) {
-                Some(start) => {
-                    let start = usize::try_from(start).map_err(io::Error::other)?;
-                    transcript::entry(&chunk[start..newline], context)
-                }
-                // It began in an earlier chunk.
-                None if line_end - line_at <= LINE_BYTES_MAX => {
-                    transcript::entry(&lookback::read_exactly(file, line_at, line_end)?, context)
-                }
-                None => {
-                    log::warn!("passed over a line of {} bytes", line_end - line_at);
-                    None
-                }
-            };
-            if let Some(entry) = entry {
-                self.ending.take(entry);
-            }
-        }
-        self.searched_to = chunk_at + chunk.len() as u64;
-        Ok(())
+        })
     }
 }
 
@@ -154,7 +98,7 @@ impl FileId {
 }
 
 /// Only a file: to open a pipe would wait for its writer.
-fn open(path: &Path) -> io::Result<(File, Metadata)> {
+pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
     }
@@ -291,7 +235,7 @@ mod tests {
 
     #[test]
     fn lines_of_many_megabytes_are_read_or_passed_over_and_lose_no_other() {
-        let over = usize::try_from(LINE_BYTES_MAX).unwrap();
+        let over = usize::try_from(crate::watcher::lines::LINE_BYTES_MAX).unwrap();
         for (bytes, expected) in [(100_000, "a9"), (10 << 20, "a9"), (over, "")] {
             let long = answer(9)
                 .replace("{\"content", &format!("{{\"x\":\"{}\",\"content", "y".repeat(bytes)));

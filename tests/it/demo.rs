@@ -1,6 +1,7 @@
 //! The scripted agent on real tmux, where a supervisor looks; and the whole `demo`.
 
 mod scene;
+mod tasks;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};

@@ -2,6 +2,7 @@
 //! and against texts that are meant to hurt.
 
 mod corpus;
+mod dialog_keys;
 mod hard;
 
 use std::fmt::Write as _;

@@ -40,13 +40,20 @@ impl Scene {
         self.tmux.path().join("my work")
     }
 
+    /// What the agents write down of their tasks.
+    pub fn log(&self) -> PathBuf {
+        self.tmux.path().join("agents.log")
+    }
+
     pub fn script(&self, order: &str) {
         fs::write(self.home().join(".demo-script"), format!("{order}\n")).unwrap();
     }
 
     pub fn command(&self, arguments: &str) -> String {
         format!(
-            "IS_SANDBOX=1 TZ=UTC CLAUDE_CONFIG_DIR={} {} --dangerously-skip-permissions {arguments}",
+            "IS_SANDBOX=1 TZ=UTC DEMO_AGENT_LOG={} CLAUDE_CONFIG_DIR={} {} \
+             --dangerously-skip-permissions {arguments}",
+            self.log().display(),
             self.home().display(),
             agent().display()
         )
@@ -54,7 +61,12 @@ impl Scene {
 
     /// Starts an agent; its pane stays after it, with `rc=<exit code>` below.
     pub fn start(&self, arguments: &str) {
-        let line = format!("{}; echo rc=$?; cat", self.command(arguments));
+        self.start_with("", arguments);
+    }
+
+    /// The same with a further variable in its environment.
+    pub fn start_with(&self, setting: &str, arguments: &str) {
+        let line = format!("{setting} {}; echo rc=$?; cat", self.command(arguments));
         let work = self.work();
         let mut args = vec!["new-session", "-d", "-s", "scene", "-x", "100", "-y", "50"];
         args.extend(["-c", work.to_str().unwrap(), &line]);

@@ -208,6 +208,18 @@ impl Stage {
         panic!("not seen: {what}; last was {last:#?}");
     }
 
+    /// The first event from which `wanted` takes something; others are dropped.
+    #[track_caller]
+    pub fn next<T>(&self, what: &str, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+        let end = Instant::now() + SOON;
+        while let Ok(event) = self.events.recv_deadline(end) {
+            if let Some(found) = wanted(event) {
+                return found;
+            }
+        }
+        panic!("not seen: {what}");
+    }
+
     /// The first word about the conversation of this session's agent that satisfies `wanted`.
     #[track_caller]
     pub fn until_transcript(
