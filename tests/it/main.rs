@@ -23,5 +23,6 @@ mod quota_transcript_files;
 mod reset;
 mod sensors;
 mod switcher;
+mod task;
 mod tidy;
 mod tmux;
