@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Reading order:
-//! 1. words: [`ids`], [`moment`], [`config`] (the file, checked);
+//! 1. words: [`ids`], [`moment`], [`units`], [`yaml`] (a bounded tree), [`config`] (the file, checked);
 //! 2. decisions: [`quota`] (text → verdict), [`core`] (events → actions), [`journal`] (records);
 //! 3. the loop: [`coordinator`], [`component`] (what every thread looks like), [`snapshot`];
 //! 4. owners of outside things: [`clock`], [`files`], [`process`], [`terminal`] (tmux),
@@ -61,4 +61,6 @@ pub mod switcher;
 pub mod systemd;
 pub mod task;
 pub mod terminal;
+pub mod units;
 pub mod watcher;
+pub mod yaml;

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::config::raw::{KeyPath, Node};
+use crate::config::raw::KeyPath;
 use crate::config::section::{Section, read_section};
-use crate::config::value::{describe, line_of_text};
 use crate::config::{Account, Autonomous, Dedicated, Pool, Selection, SharedDirs, Strategy};
 use crate::ids::{AccountName, SessionName};
+use crate::yaml::Node;
+use crate::yaml::value::{describe, line_of_text};
 
 /// Sessions that one tmux server and one observation cycle are measured with.
 pub const POOL_MAX: u32 = 500;

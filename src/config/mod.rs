@@ -1,20 +1,19 @@
 //! The checked configuration. Every value here has passed every check that needs no disk.
 //!
 //! [`load`] turns a file into a [`Config`], or into all of its problems at once. [`raw`] is the
-//! file as written and `locate` its lines; `section` and `value` read keys; `sections` and `fleet`
+//! file as written and `locate` its lines; `section` reads keys; `sections` and `fleet`
 //! know every key with its default; `rules` holds what must fit together.
 
 mod fleet;
 pub mod load;
 mod locate;
 pub mod near;
+mod path;
 pub mod raw;
 pub mod reload;
 mod rules;
 mod section;
 mod sections;
-mod units;
-mod value;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

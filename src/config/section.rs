@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use crate::config::load::{Base, Problem};
 use crate::config::near::nearest;
-use crate::config::raw::{KeyPath, Node, RawConfig};
-use crate::config::units;
-use crate::config::value::{
-    absolute_path, describe, in_range, line_of_text, whole_number, with_unit,
-};
+use crate::config::path::absolute_path;
+use crate::config::raw::{KeyPath, RawConfig};
+use crate::units;
+use crate::yaml::Node;
+use crate::yaml::value::{describe, in_range, line_of_text, whole_number, with_unit};
 
 /// What follows the hundredth problem is seldom worth reading.
 const PROBLEMS_MAX: usize = 100;

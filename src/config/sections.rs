@@ -7,15 +7,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::raw::{KeyPath, Node};
+use crate::config::raw::KeyPath;
 use crate::config::section::Section;
-use crate::config::value::{describe, line_of_text, whole_number};
 use crate::config::{
     Agent, Config, Dispatcher, Http, Janitor, Lifecycle, Notifications, Quota, Swap, Tmux, Watcher,
-    fleet, units,
+    fleet,
 };
 use crate::quota::pattern;
 use crate::task::prompt::{self, Template};
+use crate::units;
+use crate::yaml::Node;
+use crate::yaml::value::{describe, line_of_text, whole_number};
 
 const COMMAND_WORDS_MAX: usize = 64;
 const ENV_MAX: usize = 100;

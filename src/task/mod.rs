@@ -4,6 +4,8 @@
 //! bytes stay in that file: an agent is told where it lies, in one line.
 
 pub mod front_matter;
+pub mod harmless;
+pub mod plan;
 pub mod prompt;
 
 use std::path::PathBuf;

@@ -1,19 +1,53 @@
 //! The one line with which an agent is told of its task. Pure.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::ids::TaskId;
+use crate::task::harmless;
 
 /// The default of `dispatcher.prompt`.
 pub const DEFAULT: &str = "Do the task {id} ({title}): read the file {path} and carry out all that it \
     asks for. When everything is done, run: touch {done} - or, if it cannot be done, write why, in one \
     line, to {failed}";
 
+/// Of the template itself; titles and paths come on top.
+const CHARS_MAX: usize = 2_000;
+
+/// Longer titles are cut.
+const TITLE_CHARS_MAX: usize = 200;
+
+/// What the client reads as a command, a memory, a file to attach or an option when it comes first.
+const FIRST_REFUSED: [char; 6] = ['-', '/', '!', '#', '@', '&'];
+
 /// A line with places for what differs from task to task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    text: String,
+    pieces: Vec<Piece>,
 }
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Place(Place),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Id,
+    Title,
+    Path,
+    Done,
+    Failed,
+}
+
+const PLACES: [(&str, Place); 5] = [
+    ("{id}", Place::Id),
+    ("{title}", Place::Title),
+    ("{path}", Place::Path),
+    ("{done}", Place::Done),
+    ("{failed}", Place::Failed),
+];
 
 /// What stands in the places `{id}`, `{title}`, `{path}`, `{done}` and `{failed}`.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +64,92 @@ impl Template {
     /// It is not one line, begins like an option, a command or a memory of the client, lacks a place
     /// that every task needs, or names one that there is none of.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self { text: text.to_owned() })
+        if text.chars().count() > CHARS_MAX {
+            return Err(format!("the line has more than {CHARS_MAX} characters: write less"));
+        }
+        if harmless::line(text, CHARS_MAX) != text {
+            return Err(
+                "the line holds a line break or another control character, or begins or ends \
+                        with a space: write one plain line"
+                    .to_owned(),
+            );
+        }
+        if text.starts_with(FIRST_REFUSED) {
+            return Err(
+                "the client reads a line that begins with - / ! # @ or & as something else \
+                        than a prompt: begin with a word"
+                    .to_owned(),
+            );
+        }
+        if text.starts_with('{') {
+            return Err(
+                "what stands in a place could begin with anything: begin with a word".to_owned()
+            );
+        }
+        let pieces = pieces(text)?;
+        for (name, place) in PLACES {
+            let is_needed = matches!(place, Place::Path | Place::Done | Place::Failed);
+            if is_needed && !pieces.contains(&Piece::Place(place)) {
+                return Err(format!("the line has no {name}, which an agent must be told: add it"));
+            }
+        }
+        Ok(Self { pieces })
     }
 
-    /// One line, whatever the title holds.
+    /// One line, whatever the title holds. Paths are words of a shell.
     pub fn line(&self, facts: &Facts<'_>) -> String {
-        let _ = facts;
-        self.text.clone()
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Place(Place::Id) => facts.id.to_string(),
+            Piece::Place(Place::Title) => harmless::line(facts.title, TITLE_CHARS_MAX),
+            Piece::Place(Place::Path) => shell_word(facts.path),
+            Piece::Place(Place::Done) => shell_word(facts.done),
+            Piece::Place(Place::Failed) => shell_word(facts.failed),
+        });
+        pieces.collect()
+    }
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        let (before, tail) = rest.split_at(at);
+        let Some((name, place)) = PLACES.iter().find(|(name, _)| tail.starts_with(name)) else {
+            let end = tail.find('}').map_or(tail.len(), |end| end + 1);
+            let shown = harmless::line(&tail[..end], 40);
+            let names = PLACES.map(|(name, _)| name).join(", ");
+            return Err(format!("{shown:?} is no place: the places are {names}"));
+        };
+        if !before.is_empty() {
+            pieces.push(Piece::Text(before.to_owned()));
+        }
+        pieces.push(Piece::Place(*place));
+        rest = &tail[name.len()..];
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Text(rest.to_owned()));
+    }
+    Ok(pieces)
+}
+
+/// As it is where every shell takes it so; else quoted, without a control character in any case.
+fn shell_word(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(byte);
+    match path.to_str() {
+        Some(text) if !text.is_empty() && bytes.iter().all(is_plain) => text.to_owned(),
+        Some(text) if text.chars().all(harmless::is_plain) => {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
+        _ => {
+            // `$'…'` of bash and zsh, the shells that the client runs.
+            let escaped = bytes.iter().map(|byte| match byte {
+                b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+                b' '..=b'~' => char::from(*byte).to_string(),
+                _ => format!("\\x{byte:02x}"),
+            });
+            format!("$'{}'", escaped.collect::<String>())
+        }
     }
 }

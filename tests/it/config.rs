@@ -1,6 +1,7 @@
 //! The configuration file: what is refused and with which words, what is shipped, what the
 //! operators of the older system have.
 
+mod misfits;
 mod preflight;
 mod refused;
 
@@ -12,7 +13,7 @@ use claude_failover::cli::{check, exit};
 use claude_failover::config::Config;
 use claude_failover::config::load::{Base, ConfigError, Loaded, load_with, parse};
 use claude_failover::config::reload::summary;
-use expect_test::expect;
+use expect_test::{Expect, expect};
 
 const EXAMPLE: &str = include_str!("../../etc/config.example.yaml");
 const PREDECESSOR: &str = include_str!("fixtures/predecessor.yaml");
@@ -31,6 +32,28 @@ fn good(text: &str) -> Loaded {
 #[track_caller]
 fn good_with(text: &str) -> Config {
     good(&format!("{ACCOUNT}{text}")).config
+}
+
+/// The problems of a file, as an operator sees them.
+#[track_caller]
+fn refused(text: &str, expected: &Expect) {
+    let problems = parse(text, &base()).expect_err("the file is bad");
+    let lines = problems.iter().map(|problem| problem.in_file(Path::new("c.yaml")) + "\n");
+    expected.assert_eq(&lines.collect::<String>());
+}
+
+/// Like [`refused`], with each row below a good account.
+#[track_caller]
+fn rows_refused(rows: &[&str], expected: &Expect) {
+    let mut lines = String::new();
+    for row in rows {
+        let problems = parse(&format!("{ACCOUNT}{row}"), &base()).expect_err(row);
+        lines.push_str(&format!("{row}\n"));
+        for problem in problems {
+            lines.push_str(&format!("  {problem}\n"));
+        }
+    }
+    expected.assert_eq(&lines);
 }
 
 #[test]

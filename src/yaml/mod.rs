@@ -1,0 +1,153 @@
+//! YAML as a bounded tree of plain values, without a meaning for any of them. A leaf, and pure.
+//!
+//! The configuration and the front matter of tasks are read through it: neither may hurt by its size,
+//! its depth, its tags or its aliases.
+
+pub mod value;
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Node {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    /// In file order; a key that is given twice stands here twice.
+    Map(Vec<(String, Node)>),
+}
+
+/// The text did not become a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    pub line: Option<usize>,
+    pub message: String,
+}
+
+/// At most `nodes_max` values, those behind aliases counted each time: aliases of aliases could make
+/// a small text grow without end. The library bounds the depth.
+///
+/// # Errors
+/// It is no YAML, holds a tag or a second document, or is too much.
+pub fn parse(text: &str, nodes_max: usize) -> Result<Node, Malformed> {
+    let left = Cell::new(nodes_max);
+    NodeSeed { left: &left }.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(
+        |error| Malformed {
+            line: error.location().map(|at| at.line()),
+            message: format!("cannot be read as YAML: {error}"),
+        },
+    )
+}
+
+#[derive(Clone, Copy)]
+struct NodeSeed<'b> {
+    /// Values that may still come.
+    left: &'b Cell<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
+    type Value = Node;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Node, D::Error> {
+        let left =
+            self.left.get().checked_sub(1).ok_or_else(|| {
+                D::Error::custom("there are too many values in it (aliases counted)")
+            })?;
+        self.left.set(left);
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NodeSeed<'_> {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a plain value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    /// A text without any value.
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_enum<A: serde::de::EnumAccess<'de>>(self, _: A) -> Result<Node, A::Error> {
+        Err(A::Error::custom("a tag (!name) has no meaning here: remove it"))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Int(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Int(value.into()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Node, E> {
+        Ok(Node::Int(value))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Node, E> {
+        Ok(Node::Int(i128::try_from(value).unwrap_or(i128::MAX)))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            list.push(item);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let mut map = Vec::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            map.push((key, entries.next_value_seed(self)?));
+        }
+        Ok(Node::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_grow_without_end_is_refused() {
+        let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for level in 1..12 {
+            let item = format!("*a{},", level - 1).repeat(10);
+            bomb.push_str(&format!("a{level}: &a{level} [{item}]\n"));
+        }
+        for text in [bomb, "[".repeat(10_000), "- ".repeat(10_000)] {
+            assert!(parse(&text, 20_000).is_err());
+        }
+    }
+
+    #[test]
+    fn tags_and_second_documents_are_refused_with_their_line() {
+        let error = parse("a: 1\nb: !secret x\n", 9).unwrap_err();
+        assert_eq!(error.line, Some(2), "{error:?}");
+        assert!(parse("a: 1\n---\nb: 1\n", 9).is_err());
+    }
+}
