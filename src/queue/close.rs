@@ -6,6 +6,8 @@
 
 use std::io::{self, ErrorKind};
 
+use rustix::fs::FileType;
+
 use crate::ids::TaskRef;
 use crate::moment::Wall;
 use crate::queue::dir::{Dir, Found, Put};
@@ -35,15 +37,13 @@ pub fn close(queue: &Queue, rules: &Rules, instance: &str, result: &TaskResult) 
         return Err(marker::foreign(&inbox, &result.task));
     }
     let results = queue.make_part(if result.done { Part::Done } else { Part::Failed })?;
-    let written = is_written(&results, result)?;
+    let written = find(&results, result)?;
     // INVARIANT: with the result there and no marker of ours, a file in the inbox is a new task.
-    if owner.is_none() && written {
+    if owner.is_none() && written == Place::Written {
         return Ok(());
     }
     let task = inbox::read(&inbox, &result.task.id, rules)?;
-    if !written {
-        write(&results, result, &task)?;
-    }
+    write(&results, result, &task, written)?;
     if let TaskFile::Read { found, .. } = &task {
         remove_if_same(&inbox, &file_name(&result.task.id), found)?;
     }
@@ -53,6 +53,7 @@ pub fn close(queue: &Queue, rules: &Rules, instance: &str, result: &TaskResult) 
 }
 
 /// Moves a task that goes to no agent to `failed/`: under our own marker, so that nobody else is at it.
+/// A marker that an unfinished try has left says since when and why; this finishes it.
 ///
 /// # Errors
 /// As [`close`]; also when the task is in an agent's hands.
@@ -65,12 +66,11 @@ pub fn fail(
     now: Wall,
 ) -> io::Result<()> {
     let inbox = queue.make_part(Part::Inbox)?;
-    let mark = Marker::of_mover(instance, task.clone(), now);
-    // A marker that an earlier try has left dates the result, so that it is known again.
-    let since = match marker::put(&inbox, &mark)? {
-        Put::Made => now,
+    let mark = Marker::of_mover(instance, task.clone(), reason, now);
+    let mark = match marker::put(&inbox, &mark)? {
+        Put::Made => mark,
         Put::Taken => match marker::read(&inbox, instance, task)? {
-            Some(Owner::Ours(mark)) if mark.session.is_none() => mark.claimed_at,
+            Some(Owner::Ours(mark)) if mark.session.is_none() => *mark,
             Some(Owner::Ours(_)) => {
                 let text = format!("task {task} is in an agent's hands");
                 return Err(io::Error::new(ErrorKind::ResourceBusy, text));
@@ -81,12 +81,12 @@ pub fn fail(
     let result = TaskResult {
         task: task.clone(),
         done: false,
-        reason: reason.to_owned(),
+        reason: mark.reason.unwrap_or_else(|| reason.to_owned()),
         session: None,
         account: None,
         conversation: None,
         started: None,
-        finished: since,
+        finished: mark.claimed_at,
         attempts: 0,
         last_text: None,
     };
@@ -110,43 +110,51 @@ pub fn numbered(stem: &str, number: usize) -> String {
     if number == 1 { format!("{stem}.md") } else { format!("{stem}.{number}.md") }
 }
 
-/// Putting the result into a file that holds it already changes nothing.
-fn is_written(results: &Dir, result: &TaskResult) -> io::Result<bool> {
-    for number in 1..=RESULTS_MAX {
-        let name = numbered(result.task.id.as_str(), number);
-        let Some(found) = results.look(&name)? else { return Ok(false) };
-        if found.kind != rustix::fs::FileType::RegularFile {
-            continue;
-        }
-        let Some((_, bytes)) = results.read(&name, RESULT_BYTES_MAX)? else { return Ok(false) };
-        if front_matter::with_result(&front_matter::without_result(&bytes), result) == bytes {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// This result lies there.
+    Written,
+    /// The first name that nothing has.
+    Free(String),
 }
 
-/// What was a task and is none any more (gone, a link, too large) has a result without a body.
-fn write(results: &Dir, result: &TaskResult, task: &TaskFile) -> io::Result<()> {
-    let (bytes, mode) = match task {
-        TaskFile::Read { found, bytes } => (bytes.as_slice(), found.mode & 0o666),
-        TaskFile::Gone => (&[][..], MODE_DEFAULT),
-        TaskFile::Refused(refusal) => {
-            log::warn!(
-                "task={} its file is left in the inbox, the result has no body: {refusal}",
-                result.task
-            );
-            (&[][..], MODE_DEFAULT)
-        }
-    };
-    let bytes = front_matter::with_result(bytes, result);
+/// Putting the result into a file that holds it already changes nothing.
+fn find(results: &Dir, result: &TaskResult) -> io::Result<Place> {
     let stem = result.task.id.as_str();
     for number in 1..=RESULTS_MAX {
-        if results.put_new(&numbered(stem, number), &bytes, mode)? == Put::Made {
-            return Ok(());
+        let name = numbered(stem, number);
+        let Some(found) = results.look(&name)? else { return Ok(Place::Free(name)) };
+        if found.kind != FileType::RegularFile {
+            continue;
+        }
+        let (_, bytes) = results.read(&name, RESULT_BYTES_MAX)?.unwrap_or((found, Vec::new()));
+        if front_matter::with_result(&front_matter::without_result(&bytes), result) == bytes {
+            return Ok(Place::Written);
         }
     }
     Err(too_many(results, stem))
+}
+
+/// What was a task and is none any more (gone, a link, too large) has a result without a body.
+fn write(results: &Dir, result: &TaskResult, task: &TaskFile, mut place: Place) -> io::Result<()> {
+    let (body, mode) = match task {
+        TaskFile::Read { found, bytes } => (bytes.as_slice(), found.mode & 0o666),
+        TaskFile::Gone => (&[][..], MODE_DEFAULT),
+        TaskFile::Refused(refusal) => {
+            let task = &result.task;
+            log::warn!("task={task} its file stays in the inbox, its result is bare: {refusal}");
+            (&[][..], MODE_DEFAULT)
+        }
+    };
+    while let Place::Free(name) = place {
+        let bytes = front_matter::with_result(body, result);
+        match results.put_new(&name, &bytes, mode)? {
+            Put::Made => return Ok(()),
+            // Somebody was quicker, with this result or with another.
+            Put::Taken => place = find(results, result)?,
+        }
+    }
+    Ok(())
 }
 
 /// One that was put in its place meanwhile is another task.

@@ -169,7 +169,7 @@ impl Dir {
 
     /// A new file with all of these bytes, or none. Durable.
     pub fn put_new(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<Put> {
-        let temp = self.write_temp(bytes, mode)?;
+        let temp = self.write_temp(bytes, mode, File::sync_all)?;
         let put = self.rename_new(&temp, self, name);
         if !matches!(put, Ok(Put::Made)) {
             self.remove_quietly(&temp);
@@ -179,12 +179,26 @@ impl Dir {
 
     /// The same in the place of whatever file has that name.
     pub fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
-        let temp = self.write_temp(bytes, mode)?;
-        fs::renameat(&self.fd, &temp, &self.fd, name).map_err(|errno| {
-            self.remove_quietly(&temp);
-            named("cannot replace", &self.path.join(name), errno)
-        })?;
+        let temp = self.write_temp(bytes, mode, File::sync_all)?;
+        self.rename_over(&temp, name)?;
         self.sync()
+    }
+
+    /// The same for what a power cut may take: it does not wait for the disk.
+    pub fn replace_quick(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let temp = self.write_temp(bytes, mode, |_| Ok(()))?;
+        self.rename_over(&temp, name)
+    }
+
+    /// An empty file that a power cut may take.
+    pub fn put_empty(&self, name: &str, mode: u32) -> io::Result<Put> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)) {
+            Ok(_) => Ok(Put::Made),
+            Err(Errno::EXIST) => Ok(Put::Taken),
+            Err(errno) => Err(named("cannot make", &self.path.join(name), errno)),
+        }
     }
 
     /// Moves a file without replacing anything. Durable in both directories.
@@ -217,7 +231,19 @@ impl Dir {
         fs::fsync(&self.fd).map_err(|errno| named("cannot sync", &self.path, errno))
     }
 
-    fn write_temp(&self, bytes: &[u8], mode: u32) -> io::Result<String> {
+    fn rename_over(&self, temp: &str, name: &str) -> io::Result<()> {
+        fs::renameat(&self.fd, temp, &self.fd, name).map_err(|errno| {
+            self.remove_quietly(temp);
+            named("cannot replace", &self.path.join(name), errno)
+        })
+    }
+
+    fn write_temp(
+        &self,
+        bytes: &[u8],
+        mode: u32,
+        settle: fn(&File) -> io::Result<()>,
+    ) -> io::Result<String> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for _ in 0..TEMP_ATTEMPTS_MAX {
@@ -228,7 +254,7 @@ impl Dir {
                     let mut file = File::from(fd);
                     return file
                         .write_all(bytes)
-                        .and_then(|()| file.sync_all())
+                        .and_then(|()| settle(&file))
                         .map(|()| temp.clone())
                         .map_err(|error| {
                             self.remove_quietly(&temp);

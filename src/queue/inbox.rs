@@ -86,9 +86,9 @@ pub fn read(inbox: &Dir, id: &TaskId, rules: &Rules) -> io::Result<TaskFile> {
     Ok(TaskFile::Read { found, bytes })
 }
 
-/// Says beside the task what it waits for. A mark that is there keeps its time and its text.
-pub fn mark_blocked(inbox: &Dir, id: &TaskId, text: &str) -> io::Result<()> {
-    match inbox.put_new(&blocked_name(id), text.as_bytes(), 0o644)? {
+/// Says beside the task that it waits for others. A mark that is there keeps its time.
+pub fn mark_blocked(inbox: &Dir, id: &TaskId) -> io::Result<()> {
+    match inbox.put_empty(&blocked_name(id), 0o644)? {
         Put::Made | Put::Taken => Ok(()),
     }
 }

@@ -31,11 +31,14 @@ pub struct Marker {
     pub conversation: Option<ConversationId>,
     /// Milliseconds since 1970.
     pub claimed_at: Wall,
+    /// Why it is being moved; so that whoever finds this mark can finish that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Marker {
     /// Of a task that is moved, and goes to no agent.
-    pub fn of_mover(instance: &str, task: TaskRef, now: Wall) -> Self {
+    pub fn of_mover(instance: &str, task: TaskRef, reason: &str, now: Wall) -> Self {
         Self {
             version: VERSION,
             instance: instance.to_owned(),
@@ -44,6 +47,7 @@ impl Marker {
             attempt: 0,
             conversation: None,
             claimed_at: now,
+            reason: Some(reason.to_owned()),
         }
     }
 
@@ -60,7 +64,8 @@ impl Marker {
             session: Some(session),
             attempt,
             conversation: Some(conversation),
-            ..Self::of_mover(instance, task, now)
+            reason: None,
+            ..Self::of_mover(instance, task, "", now)
         }
     }
 }

@@ -106,10 +106,19 @@ impl Queue {
     /// `None` when the project is not there or has no queue.
     ///
     /// # Errors
-    /// [`ErrorKind::NotADirectory`]: a link or a file is in the way.
+    /// [`ErrorKind::NotADirectory`]: a link or a file is in the queue's place.
     pub fn open(projects_dir: &Path, project: &ProjectName) -> io::Result<Option<Self>> {
-        let Some(home) = Dir::open(projects_dir)?.inside(project.as_str())? else {
-            return Ok(None);
+        Self::open_in(&Dir::open(projects_dir)?, project)
+    }
+
+    /// The same in a `projects_dir` held open.
+    pub fn open_in(projects_dir: &Dir, project: &ProjectName) -> io::Result<Option<Self>> {
+        let home = match projects_dir.inside(project.as_str()) {
+            Ok(Some(home)) => home,
+            Ok(None) => return Ok(None),
+            // A file is no project; a link to one is told by `projects`.
+            Err(error) if error.kind() == ErrorKind::NotADirectory => return Ok(None),
+            Err(error) => return Err(error),
         };
         let dir = home.inside(QUEUE_DIR)?;
         Ok(dir.map(|dir| Self { project: project.clone(), dir }))
@@ -136,17 +145,6 @@ impl Queue {
 
     pub fn make_part(&self, part: Part) -> io::Result<Dir> {
         self.dir.make_inside(part.name())
-    }
-
-    /// Whether the task was finished at some time, as those who wait for it ask.
-    pub fn is_done(&self, id: &TaskId) -> io::Result<bool> {
-        for part in [Part::Done, Part::Archive] {
-            let found = self.part(part)?.map(|dir| dir.look(file_name(id))).transpose()?.flatten();
-            if found.is_some_and(|found| found.kind == FileType::RegularFile) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }
 

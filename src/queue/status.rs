@@ -55,7 +55,7 @@ struct Row<'a> {
 
 impl<'a, Counts: Serialize> Status<'a, Counts> {
     /// `held` are those of this project.
-    pub fn new(project: &'a str, held: &[&'a HeldTask], queued: Counts) -> Self {
+    pub fn new(project: &'a str, held: &'a [HeldTask], queued: Counts) -> Self {
         let tasks = held.iter().map(|held| Row {
             id: held.task.id.as_str(),
             title: &held.title,
@@ -76,7 +76,8 @@ impl<'a, Counts: Serialize> Status<'a, Counts> {
     }
 }
 
-/// Puts the text in the place of what was there, unless it is the same.
+/// Puts the text in the place of what was there, unless it is the same. A power cut may take it: it is
+/// written anew at the next start.
 pub fn write(queue: &Queue, text: &str) -> io::Result<()> {
     let found = queue.dir.look(FILE)?;
     if let Some(found) = found {
@@ -89,7 +90,7 @@ pub fn write(queue: &Queue, text: &str) -> io::Result<()> {
             queue.dir.rename_new(FILE, &queue.dir, OLD)?;
         }
     }
-    queue.dir.replace(FILE, text.as_bytes(), 0o644)
+    queue.dir.replace_quick(FILE, text.as_bytes(), 0o644)
 }
 
 /// Empty for what is no plain file.
