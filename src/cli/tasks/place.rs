@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::cli::tasks::Desk;
-use crate::ids::TaskRef;
+use crate::ids::{TaskId, TaskRef};
 use crate::queue::marker::{self, Owner};
 use crate::queue::{Part, Queue, file_name};
 
@@ -40,14 +40,23 @@ pub fn find(desk: &Desk, task: &TaskRef) -> io::Result<Place> {
             return Ok(Place::Waiting(queue));
         }
     }
-    if queue.is_done(&task.id)? {
+    if is_done(&queue, &task.id)? {
         return Ok(Place::Done);
     }
-    let failed = queue.part(Part::Failed)?;
-    match failed.map(|dir| dir.look(file_name(&task.id))).transpose()?.flatten() {
-        Some(_) => Ok(Place::Failed(queue)),
-        None => Ok(Place::Nowhere),
+    match lies_in(&queue, Part::Failed, &task.id)? {
+        true => Ok(Place::Failed(queue)),
+        false => Ok(Place::Nowhere),
     }
+}
+
+/// As those who wait for it ask.
+pub fn is_done(queue: &Queue, id: &TaskId) -> io::Result<bool> {
+    Ok(lies_in(queue, Part::Done, id)? || lies_in(queue, Part::Archive, id)?)
+}
+
+fn lies_in(queue: &Queue, part: Part, id: &TaskId) -> io::Result<bool> {
+    let Some(dir) = queue.part(part)? else { return Ok(false) };
+    Ok(dir.look(file_name(id))?.is_some_and(|found| found.kind.is_file()))
 }
 
 pub fn nowhere(desk: &Desk, task: &TaskRef) -> String {

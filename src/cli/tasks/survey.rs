@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::cli::tasks::Desk;
 use crate::cli::tasks::held::{self, Held};
+use crate::cli::tasks::place;
 use crate::ids::{ProjectName, TaskId, TaskRef};
 use crate::moment::Wall;
 use crate::queue::dir::Dir;
@@ -243,7 +244,7 @@ impl Survey<'_> {
     fn is_done(&self, task: &TaskRef) -> bool {
         let projects_dir = &self.desk.daemon.config.dispatcher.projects_dir;
         let queue = Queue::open(projects_dir, &task.project).ok().flatten();
-        queue.is_some_and(|queue| queue.is_done(&task.id).unwrap_or(false))
+        queue.is_some_and(|queue| place::is_done(&queue, &task.id).unwrap_or(false))
     }
 }
 
