@@ -24,7 +24,7 @@ use crate::api::gate::{Failure, Gate, Protocol, Reply};
 use crate::api::socket::{self, SocketFile};
 use crate::clock::{self, Clock};
 use crate::core::event::{Event, StuckVerb};
-use crate::ids::AccountName;
+use crate::ids::{AccountName, TaskRef};
 use crate::quota::report::Wire;
 use crate::quota::verdict;
 use crate::snapshot::SnapshotCell;
@@ -44,6 +44,14 @@ pub enum Request {
     },
     Reload,
     Status,
+    /// Another try for a task in the daemon's hands, above all one of state `unknown`.
+    TasksRetry {
+        task: TaskRef,
+    },
+    /// An end for a task in the daemon's hands.
+    TasksCancel {
+        task: TaskRef,
+    },
     /// What a hook of a client has to say. One of a kind that we do not know is taken and dropped.
     Report {
         report: Box<Wire>,
@@ -154,6 +162,8 @@ impl Control {
             Request::Swap { to } => Event::SwapRequested { to },
             Request::Stuck { how } => Event::StuckResolved(how),
             Request::Reload => Event::ReloadRequested,
+            Request::TasksRetry { task } => Event::TaskRetryRequested { task },
+            Request::TasksCancel { task } => Event::TaskCancelRequested { task },
             Request::Status => {
                 let snapshot = self.snapshot.read();
                 return json!({"ok": true, "health": snapshot.health, "status": snapshot.status});
@@ -271,6 +281,14 @@ mod tests {
             (r#"{"verb":"stuck","how":"rollback"}"#, Request::Stuck { how: StuckVerb::Rollback }),
             (r#"{"verb":"reload"}"#, Request::Reload),
             (r#"{"verb":"status"}"#, Request::Status),
+            (
+                r#"{"verb":"tasks_retry","task":"shop:t-1"}"#,
+                Request::TasksRetry { task: "shop:t-1".parse().unwrap() },
+            ),
+            (
+                r#"{"verb":"tasks_cancel","task":"shop:t-1"}"#,
+                Request::TasksCancel { task: "shop:t-1".parse().unwrap() },
+            ),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), json);
             assert_eq!(serde_json::from_str::<Request>(json).unwrap(), request);
@@ -281,6 +299,7 @@ mod tests {
             r#"{"verb":"swap","to":null,"force":true}"#,
             r#"{"verb":"stuck","how":"later"}"#,
             r#"{"verb":"stuck"}"#,
+            r#"{"verb":"tasks_cancel","task":"shop:../t"}"#,
             "{}",
             "",
         ] {

@@ -1,18 +1,21 @@
 //! The command line: one file a verb.
 //!
-//! Exit codes: 0 done, 1 a check or demo that found something wrong, 64 usage, 70 software,
-//! 74 journal I/O, 75 another instance, 78 configuration.
+//! Exit codes: 0 done, 1 a check, a demo or a task that found something wrong, 64 usage,
+//! 70 software, 74 journal I/O, 75 another instance, 78 configuration.
 
 pub mod assemble;
 pub mod check;
 pub mod classify;
+pub mod daemon;
 pub mod demo;
 pub mod hook;
 pub mod launch;
 pub mod obstacles;
 pub mod run;
 pub mod status_line;
+pub mod submit;
 pub mod swap;
+pub mod tasks;
 
 use std::path::PathBuf;
 
@@ -57,6 +60,10 @@ enum Verb {
     },
     /// Move to another account now, or end a stuck swap
     Swap(swap::Args),
+    /// Put a task into a project's inbox
+    Submit(submit::Args),
+    /// List, show, retry or cancel tasks
+    Tasks(tasks::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
     /// Start an agent in this pane (used by the daemon)
@@ -91,6 +98,8 @@ pub fn run() -> u8 {
         ),
         Verb::Demo { keep } => demo::run(if keep { Ending::KeepRunning } else { Ending::CleanUp }),
         Verb::Swap(args) => swap::run(&args),
+        Verb::Submit(args) => submit::run(&args),
+        Verb::Tasks(args) => tasks::run(&args),
         Verb::Classify(args) => classify::run(&args),
         Verb::Launch { spec } => launch::run(&spec),
     }

@@ -26,6 +26,11 @@ pub fn read(id: &TaskId, bytes: &[u8]) -> Result<TaskSpec, String> {
     spec().map_err(|why: String| harmless::line(&why, WHY_CHARS_MAX))
 }
 
+/// Whether a file begins with front matter, be it good or bad.
+pub fn is_there(bytes: &[u8]) -> bool {
+    !matches!(Head::find(bytes), Ok(None))
+}
+
 /// The file with its result in the front matter. What it said before and its body stay, byte for byte.
 ///
 /// The result is added at the end of the front matter. Where that cannot be done without changing

@@ -3,6 +3,7 @@
 //! The configuration and the front matter of tasks are read through it: neither may hurt by its size,
 //! its depth, its tags or its aliases.
 
+pub mod print;
 pub mod value;
 
 use std::cell::Cell;

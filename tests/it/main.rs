@@ -28,5 +28,6 @@ mod reset;
 mod sensors;
 mod switcher;
 mod task;
+mod tasks;
 mod tidy;
 mod tmux;

@@ -11,6 +11,7 @@ use crate::ids::TaskRef;
 use crate::moment::Wall;
 use crate::task::TaskResult;
 use crate::yaml::Node;
+use crate::yaml::print::quoted;
 
 pub const KEY: &str = "result";
 
@@ -60,46 +61,29 @@ pub fn print(result: &TaskResult) -> String {
         writeln!(text, "  {key}: {value}").expect("a String takes all");
     };
     line("outcome", if result.done { "done" } else { "failed" }.to_owned());
-    line("reason", quoted(&result.reason, REASON_CHARS_MAX));
+    line("reason", quoted(&cut(&result.reason, REASON_CHARS_MAX)));
     if let Some(session) = &result.session {
-        line("session", quoted(session.as_str(), usize::MAX));
+        line("session", quoted(session.as_str()));
     }
     if let Some(account) = &result.account {
-        line("account", quoted(account.as_str(), usize::MAX));
+        line("account", quoted(account.as_str()));
     }
     if let Some(conversation) = &result.conversation {
-        line("conversation", quoted(conversation.as_str(), usize::MAX));
+        line("conversation", quoted(conversation.as_str()));
     }
     if let Some(started) = result.started {
-        line("started", quoted(&started.to_string(), usize::MAX));
+        line("started", quoted(&started.to_string()));
     }
-    line("finished", quoted(&result.finished.to_string(), usize::MAX));
+    line("finished", quoted(&result.finished.to_string()));
     line("attempts", result.attempts.to_string());
     if let Some(last_text) = &result.last_text {
-        line("last_text", quoted(last_text, LAST_TEXT_CHARS_MAX));
+        line("last_text", quoted(&cut(last_text, LAST_TEXT_CHARS_MAX)));
     }
     text
 }
 
-/// In double quotes and on one line, as every reader of YAML takes it.
-fn quoted(text: &str, chars_max: usize) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars().take(chars_max) {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            c if is_printable(c) => quoted.push(c),
-            c => write!(quoted, "\\U{:08X}", u32::from(c)).expect("a String takes all"),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-/// As YAML 1.1 has it, without what it takes for a line break or drops.
-fn is_printable(c: char) -> bool {
-    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+fn cut(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).collect()
 }
 
 /// `None` when it lacks what every result has.

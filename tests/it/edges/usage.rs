@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::support::binary;
 
-const VERBS: [&str; 5] = ["run", "check", "demo", "swap", "classify"];
+const VERBS: [&str; 7] = ["run", "check", "demo", "swap", "submit", "tasks", "classify"];
 const COLUMNS: usize = 80;
 
 fn said(args: &[&str]) -> (Option<i32>, String, String) {
@@ -28,7 +28,8 @@ fn help_and_version_are_answers() {
 
 #[test]
 fn the_help_of_every_verb_fits_a_terminal() {
-    let verbs = VERBS.map(|verb| vec![verb]).into_iter().chain([vec![]]);
+    let of_tasks = ["list", "show", "retry", "cancel"].map(|verb| vec!["tasks", verb]);
+    let verbs = VERBS.map(|verb| vec![verb]).into_iter().chain([vec![]]).chain(of_tasks);
     for mut args in verbs {
         args.push("--help");
         let (code, help, _) = said(&args);
@@ -51,6 +52,12 @@ fn what_is_not_known_is_a_usage_error() {
         vec!["swap", "--to", "a", "--clear"],
         vec!["swap", "--to", "two words"],
         vec!["launch"],
+        vec!["submit"],
+        vec!["submit", "--project", "../x"],
+        vec!["submit", "--project", "p", "--depends-on", "x"],
+        vec!["tasks", "show"],
+        vec!["tasks", "retry", "no-colon"],
+        vec!["tasks", "list", "--state", "asleep"],
     ] {
         let (code, out, errors) = said(&args);
         assert_eq!((code, out.as_str()), (Some(64), ""), "{args:?}");

@@ -71,6 +71,14 @@ fn each_verb_becomes_its_event() {
         ),
         (Request::Stuck { how: StuckVerb::Rollback }, "StuckResolved(Rollback)"),
         (Request::Reload, "ReloadRequested"),
+        (
+            Request::TasksRetry { task: "shop:t-1".parse().unwrap() },
+            r#"TaskRetryRequested { task: TaskRef { project: ProjectName("shop"), id: TaskId("t-1") } }"#,
+        ),
+        (
+            Request::TasksCancel { task: "shop:t-1".parse().unwrap() },
+            r#"TaskCancelRequested { task: TaskRef { project: ProjectName("shop"), id: TaskId("t-1") } }"#,
+        ),
     ] {
         assert_eq!(house.ask(&request).unwrap(), serde_json::json!({"ok": true}));
         assert_eq!(house.next_event(), event);

@@ -1,0 +1,105 @@
+//! Which daemon a verb speaks of, by its configuration; whether it runs or not.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::geteuid;
+use serde_json::Value;
+
+use crate::api::control::{self, AskError, Request};
+use crate::cli::exit;
+use crate::config::Config;
+use crate::config::load::{DEFAULT_PATH, load};
+use crate::queue::instance;
+
+/// The daemon answers when a verb has reached it, so this only bounds a hung one.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct DaemonArgs {
+    /// Instead of /etc/claude-failover/config.yaml
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = DEFAULT_PATH,
+        hide_default_value = true,
+        global = true
+    )]
+    config: PathBuf,
+    /// The daemon's --runtime-dir, if it was given one
+    #[arg(long, value_name = "DIR", global = true)]
+    runtime_dir: Option<PathBuf>,
+    /// The daemon's --state-dir, if it was given one
+    #[arg(long, value_name = "DIR", global = true)]
+    state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub struct Daemon {
+    pub config: Config,
+}
+
+impl DaemonArgs {
+    /// # Errors
+    /// The exit code; what is wrong has been said.
+    pub fn load(&self) -> Result<Daemon, u8> {
+        let mut config = match load(&self.config) {
+            Ok(loaded) => loaded.config,
+            Err(error) => {
+                eprintln!("{error}");
+                return Err(exit::CONFIG);
+            }
+        };
+        if let Some(dir) = &self.runtime_dir {
+            config.runtime_dir.clone_from(dir);
+        }
+        if let Some(dir) = &self.state_dir {
+            config.state_dir.clone_from(dir);
+        }
+        Ok(Daemon { config })
+    }
+}
+
+impl Daemon {
+    pub fn ask(&self, request: &Request) -> Result<Value, AskError> {
+        control::ask(&control::socket_path(&self.config.runtime_dir), request, DEADLINE)
+    }
+
+    pub fn seems_to_run(&self) -> bool {
+        !matches!(self.ask(&Request::Status), Err(AskError::NotRunning { .. }))
+    }
+
+    /// The user it runs as; `None` before its first start.
+    pub fn user(&self) -> Option<u32> {
+        fs_err::metadata(&self.config.state_dir).ok().map(|found| found.uid())
+    }
+
+    /// As its markers name it; `None` before its first start, when there are none.
+    ///
+    /// # Errors
+    /// It cannot be read: above all, by another user.
+    pub fn instance(&self) -> io::Result<Option<String>> {
+        let state_dir = &self.config.state_dir;
+        match fs_err::symlink_metadata(state_dir.join("instance")) {
+            Ok(_) => instance::instance(state_dir).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same, made when it has not run yet: by the user that it will run as, which is the caller.
+    pub fn instance_of_ours(&self) -> io::Result<String> {
+        match self.user() {
+            Some(user) if user != geteuid().as_raw() => Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "{} belongs to user {user}: run this verb as that user",
+                    self.config.state_dir.display()
+                ),
+            )),
+            _ => instance::instance(&self.config.state_dir),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `tasks cancel`: an end for a task that is not to be done.
+
+use anyhow::bail;
+
+use crate::api::control::Request;
+use crate::cli::tasks::Desk;
+use crate::cli::tasks::place::{self, Place};
+use crate::ids::TaskRef;
+use crate::queue::inbox::{self, TaskFile};
+use crate::queue::rules::Rules;
+use crate::queue::{Part, Queue, close, marker};
+
+const REASON: &str = "cancelled";
+
+pub fn run(desk: &Desk, task: &TaskRef) -> anyhow::Result<()> {
+    match place::find(desk, task)? {
+        Place::Waiting(queue) | Place::Moving(queue) => {
+            move_away(desk, &queue, task)?;
+            println!("{task}: moved to failed/, {REASON}");
+            Ok(())
+        }
+        Place::Held => desk.ask(task, &Request::TasksCancel { task: task.clone() }),
+        Place::Foreign(queue) => Err(marker::foreign(&queue.make_part(Part::Inbox)?, task).into()),
+        Place::Failed(_) => bail!("{task} has failed already"),
+        Place::Done => bail!("{task} is done already"),
+        Place::Nowhere => bail!(place::nowhere(desk, task)),
+    }
+}
+
+/// Under a marker of ours, so that the daemon cannot claim it meanwhile; or else the daemon was
+/// quicker, and its marker refuses us.
+fn move_away(desk: &Desk, queue: &Queue, task: &TaskRef) -> anyhow::Result<()> {
+    let rules = Rules::of(&desk.daemon.config.dispatcher);
+    if let TaskFile::Refused(refusal) =
+        inbox::read(&queue.make_part(Part::Inbox)?, &task.id, &rules)?
+    {
+        bail!("{task} is no task but {refusal}: remove it");
+    }
+    let instance = desk.daemon.instance_of_ours()?;
+    close::fail(queue, &rules, &instance, task, REASON, desk.now)?;
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! `tasks retry`: another try for a task.
+
+use anyhow::bail;
+
+use crate::api::control::Request;
+use crate::cli::tasks::Desk;
+use crate::cli::tasks::place::{self, Place};
+use crate::ids::TaskRef;
+use crate::queue::{Part, marker, retry};
+
+pub fn run(desk: &Desk, task: &TaskRef) -> anyhow::Result<()> {
+    match place::find(desk, task)? {
+        Place::Failed(queue) => {
+            retry::requeue(&queue, &task.id)?;
+            println!("{task}: waits in the inbox again");
+        }
+        Place::Foreign(queue) => {
+            marker::remove(&queue.make_part(Part::Inbox)?, task)?;
+            println!("{task}: the marker that was not ours is gone");
+        }
+        Place::Held => desk.ask(task, &Request::TasksRetry { task: task.clone() })?,
+        Place::Waiting(_) => bail!("{task} waits in the inbox: there is nothing to try again"),
+        Place::Moving(_) => {
+            bail!("{task} is being moved to failed/: tasks cancel {task} ends that, then retry")
+        }
+        Place::Done => bail!("{task} is done: submit it again under another id"),
+        Place::Nowhere => bail!(place::nowhere(desk, task)),
+    }
+    Ok(())
+}
