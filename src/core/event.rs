@@ -137,7 +137,7 @@ pub enum Event {
 /// lies there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TasksOffered {
-    /// Bounded; of one project at most `dispatcher.per_project`.
+    /// Bounded; of one project a few more than `dispatcher.per_project`.
     pub offers: Vec<Offer>,
     pub counts: QueueCounts,
     /// Why the queues are only polled; `None` while changes are notified.

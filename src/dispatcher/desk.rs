@@ -31,6 +31,8 @@ const NEXT_MOVES: Duration = Duration::from_millis(50);
 /// Marks of tasks that wait for others, made or removed in one turn.
 const MARKS_MAX: usize = 1000;
 /// A clock that is set is noticed this late at worst.
+/// Offered of each project beyond what it may have at once.
+const OFFERS_SPARE: usize = 3;
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
 pub struct Desk {
@@ -206,7 +208,7 @@ impl Desk {
             projects: &self.shelves.projects,
             held: self.held.as_ref().unwrap_or(&none),
             awaited: &self.shelves.awaited,
-            per_project: usize::try_from(self.config.dispatcher.per_project).unwrap_or(usize::MAX),
+            per_project: offered_of_one_project(&self.config),
         };
         queues.plan(self.clock.wall())
     }
@@ -307,4 +309,9 @@ fn total(offering: &Offering) -> QueueCounts {
         total.refused += counts.refused;
     }
     total
+}
+
+/// The core gives a project no more than it may have; it has others to choose from while some rest.
+fn offered_of_one_project(config: &Config) -> usize {
+    usize::try_from(config.dispatcher.per_project).map_or(usize::MAX, |most| most + OFFERS_SPARE)
 }

@@ -50,7 +50,7 @@ impl Core {
     }
 
     /// Nothing is dispatched while a swap is open, while all accounts are out, or with tmux away.
-    pub(in crate::core) fn may_dispatch(&self) -> bool {
+    pub fn may_dispatch(&self) -> bool {
         self.durable.swap.is_none()
             && self.terminal == TerminalState::Seen
             && self.active().is_some_and(|active| self.is_available(active))

@@ -2,6 +2,8 @@
 //!
 //! The documents are described in the README ("Status"); a field, once released, stays.
 
+mod tasks;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -83,6 +85,7 @@ impl Snapshot {
             "accounts": accounts(core, now.wall),
             "sessions": sessions(core),
             "swap": { "open": open_swap(core), "last": last.map(last_swap) },
+            "tasks": tasks::tasks(core),
             "hits": hits(core),
             "linked_foreign": core.linked_foreign,
             "config_problems": core.config_problems,
