@@ -189,7 +189,9 @@ impl Desk {
         self.mark_waiting(offering);
         let Some(held) = &self.held else { return };
         let projects_dir = &self.config.dispatcher.projects_dir;
-        self.statuses.write(projects_dir, &offering.counts, held, &mut self.said);
+        if !self.statuses.write(projects_dir, &offering.counts, held, &mut self.said) {
+            self.plan_again(TROUBLE);
+        }
     }
 
     fn read(&mut self) -> bool {
@@ -279,6 +281,7 @@ impl Desk {
             }
             Err(error) => {
                 self.said.trouble(&about, &error);
+                self.plan_again(TROUBLE);
                 false
             }
         }

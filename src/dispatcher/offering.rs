@@ -85,32 +85,12 @@ impl Queues<'_> {
         let blocked: HashSet<&TaskRef> =
             blocked.chain(plan.cyclic.iter().map(|cyclic| cyclic.task)).collect();
         let with_queue = self.projects.iter().filter(|(_, project)| project.has_queue);
-        let mut counts: BTreeMap<ProjectName, QueueCounts> = with_queue
+        with_queue
             .map(|(name, project)| {
-                (name.clone(), QueueCounts { refused: project.misnamed, ..QueueCounts::default() })
+                let held = self.held.get(name).map_or(&[][..], Vec::as_slice);
+                (name.clone(), counts(project, held, &blocked, now))
             })
-            .collect();
-        for (entry, hand) in self.entries() {
-            let Some(counts) = counts.get_mut(&entry.task.project) else { continue };
-            let counted = match (&entry.judged, hand) {
-                (_, Hand::Ours | Hand::Mover(_)) => continue,
-                (_, Hand::Foreign) => &mut counts.foreign,
-                (Judged::Task(spec), Hand::Nobody) if !spec.needs_claude_code => {
-                    &mut counts.not_for_us
-                }
-                (Judged::Task(_), Hand::Nobody) if blocked.contains(&entry.task) => {
-                    &mut counts.blocked
-                }
-                (Judged::Task(spec), Hand::Nobody) => match spec.not_before {
-                    Some(at) if at > now => &mut counts.later,
-                    _ => &mut counts.ready,
-                },
-                (Judged::Refused | Judged::Unreadable(_), Hand::Nobody) => &mut counts.refused,
-                (Judged::Malformed(_) | Judged::Settling, Hand::Nobody) => continue,
-            };
-            *counted += 1;
-        }
-        counts
+            .collect()
     }
 
     fn hopeless(&self, plan: &Plan<'_>, now: Wall) -> Vec<(TaskRef, String)> {
@@ -153,6 +133,31 @@ impl Queues<'_> {
                 .extend(resolved.map(|id| TaskRef { project: name.clone(), id: id.clone() }));
         }
     }
+}
+
+fn counts(
+    project: &Project,
+    held: &[HeldTask],
+    blocked: &HashSet<&TaskRef>,
+    now: Wall,
+) -> QueueCounts {
+    let mut counts = QueueCounts { refused: project.misnamed, ..QueueCounts::default() };
+    for entry in &project.entries {
+        let counted = match (&entry.judged, hand(entry.id(), project, held)) {
+            (_, Hand::Ours | Hand::Mover(_)) => continue,
+            (_, Hand::Foreign) => &mut counts.foreign,
+            (Judged::Task(spec), Hand::Nobody) if !spec.needs_claude_code => &mut counts.not_for_us,
+            (Judged::Task(_), Hand::Nobody) if blocked.contains(&entry.task) => &mut counts.blocked,
+            (Judged::Task(spec), Hand::Nobody) => match spec.not_before {
+                Some(at) if at > now => &mut counts.later,
+                _ => &mut counts.ready,
+            },
+            (Judged::Refused | Judged::Unreadable(_), Hand::Nobody) => &mut counts.refused,
+            (Judged::Malformed(_) | Judged::Settling, Hand::Nobody) => continue,
+        };
+        *counted += 1;
+    }
+    counts
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -18,14 +18,15 @@ pub struct Statuses {
 }
 
 impl Statuses {
-    /// What could not be written is tried again at the next call.
+    /// Whether all could be written; the others are tried again at the next call.
     pub fn write(
         &mut self,
         projects_dir: &Path,
         counts: &BTreeMap<ProjectName, QueueCounts>,
         held: &Held,
         said: &mut Said,
-    ) {
+    ) -> bool {
+        let mut all = true;
         self.written.retain(|name, _| counts.contains_key(name));
         for (name, counts) in counts {
             let held = held.get(name).map_or(&[][..], Vec::as_slice);
@@ -39,9 +40,13 @@ impl Statuses {
                     said.over(&about);
                     self.written.insert(name.clone(), (*counts, held.to_vec()));
                 }
-                Err(error) => said.trouble(&about, &error),
+                Err(error) => {
+                    said.trouble(&about, &error);
+                    all = false;
+                }
             }
         }
+        all
     }
 }
 

@@ -4,19 +4,23 @@
 #![allow(clippy::disallowed_methods, reason = "tests start processes and look at the clock")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod logged;
 mod support;
 
 mod classify;
 mod config;
 mod daemon;
 mod demo;
+mod dispatcher;
 mod edges;
 mod fuzz;
 mod hook;
 mod http;
+mod janitor;
 mod journal;
 mod launch;
 mod process;
+mod queue;
 mod quota;
 mod quota_transcript;
 mod quota_transcript_files;
