@@ -30,9 +30,9 @@ const MOVES_MAX: usize = 16;
 const NEXT_MOVES: Duration = Duration::from_millis(50);
 /// Marks of tasks that wait for others, made or removed in one turn.
 const MARKS_MAX: usize = 1000;
-/// A clock that is set is noticed this late at worst.
 /// Offered of each project beyond what it may have at once.
 const OFFERS_SPARE: usize = 3;
+/// A clock that is set is noticed this late at worst.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
 pub struct Desk {

@@ -1,6 +1,7 @@
 //! What is done with one task on order: claimed, given back, ended.
 
 use std::io;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 
@@ -14,7 +15,6 @@ use crate::queue::marker::{self, Marker, Owner};
 use crate::queue::rules::Rules;
 use crate::queue::{Part, Queue};
 use crate::task::{TaskResult, front_matter};
-use std::path::Path;
 
 /// Whose hands, and where.
 #[derive(Clone, Copy)]
@@ -40,6 +40,9 @@ impl Hands<'_> {
         self.check(&inbox, &claim.task)?;
         let known = match marker::read(&inbox, self.instance, &claim.task)? {
             Some(Owner::Foreign) => return Err(marker::foreign(&inbox, &claim.task).into()),
+            Some(Owner::Ours(marker)) if marker.session.is_none() => {
+                bail!("task {} is being moved to failed/", claim.task)
+            }
             Some(Owner::Ours(marker)) => Some(*marker),
             None => None,
         };

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::event::{AccessKind, AccessMode, EventKind, Flag, ModifyKind, RenameMode};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::ids::{ProjectName, TaskRef};
@@ -188,11 +188,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn source(root: &Path, signals: Signals) -> notify::Result<RecommendedWatcher> {
     let root = root.to_owned();
     notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else {
-            signals.missed.store(true, Ordering::Relaxed);
-            let _ = signals.changes.try_send(Change::Everything);
-            return;
-        };
+        // What cannot be read, or was dropped, may have been about any directory.
+        let event = event.unwrap_or_else(|error| {
+            log::debug!("a file notice could not be read: {error}");
+            notify::Event::new(EventKind::Other).set_flag(Flag::Rescan)
+        });
         // INVARIANT: before the change. The watch goes when this call returns, and one that is asked
         // for from now on is made after that.
         locked(&signals.unwatched).extend(unwatched(&root, &event));
@@ -218,6 +218,9 @@ fn below<'a>(root: &Path, path: &'a Path) -> Option<Vec<&'a str>> {
 
 /// The directories that this event takes the watch from.
 fn unwatched(root: &Path, event: &notify::Event) -> Vec<PathBuf> {
+    if event.need_rescan() {
+        return vec![root.to_owned()];
+    }
     let moved_away = EventKind::Modify(ModifyKind::Name(RenameMode::From));
     if !event.kind.is_remove() && event.kind != moved_away {
         return Vec::new();
@@ -282,7 +285,7 @@ fn change(words: &[&str], kind: Kind) -> Option<Change> {
 
 #[cfg(test)]
 mod tests {
-    use notify::event::{CreateKind, DataChange, Flag, MetadataKind, RemoveKind};
+    use notify::event::{CreateKind, DataChange, MetadataKind, RemoveKind};
 
     use super::*;
 
@@ -334,6 +337,7 @@ mod tests {
     fn notices_that_were_lost_are_a_reason_to_look_at_everything() {
         let overflow = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
         assert_eq!(changes(Path::new("/p"), &overflow), [Change::Everything]);
+        assert_eq!(unwatched(Path::new("/p"), &overflow), [Path::new("/p")]);
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl Shelves {
             return true;
         }
         if self.again_at.is_some_and(|at| at <= now) {
+            self.again_at = None;
             let again = self.projects.iter().filter(|(_, project)| project.again_after.is_some());
             self.changed.extend(again.map(|(name, _)| name.clone()));
         }
@@ -139,7 +140,8 @@ impl Shelves {
             None => after,
         };
         self.full_scan_at = self.full_scan_ended + after;
-        self.again_at = self.next_again();
+        self.again_at = None;
+        self.look_again_later();
         log::debug!("all {} projects read in {:?}", self.projects.len(), self.full_scan_took);
     }
 
@@ -195,7 +197,7 @@ impl Shelves {
         }
         self.whole.clear();
         self.tell_poll_only();
-        self.again_at = self.next_again();
+        self.look_again_later();
     }
 
     fn read_one(&mut self, root: &Dir, name: &ProjectName, look: Look<'_>, instance: &str) {
@@ -223,9 +225,11 @@ impl Shelves {
         }
     }
 
-    fn next_again(&self) -> Option<Instant> {
+    /// INVARIANT: what is read meanwhile never postpones it.
+    fn look_again_later(&mut self) {
         let after = self.projects.values().filter_map(|project| project.again_after).min();
-        after.map(|after| clock::instant() + after)
+        let at = after.map(|after| clock::instant() + after);
+        self.again_at = self.again_at.into_iter().chain(at).min();
     }
 
     /// A file notice that fails is made up for by reading more often.

@@ -1,10 +1,14 @@
 //! Claims, releases and results on order, over restarts too; what a project is told.
 
+use claude_failover::clock::Clock;
 use claude_failover::core::action::OrderId;
 use claude_failover::core::event::{Event, QueueCounts};
 use claude_failover::dispatcher::Order;
 use claude_failover::ids::ConversationId;
 use claude_failover::moment::Wall;
+use claude_failover::queue::dir::Dir;
+use claude_failover::queue::instance::instance;
+use claude_failover::queue::marker::{self, Marker};
 use claude_failover::task::{HeldState, TaskResult};
 
 use crate::dispatcher::stage::{SOON, Stage, held, inboxes, names, task};
@@ -55,6 +59,28 @@ fn a_claim_looks_again() {
         let why = stage.claim(name, 1).unwrap_err();
         assert!(why.contains("gone"), "{why}");
     }
+}
+
+#[test]
+fn a_task_that_is_being_moved_goes_to_no_agent_and_its_move_is_finished() {
+    let mut stage = Stage::silent(|root| inboxes(root, &["a"]), "");
+    let me = instance(&stage.dir().join("state")).unwrap();
+    let inbox = Dir::open(&stage.inbox("a")).unwrap();
+    let now = Clock::start().wall();
+    stage.submit("a:old", "Do it.");
+    stage.submit("a:young", "Do it.");
+    let mark = |id: &str, at| Marker::of_mover(&me, task(id), "cancelled", at);
+    marker::put(&inbox, &mark("a:old", Wall(now.0 - 120_000))).unwrap();
+    marker::put(&inbox, &mark("a:young", now)).unwrap();
+    assert!(stage.claim("a:young", 1).unwrap_err().contains("being moved"));
+    stage.hold(Vec::new());
+    let failed = stage.project("a").join(".agent-queue/failed/old.md");
+    let written = eventually("it is moved", SOON, || std::fs::read_to_string(&failed).ok());
+    assert!(written.contains("cancelled"), "{written}");
+    eventually("its mark goes", SOON, || {
+        (std::fs::read_dir(stage.inbox("a")).unwrap().count() == 2).then_some(())
+    });
+    assert_eq!(stage.next().counts, QueueCounts::default());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
-use claude_failover::ids::TaskId;
+use claude_failover::ids::{ProjectName, TaskId};
 use claude_failover::queue::inbox::{self, TaskFile};
 use claude_failover::queue::rules::{Refusal, Rules};
 use claude_failover::queue::submit::submit;
@@ -118,7 +118,7 @@ fn projects_are_directories_with_harmless_names() {
     std::fs::write(projects.join("file"), "").unwrap();
     let found = queue::projects(&projects).unwrap();
     assert_eq!(
-        found.names.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+        found.names.iter().map(ProjectName::as_str).collect::<Vec<_>>(),
         ["_x", "a.b", "shop"]
     );
     let mut refused: Vec<_> =

@@ -18,7 +18,7 @@ const TASK: &str = "---\ntitle: T\n---\nbody \u{0}\r\n";
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The control socket of a daemon, and what it hears.
-fn daemon(place: &Place) -> (Server, Receiver<Event>) {
+pub fn daemon(place: &Place) -> (Server, Receiver<Event>) {
     let (sender, events) = unbounded();
     let runtime_dir = place.at("run");
     fs::create_dir_all(&runtime_dir).unwrap();

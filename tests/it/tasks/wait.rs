@@ -8,6 +8,7 @@ use std::time::Duration;
 use claude_failover::queue::dir::Put;
 
 use crate::support::eventually;
+use crate::tasks::hands::daemon;
 use crate::tasks::{Place, task};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -40,6 +41,18 @@ fn a_task_that_is_done_ends_it_with_0_and_one_that_failed_with_1() {
             )
         );
     }
+}
+
+#[test]
+fn of_a_daemon_that_answers_nothing_is_said() {
+    let place = Place::new();
+    let _daemon = daemon(&place);
+    let child = waiting(&place);
+    assert_eq!(place.claim(&task(NAME)), Put::Made);
+    place.close(&task(NAME), true);
+    let said = place.said(child);
+    assert_eq!(said.code, Some(0));
+    assert!(said.errors.starts_with("shop:t done: signal\n"), "{}", said.errors);
 }
 
 #[test]

@@ -11,14 +11,15 @@ use claude_failover::core::Core;
 use claude_failover::core::action::{Action, LaunchAgent, OrderId};
 use claude_failover::core::durable::Phase;
 use claude_failover::core::event::{
-    AgentHome, AgentSeen, AgentState, AgentsObserved, Event, PaneReading, PaneSeen, PaneStamp,
-    TranscriptSeen,
+    AgentHome, AgentSeen, AgentState, AgentsObserved, DialogEnd, Event, LastWords, PaneReading,
+    PaneSeen, PaneStamp, TranscriptSeen,
 };
 use claude_failover::core::record::Record;
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
 use claude_failover::moment::{Mono, Now, Wall};
 use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
+use claude_failover::task::TaskResult;
 
 use crate::scenario;
 
@@ -48,6 +49,16 @@ pub struct Desk {
     pub launches: Vec<LaunchAgent>,
     pub stops: Vec<ProcessRef>,
     pub created: Vec<SessionName>,
+    /// The marker beside the one task that is claimed, by its conversation.
+    pub marker: Option<u32>,
+    pub claims: u32,
+    pub closed: Vec<TaskResult>,
+    /// What every conversation file says.
+    pub last_words: Result<Option<Box<LastWords>>, String>,
+    /// What becomes of every dialog.
+    pub dialog: Result<DialogEnd, String>,
+    /// The daemon dies with this many records on disk.
+    pub dies_at: Option<usize>,
     pids: i32,
 }
 
@@ -123,6 +134,12 @@ impl Desk {
             launches: Vec::new(),
             stops: Vec::new(),
             created: Vec::new(),
+            marker: None,
+            claims: 0,
+            closed: Vec::new(),
+            last_words: Ok(None),
+            dialog: Ok(DialogEnd::Gone),
+            dies_at: None,
             pids: 100,
         }
     }
@@ -182,13 +199,23 @@ impl Desk {
         PaneId(u32::try_from(index).expect("small"))
     }
 
+    fn is_dead(&self) -> bool {
+        self.dies_at.is_some_and(|records| self.journal.len() >= records)
+    }
+
     pub fn send(&mut self, event: Event) {
+        if self.is_dead() {
+            return;
+        }
         let actions = self.core.handle(self.now(), event);
         self.take(actions);
     }
 
     fn take(&mut self, actions: Vec<Action>) {
         for action in actions {
+            if self.is_dead() {
+                return;
+            }
             match action {
                 Action::Persist(record) => self.journal.push(record),
                 Action::Note { text, .. } => self.notes.push(text),
@@ -200,6 +227,9 @@ impl Desk {
     /// Time goes on; deadlines come when they are due.
     pub fn pass(&mut self, length: Duration) {
         let end = self.now_ms + u64::try_from(length.as_millis()).expect("small");
+        if self.is_dead() {
+            return;
+        }
         while let Some((Mono(at), _)) = self.core.next_wakeup().filter(|(at, _)| at.0 <= end) {
             self.wall_ms += i64::try_from(at.max(self.now_ms) - self.now_ms).expect("small");
             self.now_ms = at.max(self.now_ms);
@@ -310,13 +340,21 @@ impl Desk {
                 let result = Ok(self.resume_rows.clone());
                 self.send(Event::PaneRead { order, session, result });
             }
-            _ => {}
+            other => self.carry_out_task(other),
         }
     }
 
     fn launch(&mut self, launch: LaunchAgent) {
         let (order, session) = (launch.order, launch.session.clone());
         let pane = self.pane(session.as_str());
+        let again = self
+            .launches
+            .iter()
+            .any(|earlier| earlier.fence == launch.fence && earlier.session == session);
+        if again {
+            self.send(Event::AgentLaunched { order, session, result: Ok(pane) });
+            return;
+        }
         if let Some(state) = self.comes_up.clone() {
             let home = AgentHome::Homed(launch.account.clone());
             self.add_agent(session.as_str(), home, None);

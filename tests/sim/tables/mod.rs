@@ -4,4 +4,5 @@ mod desk;
 mod evidence;
 mod sessions;
 mod swap;
+mod tasks;
 mod testimony;
