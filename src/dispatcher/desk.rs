@@ -1,6 +1,6 @@
 //! What the dispatcher holds and has offered; one order, or one turn, at a time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,7 +46,8 @@ pub struct Desk {
     /// `None` until the core has said what it holds.
     held: Option<Held>,
     sent: Option<TasksOffered>,
-    moves_tried: usize,
+    /// They could not be moved to `failed/`; when that is tried again.
+    unmoved: BTreeMap<TaskRef, Instant>,
     /// Something was read, or is held, that was not when it was last planned.
     plan_due: bool,
     /// The next plan for another reason.
@@ -67,7 +68,7 @@ impl Desk {
             said: Said::default(),
             held: None,
             sent: None,
-            moves_tried: 0,
+            unmoved: BTreeMap::new(),
             plan_due: false,
             plan_at: None,
         })
@@ -160,7 +161,7 @@ impl Desk {
         self.plan_due = false;
         self.plan_at = None;
         let mut offering = self.plan();
-        if !offering.hopeless.is_empty() {
+        if !offering.hopeless.is_empty() || !self.unmoved.is_empty() {
             self.fail(&offering.hopeless);
             self.read();
             offering = self.plan();
@@ -208,6 +209,7 @@ impl Desk {
             projects: &self.shelves.projects,
             held: self.held.as_ref().unwrap_or(&none),
             awaited: &self.shelves.awaited,
+            unmoved: &self.unmoved,
             per_project: offered_of_one_project(&self.config),
         };
         queues.plan(self.clock.wall())
@@ -215,26 +217,31 @@ impl Desk {
 
     /// Moves tasks that can never run out of the way, some at a time.
     fn fail(&mut self, hopeless: &[(TaskRef, String)]) {
-        let now = self.clock.wall();
-        // Each time others: one that cannot be moved must not keep the rest.
-        let moves = hopeless.iter().cycle().skip(self.moves_tried % hopeless.len().max(1));
-        for (task, reason) in moves.take(hopeless.len().min(MOVES_MAX)) {
+        let still: BTreeSet<&TaskRef> = hopeless.iter().map(|(task, _)| task).collect();
+        self.unmoved.retain(|task, _| still.contains(task));
+        let now = clock::instant();
+        let rests = |task: &TaskRef| self.unmoved.get(task).is_some_and(|again_at| *again_at > now);
+        let due: Vec<_> = hopeless.iter().filter(|(task, _)| !rests(task)).collect();
+        for (task, reason) in due.iter().take(MOVES_MAX) {
             let about = format!("task={task} not moved to failed/:");
-            match self.hands().fail(task, reason, now) {
+            match self.hands().fail(task, reason, self.clock.wall()) {
                 Ok(()) => {
+                    self.unmoved.remove(task);
                     self.said.forget(&about);
                     log::warn!("task={task} state=failed reason={reason:?}");
                 }
                 Err(error) => {
+                    self.unmoved.insert(task.clone(), now + TROUBLE);
                     self.said.trouble(&about, &error);
-                    self.moves_tried = self.moves_tried.wrapping_add(1);
-                    self.plan_again(TROUBLE);
                 }
             }
             self.note(Change::Project(task.project.clone()));
         }
-        if hopeless.len() > MOVES_MAX {
+        if due.len() > MOVES_MAX {
             self.plan_again(NEXT_MOVES);
+        }
+        if let Some(again_at) = self.unmoved.values().min() {
+            self.plan_again(again_at.saturating_duration_since(now).max(NEXT_MOVES));
         }
     }
 

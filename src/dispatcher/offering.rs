@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
+use std::time::Instant;
 
 use crate::core::event::QueueCounts;
 use crate::dispatcher::awaited::Awaited;
@@ -41,6 +42,8 @@ pub struct Queues<'a> {
     pub projects: &'a BTreeMap<ProjectName, Project>,
     pub held: &'a Held,
     pub awaited: &'a Awaited,
+    /// Our own marks on these are of moves that failed.
+    pub unmoved: &'a BTreeMap<TaskRef, Instant>,
     pub per_project: usize,
 }
 
@@ -102,7 +105,9 @@ impl Queues<'_> {
                 (Judged::Malformed(why), Hand::Nobody) => {
                     hopeless.push((entry.task.clone(), format!("malformed: {why}")));
                 }
-                (_, Hand::Mover(mark)) if mark.is_abandoned(now) => {
+                (_, Hand::Mover(mark))
+                    if mark.is_abandoned(now) || self.unmoved.contains_key(&entry.task) =>
+                {
                     let Whose::Mover { reason, .. } = mark else { continue };
                     hopeless.push((entry.task.clone(), reason.clone()));
                 }

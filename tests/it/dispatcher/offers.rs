@@ -119,6 +119,24 @@ fn a_malformed_task_is_moved_to_the_failed_with_the_reason() {
 }
 
 #[test]
+fn a_move_that_fails_is_said_once_and_tried_again() {
+    let mut stage = Stage::new(|root| {
+        inboxes(root, &["in-the-way"]);
+        std::fs::write(root.join("in-the-way/.agent-queue/failed"), "").unwrap();
+    });
+    stage.submit("in-the-way:bad", &text("priority: soon"));
+    let said = || logged::lines_with("task=in-the-way:bad not moved");
+    eventually("it is said", SOON, || (!said().is_empty()).then_some(()));
+    stage.submit("in-the-way:good", "Do it.");
+    stage.until_offered(&["in-the-way:good"]);
+    assert!(stage.inbox("in-the-way").join("bad.md").exists());
+    let failed = stage.project("in-the-way").join(".agent-queue/failed");
+    std::fs::remove_file(&failed).unwrap();
+    eventually("it is moved", SOON, || failed.join("bad.md").exists().then_some(()));
+    assert_eq!(said().len(), 1, "{:?}", said());
+}
+
+#[test]
 fn many_malformed_tasks_are_all_moved() {
     let stage = Stage::new(|root| {
         inboxes(root, &["a"]);

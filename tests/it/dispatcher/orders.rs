@@ -137,6 +137,27 @@ fn a_task_that_failed_frees_nobody() {
 }
 
 #[test]
+fn a_result_that_cannot_be_written_leaves_the_task_and_is_written_later() {
+    let mut stage = Stage::new(|root| inboxes(root, &["a"]));
+    stage.submit("a:t", "Do it.");
+    stage.until_offered(&["a:t"]);
+    stage.claim("a:t", 1).unwrap();
+    let done = stage.project("a").join(".agent-queue/done");
+    std::fs::write(&done, "in the way").unwrap();
+    let close = || Order::Close { order: OrderId(6), result: result("a:t", true, None) };
+    stage.order(close());
+    match stage.answer() {
+        Event::TaskClosed { result: Err(why), .. } => assert!(why.contains("done"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(std::fs::read_dir(stage.inbox("a")).unwrap().count(), 2, "the task and its mark");
+    std::fs::remove_file(&done).unwrap();
+    stage.order(close());
+    let Event::TaskClosed { result: Ok(()), .. } = stage.answer() else { panic!("not closed") };
+    assert!(done.join("t.md").exists());
+}
+
+#[test]
 fn a_held_task_is_not_offered_even_without_its_marker() {
     let mut stage = Stage::new(|root| inboxes(root, &["a"]));
     stage.submit("a:t", "Do it.");
