@@ -17,7 +17,7 @@ use crate::watcher::tail;
 
 /// Of the model's last text, so many characters from its end.
 const TEXT_CHARS_MAX: usize = 2_000;
-/// What is read of a file, from its end: 0.2 s of work. A conversation is a tenth of that.
+/// What is read of a file, from its end: 0.1 s of work. A conversation is a tenth of that.
 const READ_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Which conversation, and where it may lie.

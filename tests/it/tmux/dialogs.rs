@@ -1,12 +1,12 @@
 //! Dialogs in real panes: a program paints them, and writes down which keys it got.
 
 use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use claude_failover::core::action::OrderId;
 use claude_failover::core::event::{DialogEnd, Event, PaneSeen};
 use claude_failover::ids::PaneId;
+use claude_failover::task::prompt::DEFAULT;
 use claude_failover::terminal::Order;
 
 use crate::support::eventually;
@@ -133,6 +133,43 @@ fn dialogs_that_may_be_answered_are_answered_from_where_the_cursor_stands() {
     rig.shows(pane, "chosen");
 }
 
+/// As the scripted agent paints them, in colours, one after the other.
+#[test]
+fn an_agent_is_brought_through_its_dialogs_to_its_task() {
+    let rig = Rig::connected();
+    let dir = rig.tmux.path();
+    let (task, log) = (dir.join("t1.md"), dir.join("agents.log"));
+    fs::write(&task, "dialog trust bypass upsell\n").unwrap();
+    let done = dir.join("agent-done-work");
+    let failed = dir.join("agent-failed-work");
+    let prompt = DEFAULT
+        .replace("{id} ({title})", "t1 (one)")
+        .replace("{path}", task.to_str().unwrap())
+        .replace("{done}", done.to_str().unwrap())
+        .replace("{failed}", failed.to_str().unwrap());
+    let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/demo/agent");
+    let home = dir.join("home-a");
+    fs::create_dir(&home).unwrap();
+    let line = format!(
+        "DEMO_AGENT_LOG={} CLAUDE_CONFIG_DIR={} exec {} '{prompt}'",
+        log.display(),
+        home.display(),
+        agent.display()
+    );
+    let pane = rig.runs("work", &line).pane;
+    for (fence, row) in [(1, "Yes, I trust this folder"), (2, "Yes, I accept"), (3, "Not now")] {
+        rig.shows(pane, row);
+        let handled = rig.handle("work", pane, fence);
+        assert!(matches!(handled, Ok(DialogEnd::Answered(_))), "{row}: {handled:?}");
+    }
+    eventually("the task is done", SOON, || done.exists().then_some(()));
+    let told = fs::read_to_string(&log).unwrap();
+    let told: Vec<&str> = told.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
+    let answered = ["answered:trust:1", "answered:bypass:1", "answered:upsell:1"];
+    assert_eq!(told[..3], answered);
+    assert_eq!(told[3..], ["received", "done"]);
+}
+
 #[test]
 fn a_dialog_that_is_not_ours_to_answer_gets_no_key() {
     let rig = Rig::connected();
@@ -218,12 +255,11 @@ fn only_the_pane_that_was_meant_is_looked_at() {
 
 #[test]
 fn a_dialog_whose_program_has_ended_gets_no_key() {
-    let rig = Rig::with(|settings| settings.deadline = Duration::from_secs(5));
-    rig.connects();
+    let rig = Rig::connected();
     rig.tmux.run(&["set-option", "-g", "remain-on-exit", "on"]);
-    let words = TRUST.join("\n ❯ ");
-    let pane = rig.runs("work", &format!("printf '%s\\n' '{words}'")).pane;
-    eventually("it is dead", SOON, || rig.pane("work").dead.then_some(()));
+    let [title, no, yes] = TRUST;
+    let pane = rig.runs("work", &format!("printf '%s\\n' '{title}' '' ' ❯ {no}' '   {yes}'")).pane;
+    rig.shows(pane, "Pane is dead");
     assert_eq!(rig.handle("work", pane, 1), Ok(DialogEnd::Gone));
     assert!(rig.pane("work").dead, "and the server lives");
 }
