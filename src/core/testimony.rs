@@ -245,7 +245,7 @@ impl Core {
         let known = self.sessions.get(session).and_then(|seen| seen.reported_by(&agent));
         // A report may come twice, or late through the spool: the newest word stands.
         let known = known.filter(|known| known.at <= self.now.wall);
-        if known.is_some_and(|known| state.is_some() && report.at < known.at) {
+        if known.is_some_and(|known| state.is_some() && report.at <= known.at) {
             return;
         }
         if let (Some(state), Some(seen)) = (state, self.sessions.get_mut(session)) {

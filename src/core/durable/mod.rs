@@ -171,12 +171,29 @@ impl Durable {
             Record::RestorePlanned { op, session, target, agent, cut } => {
                 self.plan_restore(*op, session, target, agent, *cut);
             }
+            Record::SwapPlanned { op, at, source, target, trigger } => {
+                if let Some(open) = &self.swap {
+                    return Err(illegal(record, &format!("swap {} is open", open.op)));
+                }
+                if *op <= self.last_op {
+                    return Err(illegal(record, "its number was used before"));
+                }
+                self.open_swap(*op, *at, source, target, trigger);
+            }
+            other => return self.apply_step(other),
+        }
+        Ok(())
+    }
+
+    /// The records of swaps, moves and tasks that are under way.
+    fn apply_step(&mut self, record: &Record) -> Result<(), IllegalRecord> {
+        match record {
             Record::MoveStopping { .. }
             | Record::MoveStopped { .. }
             | Record::MoveIdentified { .. }
             | Record::MoveLaunching { .. }
             | Record::MoveLaunched { .. }
-            | Record::MoveEnded { .. } => return self.apply_move(record),
+            | Record::MoveEnded { .. } => self.apply_move(record),
             Record::TaskClaimed { .. }
             | Record::TaskMarked { .. }
             | Record::TaskMakingRoom { .. }
@@ -193,16 +210,7 @@ impl Durable {
             | Record::TaskDecided { .. }
             | Record::TaskUndecided { .. }
             | Record::TaskSettled { .. }
-            | Record::DialogHandling { .. } => return self.apply_task(record),
-            Record::SwapPlanned { op, at, source, target, trigger } => {
-                if let Some(open) = &self.swap {
-                    return Err(illegal(record, &format!("swap {} is open", open.op)));
-                }
-                if *op <= self.last_op {
-                    return Err(illegal(record, "its number was used before"));
-                }
-                self.open_swap(*op, *at, source, target, trigger);
-            }
+            | Record::DialogHandling { .. } => self.apply_task(record),
             Record::SwapChecked { op }
             | Record::SwapRetargeted { op, .. }
             | Record::SwapSaved { op, .. }
@@ -217,9 +225,9 @@ impl Durable {
             | Record::SwapRestored { op }
             | Record::SwapRolledBack { op, .. }
             | Record::SwapStuck { op, .. }
-            | Record::StuckCleared { op, .. } => return self.apply_swap(*op, record),
+            | Record::StuckCleared { op, .. } => self.apply_swap(*op, record),
+            _ => Err(illegal(record, "it belongs to nothing")),
         }
-        Ok(())
     }
 
     fn change_account(&mut self, account: &AccountName, state: &AccountState, at: Wall) {

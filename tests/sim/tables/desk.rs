@@ -15,11 +15,11 @@ use claude_failover::core::event::{
     PaneSeen, PaneStamp, TranscriptSeen,
 };
 use claude_failover::core::record::Record;
-use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
+use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName, TaskRef};
 use claude_failover::moment::{Mono, Now, Wall};
 use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
-use claude_failover::task::TaskResult;
+use claude_failover::task::{Offer, TaskResult};
 
 use crate::scenario;
 
@@ -49,6 +49,8 @@ pub struct Desk {
     pub launches: Vec<LaunchAgent>,
     pub stops: Vec<ProcessRef>,
     pub created: Vec<SessionName>,
+    pub inbox: Vec<Offer>,
+    pub taken: Vec<TaskRef>,
     /// The marker beside the one task that is claimed, by its conversation.
     pub marker: Option<u32>,
     pub claims: u32,
@@ -134,6 +136,8 @@ impl Desk {
             launches: Vec::new(),
             stops: Vec::new(),
             created: Vec::new(),
+            inbox: Vec::new(),
+            taken: Vec::new(),
             marker: None,
             claims: 0,
             closed: Vec::new(),
