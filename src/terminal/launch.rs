@@ -77,9 +77,9 @@ fn try_launch(
     order: &LaunchAgent,
     spec: &Path,
 ) -> Result<PaneId, Trouble> {
-    check_directory(&order.session, &order.cwd)?;
     for _ in 0..PLANS_MAX {
-        let panes = look(connection, &order.session)?;
+        // Asked again, it may have run before: who cannot look cannot say that it has not.
+        let panes = look(connection, &order.session).map_err(Trouble::Unknown)?;
         let reached = panes.iter().map(|facts| facts.fence).max().unwrap_or(0);
         if reached == order.fence {
             return Ok(launched_before(&panes, order, spec)?);
@@ -90,6 +90,7 @@ fn try_launch(
                 format!("not done: the fence of session {session} is at {reached}, beyond {fence}");
             return Err(Trouble::NotDone(why));
         }
+        check_directory(&order.session, &order.cwd)?;
         let place = choose(&panes, order, &connection.settings.launcher);
         write_spec(order, spec)?;
         let outcome = start(connection, order, &place, spec);

@@ -187,6 +187,8 @@ impl Sim {
                 let result = if is_done { self.create(session) } else { Err(failed()) };
                 Event::SessionCreated { order: *order, session: session.clone(), result }
             }
+            // Who finds that it ran before does not say that it has not.
+            Action::LaunchAgent(launch) if !is_done && self.ran_before(launch) => return,
             Action::LaunchAgent(launch) => {
                 let result = if is_done { self.launch(launch) } else { Err(failed()) };
                 let (order, session) = (launch.order, launch.session.clone());
@@ -276,6 +278,11 @@ impl Sim {
             return known.panes.first().map(|pane| pane.id).ok_or("no pane".to_owned());
         }
         Ok(self.world.new_pane(session.as_str()))
+    }
+
+    fn ran_before(&self, launch: &LaunchAgent) -> bool {
+        let session = self.world.tmux.get(launch.session.as_str());
+        session.is_some_and(|session| session.fence == Some(launch.fence))
     }
 
     fn launch(&mut self, launch: &LaunchAgent) -> Result<PaneId, String> {
