@@ -6,9 +6,11 @@ use crate::api::control::Request;
 use crate::cli::tasks::Desk;
 use crate::cli::tasks::place::{self, Place};
 use crate::ids::TaskRef;
+use crate::queue::dir::Put;
 use crate::queue::inbox::{self, TaskFile};
+use crate::queue::marker::Marker;
 use crate::queue::rules::Rules;
-use crate::queue::{Part, Queue, close, marker};
+use crate::queue::{Part, Queue, close, file_name, marker};
 
 const REASON: &str = "cancelled";
 
@@ -37,6 +39,13 @@ fn move_away(desk: &Desk, queue: &Queue, task: &TaskRef) -> anyhow::Result<()> {
         bail!("{task} is no task but {refusal}: remove it");
     }
     let instance = desk.daemon.instance_of_ours()?;
+    let inbox = queue.make_part(Part::Inbox)?;
+    let mark = Marker::of_mover(&instance, task.clone(), REASON, desk.now);
+    // Looked at again under the marker: it may have been claimed, done and moved since.
+    if marker::put(&inbox, &mark)? == Put::Made && inbox.look(file_name(&task.id))?.is_none() {
+        marker::release(&inbox, &instance, task)?;
+        bail!("{task} has left the inbox meanwhile; tasks show {task} says what became of it");
+    }
     close::fail(queue, &rules, &instance, task, REASON, desk.now)?;
     Ok(())
 }
