@@ -65,7 +65,13 @@ impl Hands<'_> {
             None if marker::put(&inbox, &fresh)? == Put::Taken => {
                 return Err(marker::foreign(&inbox, &claim.task).into());
             }
-            None => {}
+            // Somebody who had marked it before us may have moved it away meanwhile.
+            None => {
+                if let Err(why) = self.check(&inbox, &claim.task) {
+                    marker::release(&inbox, self.instance, &claim.task)?;
+                    return Err(why);
+                }
+            }
         }
         Ok(conversation)
     }
@@ -80,7 +86,14 @@ impl Hands<'_> {
     }
 
     pub fn close(&self, result: &TaskResult) -> io::Result<()> {
-        let queue = Queue::make(self.projects_dir, &result.task.project)?;
+        let queue = match Queue::make(self.projects_dir, &result.task.project) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.projects_dir.is_dir() => {
+                // With the project its inbox went, and whoever would read the result.
+                log::warn!("task={} has no project any more: {error}", result.task);
+                return Ok(());
+            }
+            queue => queue?,
+        };
         close::close(&queue, self.rules, self.instance, result)
     }
 
