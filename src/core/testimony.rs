@@ -251,7 +251,7 @@ impl Core {
         if let (Some(state), Some(seen)) = (state, self.sessions.get_mut(session)) {
             seen.reported = Some(Reported { process: agent.process, state, at: report.at });
         }
-        self.hear_of_work(session, &agent, &report.news, report.at);
+        self.hear_of_work(session, &agent, &report);
         match report.news {
             News::SessionStarted { .. } => {
                 self.forget_failed_turn(session);

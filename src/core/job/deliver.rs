@@ -197,7 +197,9 @@ impl Core {
         if let Some(agent) = &agent
             && self.has_received(session, agent)
         {
-            let (process, at) = (Some(agent.process), self.now.wall);
+            // Only whom its conversation names is known for good: others may come to its pane.
+            let named = agent.conversation.is_some() && agent.conversation == job.conversation;
+            let (process, at) = (named.then_some(agent.process), self.now.wall);
             self.persist(Record::TaskReceived { session: session.clone(), process, at });
             return true;
         }

@@ -27,9 +27,8 @@ impl Core {
             .jobs
             .iter()
             .filter(|(name, job)| job.is_out() && !self.sessions.contains_key(*name))
-            // A move brings its conversation back; a launch on its way may have made it anew.
+            // A move brings its conversation back.
             .filter(|(name, _)| !self.durable.moves.contains_key(*name))
-            .filter(|(name, _)| !self.orders.is_open(&Slot::Launch((*name).clone())))
             .map(|(name, _)| name.clone())
             .collect();
         for session in lost {
@@ -49,6 +48,9 @@ impl Core {
     }
 
     pub(in crate::core) fn ask_what_arrived(&mut self, session: &SessionName, job: &Job) -> bool {
+        if self.orders.is_open(&Slot::Launch(session.clone())) {
+            return false; // one on its way makes the session anew
+        }
         let waited = self.now.monotonic
             - self.job_watches.get(session).map_or(self.now.monotonic, |watch| watch.since);
         if let Some(agent) = self.agent_of_job(session, job) {

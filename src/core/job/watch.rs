@@ -1,14 +1,19 @@
 //! What is seen of a job in this life of the daemon. Nothing here survives a restart; all of it is seen
 //! again.
 
+use std::time::Duration;
+
 use crate::core::Core;
 use crate::core::event::{AgentSeen, AgentState, SignalSeen};
 use crate::core::job::work::{TURN_ENDED, fate_by};
 use crate::core::job::{Fate, Job, JobStage};
 use crate::ids::{ProcessRef, SessionName};
 use crate::moment::{Mono, Wall};
-use crate::quota::report::News;
+use crate::quota::report::{News, Report};
 use crate::quota::transcript::Ending;
+
+/// A listing that was asked for can get lost; the regular ones come every `lifecycle.interval`.
+const LISTED_WITHIN: Duration = Duration::from_secs(40);
 
 #[derive(Debug, Clone, Default)]
 pub struct JobWatch {
@@ -104,6 +109,10 @@ impl Core {
         let moving = self.durable.moves.contains_key(session);
         let is_there = self.agent_of_job(session, job).is_some();
         let state = if is_there { self.state_of(session).map(|(state, _)| state) } else { None };
+        let panes = self.sessions.get(session).map(|seen| seen.panes.as_slice());
+        let is_listed = job.pane.is_none_or(|pane| {
+            panes.is_some_and(|panes| panes.iter().any(|listed| listed.pane == pane))
+        });
         let takes = self.active().is_some_and(|active| self.is_available(active));
         let process = self.agent_of_job(session, job).map(|agent| agent.process);
         let watch = self.job_watches.entry(session.clone()).or_default();
@@ -117,7 +126,9 @@ impl Core {
             watch.gone_since = None;
             watch.not_before = None;
         }
-        if is_there || !in_sight || moving {
+        // A pane that no listing has shown yet is not looked into.
+        let looked_into = is_listed || now - watch.since >= LISTED_WITHIN;
+        if is_there || !in_sight || moving || !looked_into {
             watch.gone_since = None;
         } else {
             watch.gone_since.get_or_insert(now);
@@ -153,12 +164,18 @@ impl Core {
         &mut self,
         session: &SessionName,
         agent: &AgentSeen,
-        news: &News,
-        at: Wall,
+        report: &Report,
     ) {
+        let by_another = self.durable.jobs.get(session).is_some_and(|job| {
+            report.conversation.is_some() && report.conversation != job.conversation
+        });
+        if by_another {
+            return; // a client that tells nothing else, and none of ours
+        }
+        let at = report.at;
         let now = self.now.monotonic;
         let Some(watch) = self.job_watch_of(session, agent) else { return };
-        match news {
+        match &report.news {
             News::PromptSubmitted => watch.turn_begins(now),
             News::TurnEnded { background, .. } => {
                 watch.turn_begins(now);
