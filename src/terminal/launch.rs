@@ -11,6 +11,7 @@ use crate::terminal::connection::Connection;
 use crate::terminal::create::check_directory;
 use crate::terminal::effect::{self, Fence, Outcome};
 use crate::terminal::encode::directory;
+use crate::terminal::error::TerminalError;
 use crate::terminal::leader;
 use crate::terminal::protocol::first_text;
 use crate::terminal::tell::tell;
@@ -78,8 +79,7 @@ fn try_launch(
     spec: &Path,
 ) -> Result<PaneId, Trouble> {
     for _ in 0..PLANS_MAX {
-        // Asked again, it may have run before: who cannot look cannot say that it has not.
-        let panes = look(connection, &order.session).map_err(Trouble::Unknown)?;
+        let panes = look(connection, &order.session)?;
         let reached = panes.iter().map(|facts| facts.fence).max().unwrap_or(0);
         if reached == order.fence {
             return Ok(launched_before(&panes, order, spec)?);
@@ -104,7 +104,7 @@ fn try_launch(
                 return Ok(arrived(connection, order, &place, printed)?);
             }
             Outcome::RanUnheard => {
-                let panes = look(connection, &order.session).map_err(Trouble::Unknown)?;
+                let panes = look(connection, &order.session)?;
                 return Ok(launched_before(&panes, order, spec)?);
             }
             Outcome::Unmet => {}
@@ -120,21 +120,27 @@ fn try_launch(
 }
 
 /// All panes of the session; none when there is no such session.
-fn look(connection: &mut Connection, session: &SessionName) -> Result<Vec<PaneFacts>, String> {
+fn look(connection: &mut Connection, session: &SessionName) -> Result<Vec<PaneFacts>, Trouble> {
     let command = Command::new("list-panes").flag("-s").session(session).option("-F", PANE_FIELDS);
-    let reply = connection
-        .read_one(Exchange::plain(&[command]))
-        .map_err(|error| format!("not done: {error}"))?;
+    let reply = connection.read_one(Exchange::plain(&[command])).map_err(|error| match error {
+        // It hangs, and what it was asked before may have been done.
+        TerminalError::TimedOut { .. } => Trouble::Unknown(error.to_string()),
+        // Without a server there is no pane either, nor will there be this one.
+        other => Trouble::NotDone(format!("not done: {other}")),
+    })?;
     let rows = match reply.as_slice() {
         [block] if block.ok => block.lossy(),
         [block] if block.text.starts_with(b"can't find session") => return Ok(Vec::new()),
         other => {
             let why = first_text(other);
-            return Err(format!("not done: panes of session {session}: {why}"));
+            return Err(format!("not done: panes of session {session}: {why}").into());
         }
     };
     rows.lines()
-        .map(|row| parse_facts(row).ok_or_else(|| format!("not done: unexpected pane row {row:?}")))
+        .map(|row| {
+            let unexpected = || format!("not done: unexpected pane row {row:?}").into();
+            parse_facts(row).ok_or_else(unexpected)
+        })
         .collect()
 }
 

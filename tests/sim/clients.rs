@@ -103,6 +103,9 @@ impl Sim {
             self.count("dialogs");
             let dialog = ["dialog open", "trust", "permission"][self.rng.below(3)];
             self.set_state(pid, AgentState::Waiting(dialog.to_owned()));
+            if dialog == "permission" && prompt.is_none() {
+                self.writes_prompt(pid); // it asks in the middle of a turn
+            }
             let stays = self.rng.within(500..60_000);
             self.plan_turn(pid, stays);
             return;

@@ -221,9 +221,8 @@ impl Core {
                 && known.conversation.is_some()
                 && known.conversation == job.conversation
         });
-        let silent = agent.conversation.is_none()
-            && agent.started_at >= job.claimed_at
-            && job.pane == Some(agent.pane);
+        // Not by its age: the clock may have been set since the task was claimed.
+        let silent = agent.conversation.is_none() && job.pane == Some(agent.pane);
         same_talk || adopted || Some(agent.process) == job.process || silent
     }
 

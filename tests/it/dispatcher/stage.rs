@@ -13,7 +13,7 @@ use claude_failover::core::event::{Event, TasksOffered};
 use claude_failover::dispatcher::{self, Order};
 use claude_failover::ids::{ConversationId, TaskRef};
 use claude_failover::moment::Wall;
-use claude_failover::task::{HeldState, HeldTask};
+use claude_failover::task::{HeldState, HeldTask, Offer};
 use crossbeam_channel::{Receiver, unbounded};
 
 use crate::logged;
@@ -90,7 +90,7 @@ impl Stage {
 
     #[track_caller]
     pub fn until_offered(&mut self, tasks: &[&str]) {
-        self.until(&format!("{tasks:?}"), |offered| names(offered) == tasks);
+        self.until(&format!("{tasks:?}"), |offered| heads(offered) == tasks);
     }
 
     pub fn nothing_was_said(&self) -> bool {
@@ -162,6 +162,13 @@ pub fn config(dir: &Path, more: &str) -> Config {
 
 pub fn task(name: &str) -> TaskRef {
     name.parse().unwrap()
+}
+
+/// The first of each project; those behind them are only there in case it has to rest.
+pub fn heads(offered: &TasksOffered) -> Vec<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let first = |offer: &&Offer| seen.insert(offer.task.project.clone());
+    offered.offers.iter().filter(first).map(|offer| offer.task.to_string()).collect()
 }
 
 pub fn names(offered: &TasksOffered) -> Vec<String> {
