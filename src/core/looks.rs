@@ -159,16 +159,17 @@ impl Core {
         let moving = self.durable.moves.get(name);
         let job = self.durable.jobs.get(name).filter(|job| job.is_out());
         agents.sort_by_key(|agent| {
-            let works = job.is_some_and(|job| {
-                let talks = agent.conversation.is_some();
-                self.is_agent_of(name, agent, job) || !talks && job.pane == Some(agent.pane)
+            // Its conversation names it for good; its pane only as long as nobody else does.
+            let works = job.map_or(2, |job| {
+                let named = agent.conversation.is_some() && agent.conversation == job.conversation;
+                if named { 0 } else { 1 + u8::from(!self.is_agent_of(name, agent, job)) }
             });
             let same_talk = moving.is_some_and(|moving| {
                 agent.conversation.is_some() && agent.conversation == moving.agent.conversation
             });
             let launched_there = moving
                 .is_some_and(|moving| moving.stage == MoveStage::Launched { pane: agent.pane });
-            (!same_talk, !launched_there, !works, Some(agent.process) != known, agent.pane)
+            (!same_talk, !launched_there, works, Some(agent.process) != known, agent.pane)
         });
     }
 
