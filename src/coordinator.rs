@@ -264,8 +264,9 @@ impl Coordinator {
 
     fn hold(&self, held: Vec<HeldTask>) -> Result<(), Refused> {
         let tasks = held.iter().map(|held| held.task.clone()).collect();
-        self.house.janitor.order(janitor::Order::Hold { held: tasks })?;
-        self.house.dispatcher.order(dispatcher::Order::Hold { held })
+        // Each of them must know, whatever the other says.
+        let told = self.house.dispatcher.order(dispatcher::Order::Hold { held });
+        self.house.janitor.order(janitor::Order::Hold { held: tasks }).and(told)
     }
 
     fn apply(&self, config: &std::sync::Arc<Config>) -> Result<(), Refused> {

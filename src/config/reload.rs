@@ -11,6 +11,15 @@ impl Config {
             ("tmux", self.tmux != new.tmux),
             ("state_dir", self.state_dir != new.state_dir),
             ("runtime_dir", self.runtime_dir != new.runtime_dir),
+            // Tasks in hand lie there, and agents have been told of it.
+            (
+                "dispatcher.projects_dir",
+                self.dispatcher.projects_dir != new.dispatcher.projects_dir,
+            ),
+            (
+                "watcher.done_signal_dir",
+                self.watcher.done_signal_dir != new.watcher.done_signal_dir,
+            ),
             ("http", self.http != new.http),
             ("pool.shared_projects_dir", self.pool.shared != new.pool.shared),
         ];
@@ -23,6 +32,8 @@ impl Config {
         self.link.clone_from(&old.link);
         self.accounts.clone_from(&old.accounts);
         self.tmux.clone_from(&old.tmux);
+        self.dispatcher.projects_dir.clone_from(&old.dispatcher.projects_dir);
+        self.watcher.done_signal_dir.clone_from(&old.watcher.done_signal_dir);
         self.http.clone_from(&old.http);
         self.pool.shared.clone_from(&old.pool.shared);
         self.state_dir.clone_from(&old.state_dir);

@@ -54,6 +54,7 @@ impl Record {
             Record::TaskNotLaunched { .. } => "task_not_launched",
             Record::TaskReceived { .. } => "task_received",
             Record::TaskTakenUp { .. } => "task_taken_up",
+            Record::TaskBackground { .. } => "task_background",
             Record::TaskLost { .. } => "task_lost",
             Record::TaskEnding { .. } => "task_ending",
             Record::TaskLeft { .. } => "task_left",
@@ -192,6 +193,10 @@ impl Record {
                     "session={session} task taken up again attempt={attempt} after={reason:?}"
                 )
             }
+            Record::TaskBackground { session, on } => {
+                let word = if *on { "goes on" } else { "has ended" };
+                write!(f, "session={session} what its task left in the background {word}")
+            }
             Record::TaskLost { session, session_gone: true, .. } => {
                 write!(f, "session={session} task lost with its session")
             }
@@ -203,7 +208,7 @@ impl Record {
                 write!(f, "session={session} nobody works on its task any more")
             }
             Record::TaskClosed { session, .. } => write!(f, "session={session} task closed"),
-            Record::TaskDecided { task, decision } => {
+            Record::TaskDecided { task, decision, .. } => {
                 write!(f, "task={task} decided by a person: {decision:?}")
             }
             Record::TaskUndecided { task } => write!(f, "task={task} waits for a person again"),

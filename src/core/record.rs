@@ -201,6 +201,11 @@ pub enum Record {
         attempt: u32,
         reason: String,
     },
+    /// Whether something goes on behind the last turn of the task's agent.
+    TaskBackground {
+        session: SessionName,
+        on: bool,
+    },
     /// The task's agent is gone, with its session or alone.
     TaskLost {
         session: SessionName,
@@ -226,6 +231,7 @@ pub enum Record {
     TaskDecided {
         task: TaskRef,
         decision: Decision,
+        at: Wall,
     },
     /// It could not be carried out.
     TaskUndecided {

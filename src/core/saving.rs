@@ -77,7 +77,8 @@ impl Core {
         if saved.conversation.is_none() {
             saved.conversation = self
                 .earlier_id(session, agent.process)
-                .or_else(|| before.and_then(|moving| moving.agent.conversation.clone()));
+                .or_else(|| before.and_then(|moving| moving.agent.conversation.clone()))
+                .or_else(|| self.conversation_of_job(session, agent));
         }
         let was_refused = before.is_some_and(|moving| moving.refused);
         let was_cut = before.is_some_and(|moving| moving.cut);
@@ -94,6 +95,18 @@ impl Core {
             left_row: hit.map(|hit| hit.row.clone()),
             stage: if stays { MoveStage::Staying { until } } else { MoveStage::Stopping },
         }
+    }
+
+    /// A client that comes up for a task has not said yet who it is.
+    fn conversation_of_job(
+        &self,
+        session: &SessionName,
+        agent: &AgentSeen,
+    ) -> Option<ConversationId> {
+        let job = self.durable.jobs.get(session).filter(|job| job.is_out())?;
+        let ours = job.launching.is_some() && self.is_launched_by_us(agent)
+            || self.is_agent_of(session, agent, job);
+        ours.then(|| job.conversation.clone()).flatten()
     }
 
     /// The id under which the same process was known before.

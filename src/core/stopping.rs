@@ -84,12 +84,17 @@ impl Core {
         self.persist(Record::MoveStopped { session });
     }
 
-    /// Nobody answered: whoever is still seen there counts as alive.
+    /// Nobody answered: whoever is still seen there, or cannot be looked at, counts as alive.
     pub(in crate::core) fn stop_for_tasks_failed(&mut self, why: &str) {
+        let here = |session: &SessionName, process: ProcessRef| {
+            let seen = self.sessions.get(session).filter(|seen| seen.looked_at);
+            seen.is_none_or(|seen| seen.agent.as_ref().is_some_and(|a| a.process == process))
+        };
         let survivors: Vec<(ProcessRef, String)> = self
-            .sessions
-            .values()
-            .filter_map(|seen| Some((seen.agent.as_ref()?.process, why.to_owned())))
+            .processes_to_end()
+            .into_iter()
+            .filter(|(session, process)| here(session, *process))
+            .map(|(_, process)| (process, why.to_owned()))
             .collect();
         for (session, _) in self.processes_to_end() {
             self.agent_of_job_ended(&session, &survivors);

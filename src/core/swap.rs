@@ -81,6 +81,12 @@ impl Core {
             Phase::Aborting if !swap.way_back_saved => self.moves_back(&swap),
             _ => return,
         };
+        for saved in &moves {
+            // The launch of a task that is on its way is the move's matter from now on.
+            if self.durable.jobs.contains_key(&saved.session) {
+                self.orders.forget(&Slot::Launch(saved.session.clone()));
+            }
+        }
         self.persist(Record::SwapSaved { op: swap.op, moves });
         if swap.phase == Phase::Checked {
             // What these sessions show now is saved as history with their moves.

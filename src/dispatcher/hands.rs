@@ -86,14 +86,7 @@ impl Hands<'_> {
     }
 
     pub fn close(&self, result: &TaskResult) -> io::Result<()> {
-        let queue = match Queue::make(self.projects_dir, &result.task.project) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.projects_dir.is_dir() => {
-                // With the project its inbox went, and whoever would read the result.
-                log::warn!("task={} has no project any more: {error}", result.task);
-                return Ok(());
-            }
-            queue => queue?,
-        };
+        let queue = Queue::make(self.projects_dir, &result.task.project)?;
         close::close(&queue, self.rules, self.instance, result)
     }
 

@@ -128,11 +128,23 @@ fn find(results: &Dir, result: &TaskResult) -> io::Result<Place> {
             continue;
         }
         let (_, bytes) = results.read(&name, RESULT_BYTES_MAX)?.unwrap_or((found, Vec::new()));
-        if front_matter::with_result(&front_matter::without_result(&bytes), result) == bytes {
+        let same_bytes =
+            || front_matter::with_result(&front_matter::without_result(&bytes), result) == bytes;
+        if is_of_same_attempt(&bytes, result) || same_bytes() {
             return Ok(Place::Written);
         }
     }
     Err(too_many(results, stem))
+}
+
+/// Asked for again after a crash, the moment and the last words may differ; the conversation of an
+/// attempt has no other.
+fn is_of_same_attempt(bytes: &[u8], result: &TaskResult) -> bool {
+    front_matter::result(&result.task, bytes).is_some_and(|known| {
+        known.conversation.is_some()
+            && known.conversation == result.conversation
+            && known.done == result.done
+    })
 }
 
 /// What was a task and is none any more (gone, a link, too large) has a result without a body.

@@ -116,6 +116,7 @@ impl Health {
         for (session, why) in &core.creation_failures {
             reasons.push(format!("session {session} could not be created: {why}"));
         }
+        reasons.extend(tasks::troubles(core));
         for problem in &core.config_problems {
             reasons.push(format!("reload refused: {problem}"));
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::core::Core;
-use crate::task::HeldTask;
+use crate::task::{HeldState, HeldTask};
 
 pub fn tasks(core: &Core) -> Value {
     json!({
@@ -27,4 +27,19 @@ fn in_hand(held: &HeldTask) -> Value {
         "since": held.since.to_string(),
         "reason": held.reason,
     })
+}
+
+/// Tasks for which a person is needed.
+pub fn troubles(core: &Core) -> Vec<String> {
+    let in_trouble = |held: &HeldTask| {
+        let reason = held.reason.as_deref()?;
+        let state = match held.state {
+            HeldState::Blocked => "is blocked",
+            HeldState::Unknown => "waits for your decision",
+            HeldState::Ending => "cannot be closed",
+            HeldState::Claimed | HeldState::Sending | HeldState::Running => return None,
+        };
+        Some(format!("task {} in {} {state}: {reason}", held.task, held.session))
+    };
+    core.held_tasks().iter().filter_map(in_trouble).collect()
 }

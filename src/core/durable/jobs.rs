@@ -4,9 +4,13 @@ use crate::core::durable::{Durable, IllegalRecord, illegal};
 use crate::core::job::{Decision, Fate, Job, JobStage, SetAside};
 use crate::core::record::Record;
 use crate::ids::{SessionName, TaskRef};
+use crate::moment::Wall;
 
 /// Tasks whose failed attempts are remembered; far above any queue's troubles.
 const ATTEMPTS_MAX: usize = 10_000;
+
+/// Conversations begun for tasks that are remembered, far above the agents that can be alive.
+const TALKS_MAX: usize = 1_000;
 
 impl Durable {
     pub(in crate::core::durable) fn apply_task(
@@ -33,12 +37,17 @@ impl Durable {
                     pane: None,
                     process: None,
                     received_at: None,
+                    ended_at: None,
+                    losses: 0,
+                    background: false,
                     stage: JobStage::Claiming,
                 };
                 self.jobs.insert(session.clone(), job);
                 Ok(())
             }
-            Record::TaskDecided { task, decision } => self.decide(record, task, Some(*decision)),
+            Record::TaskDecided { task, decision, at } => {
+                self.decide(record, task, Some((*decision, *at)))
+            }
             Record::TaskUndecided { task } => self.decide(record, task, None),
             Record::TaskSettled { task } => match self.set_aside.remove(task) {
                 Some(_) => {
@@ -57,12 +66,13 @@ impl Durable {
         &mut self,
         record: &Record,
         task: &TaskRef,
-        decision: Option<Decision>,
+        decision: Option<(Decision, Wall)>,
     ) -> Result<(), IllegalRecord> {
         let Some(aside) = self.set_aside.get_mut(task) else {
             return Err(illegal(record, "the task is not set aside"));
         };
-        aside.decision = decision;
+        aside.decision = decision.map(|(decision, _)| decision);
+        aside.decided_at = decision.map(|(_, at)| at);
         Ok(())
     }
 
@@ -96,6 +106,14 @@ impl Durable {
             return Err(illegal(record, "the session has no task"));
         };
         let counted = step(job, record);
+        if let Record::TaskMarked { conversation, .. } = record {
+            self.task_talks.push(conversation.clone());
+            let surplus = self.task_talks.len().saturating_sub(TALKS_MAX);
+            self.task_talks.drain(..surplus);
+        }
+        let Some(job) = self.jobs.get(session) else {
+            return Err(illegal(record, "the session has no task"));
+        };
         let conversation = job.conversation.clone();
         if let Record::TaskLeft { .. } = record
             && self.agents.get(session).is_some_and(|agent| agent.conversation == conversation)
@@ -136,6 +154,7 @@ impl Durable {
                     since: job.claimed_at,
                     reason,
                     decision: None,
+                    decided_at: None,
                 };
                 self.set_aside.insert(job.offer.task, aside);
             }
@@ -156,6 +175,7 @@ fn session_of(record: &Record) -> Option<&SessionName> {
         | Record::TaskTakenUp { session, .. }
         | Record::TaskLost { session, .. }
         | Record::TaskEnding { session, .. }
+        | Record::TaskBackground { session, .. }
         | Record::TaskLeft { session } => Some(session),
         _ => None,
     }
@@ -181,7 +201,9 @@ fn follows(stage: &JobStage, record: &Record) -> bool {
         Record::TaskLost { .. } => {
             matches!(stage, Stage::Launching { .. } | Stage::Sending { .. } | Stage::Running)
         }
-        // Said again when its agent cannot be ended.
+        Record::TaskBackground { .. } => matches!(stage, Stage::Running),
+        // Said again when its agent cannot be ended, or its file not be moved.
+        Record::TaskEnding { fate: Fate::Unknown { .. }, .. } => true,
         Record::TaskEnding { .. } => !matches!(stage, Stage::Closing { .. }),
         Record::TaskLeft { .. } => matches!(stage, Stage::Ending { .. }),
         _ => false,
@@ -220,12 +242,16 @@ fn step(job: &mut Job, record: &Record) -> Option<(TaskRef, u32)> {
             job.stage = JobStage::Running;
         }
         Record::TaskTakenUp { attempt, .. } => job.attempt = *attempt,
+        Record::TaskBackground { on, .. } => job.background = *on,
         Record::TaskLost { session_gone, process, .. } => {
             job.launching = None;
+            job.losses += u32::from(*session_gone);
+            job.background = false;
             job.process = process.or(job.process);
             job.stage = JobStage::Lost { session_gone: *session_gone };
         }
-        Record::TaskEnding { fate, .. } => {
+        Record::TaskEnding { fate, at, .. } => {
+            job.ended_at = Some(*at);
             // Before its launch there is nobody to end.
             job.stage = if job.account.is_none() {
                 JobStage::Closing { fate: fate.clone() }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::job::{Job, SetAside};
 use crate::core::record::{AccountState, Move, Record, SavedAgent, Trigger};
-use crate::ids::{AccountName, OpId, SessionName, TaskRef};
+use crate::ids::{AccountName, ConversationId, OpId, SessionName, TaskRef};
 use crate::moment::Wall;
 
 /// Banner rows remembered for one session; older ones have scrolled away long since.
@@ -51,6 +51,9 @@ pub struct Durable {
     /// The tasks in the hands of sessions.
     #[serde(default)]
     pub jobs: BTreeMap<SessionName, Job>,
+    /// Conversations that we began for tasks, the latest last: agents in them are our own.
+    #[serde(default)]
+    pub task_talks: Vec<ConversationId>,
     /// Attempts used up by tasks that are not finished.
     #[serde(default)]
     pub attempts: BTreeMap<TaskRef, u32>,
@@ -203,6 +206,7 @@ impl Durable {
             | Record::TaskNotLaunched { .. }
             | Record::TaskReceived { .. }
             | Record::TaskTakenUp { .. }
+            | Record::TaskBackground { .. }
             | Record::TaskLost { .. }
             | Record::TaskEnding { .. }
             | Record::TaskLeft { .. }

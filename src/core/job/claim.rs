@@ -17,6 +17,8 @@ use crate::task::Offer;
 const GIVEN_BACK_REST: Duration = Duration::from_secs(2);
 /// So is a session that could not be made ready.
 const TROUBLED_REST: Duration = Duration::from_secs(30);
+/// Where one task cannot be claimed, perhaps none can be.
+const REFUSED_REST: Duration = Duration::from_secs(5);
 const REQUEUED_REST: Duration = Duration::from_secs(10);
 
 impl Core {
@@ -52,6 +54,7 @@ impl Core {
     /// Nothing is dispatched while a swap is open, while all accounts are out, or with tmux away.
     pub fn may_dispatch(&self) -> bool {
         self.durable.swap.is_none()
+            && self.draining_since.is_none()
             && self.terminal == TerminalState::Seen
             && self.active().is_some_and(|active| self.is_available(active))
     }
@@ -99,18 +102,30 @@ impl Core {
     fn has_room(&self, name: &SessionName, seen: &Session) -> bool {
         match &seen.agent {
             None => true,
-            Some(agent) => self.is_launched_by_us(agent) && self.is_idle(name),
+            Some(_) => self.holds_an_idle_worker(name),
         }
     }
 
-    pub(in crate::core) fn is_idle(&self, session: &SessionName) -> bool {
+    /// An agent that we began for a task, and that nobody looks at, has nothing to do.
+    pub(in crate::core) fn holds_an_idle_worker(&self, session: &SessionName) -> bool {
+        let attended = self
+            .sessions
+            .get(session)
+            .is_some_and(|seen| seen.panes.iter().any(|pane| pane.attached > 0));
+        let talk = self.agent_in(session).and_then(|agent| agent.conversation.as_ref());
+        let ours = talk.is_some_and(|talk| self.durable.task_talks.contains(talk));
+        ours && !attended && self.is_idle(session)
+    }
+
+    fn is_idle(&self, session: &SessionName) -> bool {
         self.state_of(session).is_some_and(|(state, _)| state == AgentState::Idle)
     }
 
-    /// Whoever starts an agent by hand does not name our settings.
+    /// Whoever starts an agent by hand does not name our settings. Arguments that cannot be read are
+    /// held to be ours: no task is lost sight of for that.
     pub(in crate::core) fn is_launched_by_us(&self, agent: &AgentSeen) -> bool {
         let settings = self.agent_settings().display().to_string();
-        agent.args.as_ref().is_some_and(|args| args.contains(&settings))
+        agent.args.as_ref().is_none_or(|args| args.contains(&settings))
     }
 
     /// A pool session above the minimum, when a task waits and none is free for it.
@@ -168,6 +183,8 @@ impl Core {
             Err(reason) => {
                 // Whoever has it, or whatever became of its file, the next offer tells.
                 self.queue.offers.retain(|offer| offer.task != *task);
+                let now = self.now.monotonic;
+                self.session_rests.insert(session.clone(), now + REFUSED_REST);
                 self.end_job(&session, Fate::GivenBack { reason });
             }
         }

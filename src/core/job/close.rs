@@ -14,6 +14,9 @@ use crate::task::TaskResult;
 /// A file that could not be moved is left alone for so long.
 const CLOSED_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
+/// After so many, which is ten minutes, the session is given free.
+const CLOSES_MAX: u32 = 20;
+
 impl Core {
     /// The job is over. An attempt too many is a failure.
     pub(in crate::core) fn end_job(&mut self, session: &SessionName, fate: Fate) {
@@ -149,7 +152,10 @@ impl Core {
                 self.leave_alone(session);
                 self.end_job(session, Fate::GivenBack { reason });
             }
-            (JobStage::Ending { fate: Fate::Requeued { .. } }, Some(why)) => {
+            (
+                JobStage::Ending { fate: Fate::Requeued { .. } | Fate::GivenBack { .. } },
+                Some(why),
+            ) => {
                 let reason = format!("its agent could not be ended: {why}");
                 let fate = Fate::Unknown { reason };
                 self.persist(Record::TaskEnding {
@@ -226,7 +232,7 @@ impl Core {
             account: job.account.clone(),
             conversation: job.conversation.clone(),
             started: job.received_at,
-            finished: self.now.wall,
+            finished: job.ended_at.unwrap_or(self.now.wall),
             attempts: job.attempt,
             last_text: said.flatten(),
         }
@@ -266,7 +272,15 @@ impl Core {
                 let text = format!("session={session} task={task} its file stays: {why}");
                 self.note_once(NoteLevel::Error, text);
                 let until = self.now.monotonic + CLOSED_AGAIN_AFTER;
-                self.job_watches.entry(session).or_default().not_before = Some(until);
+                let watch = self.job_watches.entry(session.clone()).or_default();
+                watch.not_before = Some(until);
+                watch.closes_failed += 1;
+                watch.trouble = Some(why.clone());
+                if watch.closes_failed >= CLOSES_MAX {
+                    // Its session is wanted by others; a person puts it right and decides.
+                    let reason = format!("{fate}, but its file stays: {why}");
+                    self.end_job(&session, Fate::Unknown { reason });
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::config::Group;
 use crate::core::action::{Action, LaunchAgent, NoteLevel, OrderId};
 use crate::core::args;
 use crate::core::event::{AgentSeen, AgentState, DialogEnd};
@@ -22,6 +23,7 @@ use crate::task::prompt::Facts;
 const DIALOGS_MAX: u32 = 8;
 /// A client takes a moment to act on an answer.
 const DIALOGS_APART: Duration = Duration::from_secs(3);
+const BLOCKED_LOOKS_APART: Duration = Duration::from_secs(30);
 /// An agent that is not seen for so long is gone; a client that starts is seen within a second.
 pub(in crate::core) const GONE_AFTER: Duration = Duration::from_secs(5);
 
@@ -36,7 +38,7 @@ impl Core {
         }
         if let Some(agent) = self.agent_in(session) {
             let process = agent.process;
-            if self.is_launched_by_us(agent) && self.is_idle(session) {
+            if self.holds_an_idle_worker(session) {
                 self.persist(Record::TaskMakingRoom { session: session.clone(), process });
             } else {
                 let reason = "somebody else works in its session".to_owned();
@@ -86,6 +88,9 @@ impl Core {
     /// The launch is ordered as it stands in the journal, however often. False when it cannot be.
     pub(in crate::core) fn order_job(&mut self, session: &SessionName, fence: u64) -> bool {
         let Some(job) = self.durable.jobs.get(session).cloned() else { return false };
+        if self.config.group(session) != Some(Group::Pool) {
+            return false;
+        }
         let (Some(conversation), Some(account)) = (job.conversation.clone(), job.account.clone())
         else {
             return false;
@@ -203,6 +208,10 @@ impl Core {
             self.persist(Record::TaskReceived { session: session.clone(), process, at });
             return true;
         }
+        if let Some(fate) = self.fate_by_signal(session) {
+            self.end_job(session, fate);
+            return true;
+        }
         if self.durable.swap.is_some() || self.durable.moves.contains_key(session) {
             return false;
         }
@@ -210,7 +219,10 @@ impl Core {
             return true;
         }
         let Some(watch) = self.job_watches.get(session) else { return false };
-        let waited = self.now.monotonic - watch.since;
+        // The time that a dialog took is not the agent's.
+        let since = watch.state.as_ref().map_or(watch.since, |(_, since)| watch.since.max(*since));
+        let since = watch.dialog_at.map_or(since, |at| since.max(at));
+        let waited = self.now.monotonic - since;
         if let Some(agent) = &agent
             && watch.stayed_in(|state| matches!(state, AgentState::Waiting(_))).is_some()
         {
@@ -246,8 +258,10 @@ impl Core {
         let stands = watch
             .stayed_in(|state| matches!(state, AgentState::Waiting(_)))
             .is_some_and(|since| now - since >= DIALOG_STAYS);
-        let rests = watch.dialog_at.is_some_and(|at| now - at < DIALOGS_APART);
-        if !stands || rests || watch.blocked.is_some() {
+        // A person may have answered one, and the next may be one of ours.
+        let apart = if watch.blocked.is_some() { BLOCKED_LOOKS_APART } else { DIALOGS_APART };
+        let rests = watch.dialog_at.is_some_and(|at| now - at < apart);
+        if !stands || rests {
             return;
         }
         if watch.dialogs >= DIALOGS_MAX {
@@ -278,9 +292,10 @@ impl Core {
         let now = self.now.monotonic;
         let Some(watch) = self.job_watches.get_mut(session) else { return };
         watch.dialog_at = Some(now);
-        watch.dialogs += 1;
         match result {
             Ok(DialogEnd::Answered(dialog)) => {
+                watch.dialogs += 1;
+                watch.blocked = None;
                 self.note(NoteLevel::Info, format!("session={session} dialog={dialog:?} answered"));
             }
             Ok(DialogEnd::Gone) => {}
@@ -297,10 +312,10 @@ impl Core {
     fn block_job(&mut self, session: &SessionName, reason: String) {
         let Some(job) = self.durable.jobs.get(session) else { return };
         let text = format!("session={session} task={} blocked: {reason}", job.task());
-        if let Some(watch) = self.job_watches.get_mut(session) {
-            watch.blocked = Some(reason);
+        let Some(watch) = self.job_watches.get_mut(session) else { return };
+        if watch.blocked.replace(reason.clone()) != Some(reason) {
+            self.note(NoteLevel::Warn, text);
         }
-        self.note(NoteLevel::Warn, text);
     }
 
     /// Its agent has not been seen for a while although its session is in sight. True when it is lost.

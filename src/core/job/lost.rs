@@ -15,6 +15,8 @@ use crate::ids::{ProcessRef, SessionName};
 /// A client whose terminal goes away takes up to 1.5 s to end, and may write until then.
 const ENDS_WITHIN: Duration = Duration::from_secs(4);
 
+/// Times a session may go under one attempt.
+const LOSSES_MAX: u32 = 5;
 /// A conversation that cannot be read is tried again before a person is asked.
 const READS_MAX: u32 = 3;
 const READS_APART: Duration = Duration::from_secs(5);
@@ -48,6 +50,10 @@ impl Core {
     }
 
     pub(in crate::core) fn ask_what_arrived(&mut self, session: &SessionName, job: &Job) -> bool {
+        if let Some(fate) = self.fate_by_signal(session) {
+            self.end_job(session, fate);
+            return true;
+        }
         if self.orders.is_open(&Slot::Launch(session.clone())) {
             return false; // one on its way makes the session anew
         }
@@ -114,6 +120,11 @@ impl Core {
                 let text = result.ok().flatten().and_then(|words| words.text);
                 let watch = self.job_watches.entry(session.clone()).or_default();
                 watch.last_text = Some(text);
+            }
+            (JobStage::Lost { session_gone: true, .. }, Ok(_)) if job.losses > LOSSES_MAX => {
+                // Whatever takes its session down each time, it takes others along.
+                let reason = format!("its session went {} times", job.losses);
+                self.end_job(session, Fate::Requeued { reason });
             }
             (JobStage::Lost { session_gone: true, .. }, Ok(Some(_))) => {
                 self.resume_job(session, &job);

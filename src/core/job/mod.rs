@@ -23,6 +23,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Group;
 use crate::core::event::AgentSeen;
 use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName, TaskRef};
@@ -49,6 +50,12 @@ pub struct Job {
     pub process: Option<ProcessRef>,
     /// When it was proven that the agent had the task.
     pub received_at: Option<Wall>,
+    /// When it was decided that it is over.
+    pub ended_at: Option<Wall>,
+    /// Times its session went under it.
+    pub losses: u32,
+    /// A hook said that something goes on behind its last turn.
+    pub background: bool,
     pub stage: JobStage,
 }
 
@@ -121,6 +128,7 @@ pub struct SetAside {
     pub since: Wall,
     pub reason: String,
     pub decision: Option<Decision>,
+    pub decided_at: Option<Wall>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,8 +183,9 @@ impl Core {
             JobStage::Lost { .. } => return self.ask_what_arrived(session, &job),
             _ => {}
         }
-        if self.config.group(session).is_none() {
-            let reason = "its session left the configuration".to_owned();
+        // An operator's own session by now is none of ours either.
+        if self.config.group(session) != Some(Group::Pool) {
+            let reason = "its session left the pool".to_owned();
             // Whom we cannot see there we cannot end either.
             let seen = job.launching.is_none() && self.process_to_end(session, &job).is_some();
             let fate = match job.account {
@@ -222,7 +231,9 @@ impl Core {
                 && known.conversation == job.conversation
         });
         // Not by its age: the clock may have been set since the task was claimed.
-        let silent = agent.conversation.is_none() && job.pane == Some(agent.pane);
+        let silent = agent.conversation.is_none()
+            && job.pane == Some(agent.pane)
+            && self.is_launched_by_us(agent);
         same_talk || adopted || Some(agent.process) == job.process || silent
     }
 

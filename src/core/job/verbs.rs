@@ -37,7 +37,7 @@ impl Core {
     }
 
     fn decide(&mut self, task: &TaskRef, decision: Decision) {
-        self.persist(Record::TaskDecided { task: task.clone(), decision });
+        self.persist(Record::TaskDecided { task: task.clone(), decision, at: self.now.wall });
     }
 
     /// True when the state changed.
@@ -64,7 +64,7 @@ impl Core {
                         account: aside.account.clone(),
                         conversation: aside.conversation.clone(),
                         started: None,
-                        finished: self.now.wall,
+                        finished: aside.decided_at.unwrap_or(self.now.wall),
                         attempts: aside.attempt,
                         last_text: None,
                     });
@@ -112,7 +112,10 @@ impl Core {
             conversation: job.conversation.clone(),
             attempt: job.attempt,
             since: job.received_at.unwrap_or(job.claimed_at),
-            reason: self.job_watches.get(session).and_then(|watch| watch.blocked.clone()),
+            reason: self
+                .job_watches
+                .get(session)
+                .and_then(|watch| watch.blocked.clone().or_else(|| watch.trouble.clone())),
         });
         jobs.chain(aside).collect()
     }

@@ -7,6 +7,7 @@ use crate::core::Core;
 use crate::core::event::{AgentSeen, AgentState, SignalSeen};
 use crate::core::job::work::{TURN_ENDED, fate_by};
 use crate::core::job::{Fate, Job, JobStage};
+use crate::core::record::Record;
 use crate::ids::{ProcessRef, SessionName};
 use crate::moment::{Mono, Wall};
 use crate::quota::report::{News, Report};
@@ -32,8 +33,6 @@ pub struct JobWatch {
     pub prompted: bool,
     /// A hook said that the turn ended well, and nothing goes on behind it.
     pub turn_ended: Option<TurnEnded>,
-    /// A hook said that the turn ended and something goes on in the background.
-    pub background: bool,
     pub progressed: Mono,
     pub ending: Option<Ending>,
     pub signal: Option<SignalSeen>,
@@ -42,6 +41,11 @@ pub struct JobWatch {
     pub dialog_at: Option<Mono>,
     /// Why a person is waited for.
     pub blocked: Option<String>,
+    /// Why its file stays where it is.
+    pub trouble: Option<String>,
+    pub closes_failed: u32,
+    /// Its agent has hooks, and they arrive.
+    pub hooks_heard: bool,
     /// Times its conversation could not be read.
     pub reads_failed: u32,
     /// Times it was taken up again after an error.
@@ -68,7 +72,7 @@ impl JobWatch {
         self.was_idle = false;
         self.was_busy = false;
         self.prompted = false;
-        self.background = false;
+        self.hooks_heard = false;
         self.ending = None;
         self.dialogs = 0;
         self.blocked = None;
@@ -81,7 +85,6 @@ impl JobWatch {
     fn turn_begins(&mut self, now: Mono) {
         self.prompted = true;
         self.turn_ended = None;
-        self.background = false;
         self.progressed = now;
     }
 }
@@ -175,18 +178,27 @@ impl Core {
         let at = report.at;
         let now = self.now.monotonic;
         let Some(watch) = self.job_watch_of(session, agent) else { return };
+        watch.hooks_heard = true;
         match &report.news {
             News::PromptSubmitted => watch.turn_begins(now),
             News::TurnEnded { background, .. } => {
                 watch.turn_begins(now);
-                watch.background = background.is_some_and(|count| count > 0);
-                watch.turn_ended = (!watch.background).then_some(TurnEnded { heard: now, at });
+                let goes_on = background.is_some_and(|count| count > 0);
+                watch.turn_ended = (!goes_on).then_some(TurnEnded { heard: now, at });
+                self.note_background(session, goes_on);
             }
             News::TurnFailed { .. } => watch.turn_begins(now),
             News::SessionStarted { .. }
             | News::SessionEnded { .. }
             | News::Notified { .. }
             | News::Figures(_) => {}
+        }
+    }
+
+    fn note_background(&mut self, session: &SessionName, on: bool) {
+        let job = self.durable.jobs.get(session);
+        if job.is_some_and(|job| job.stage == JobStage::Running && job.background != on) {
+            self.persist(Record::TaskBackground { session: session.clone(), on });
         }
     }
 
@@ -233,7 +245,8 @@ impl Core {
         for signal in signals {
             // Older ones were removed before the launch: no date is needed, and no clock trusted.
             self.hear_late_signal(&signal);
-            if !self.durable.jobs.get(&signal.session).is_some_and(Job::is_out) {
+            let job = self.durable.jobs.get(&signal.session);
+            if !job.is_some_and(|job| job.is_out() || matches!(job.stage, JobStage::Lost { .. })) {
                 continue;
             }
             let watch = self.job_watches.entry(signal.session.clone()).or_default();

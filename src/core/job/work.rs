@@ -21,6 +21,8 @@ pub(in crate::core) const TURN_ENDED: &str = "turn_ended";
 /// Where no hook tells of the end of a turn, an agent that has answered and done nothing since is
 /// through with it.
 pub(in crate::core) const QUIET_ENDS: Duration = Duration::from_secs(10);
+/// With hooks only a report that was lost leaves this to be done.
+pub(in crate::core) const QUIET_ENDS_AFTER_HOOKS: Duration = Duration::from_secs(600);
 /// A turn that ended in an error is taken up again after this; the client itself has retried for three
 /// minutes by then.
 pub(in crate::core) const ERROR_PAUSE: Duration = Duration::from_secs(60);
@@ -56,7 +58,7 @@ impl Core {
         self.end_if_stalled(session)
     }
 
-    fn fate_by_signal(&self, session: &SessionName) -> Option<Fate> {
+    pub(in crate::core) fn fate_by_signal(&self, session: &SessionName) -> Option<Fate> {
         self.job_watches.get(session)?.signal.as_ref().map(fate_by)
     }
 
@@ -74,12 +76,14 @@ impl Core {
         if let Some(ended) = watch.turn_ended {
             return now - ended.heard >= TURN_SETTLES;
         }
-        if watch.background {
+        if self.durable.jobs.get(session).is_some_and(|job| job.background) {
             return false; // what it left running brings it back, or it stalls
         }
+        // Where hooks are heard, their silence may be a person's who has interrupted the turn.
+        let length = if watch.hooks_heard { QUIET_ENDS_AFTER_HOOKS } else { QUIET_ENDS };
         let quiet = watch
             .stayed_in(|state| *state == AgentState::Idle)
-            .is_some_and(|since| now - since >= QUIET_ENDS);
+            .is_some_and(|since| now - since >= length);
         quiet
             && match self.testimony(session, agent) {
                 Testimony::Known(ending) => ends_with_an_answer(ending),
@@ -170,7 +174,12 @@ impl Core {
             moments.extend(watch.not_before);
             if let Some((_, since)) = &watch.state {
                 let lengths = [Duration::from_secs(1), Duration::from_secs(2), QUIET_ENDS];
-                moments.extend(lengths.into_iter().chain([ERROR_PAUSE]).map(|l| *since + l));
+                moments.extend(
+                    lengths
+                        .into_iter()
+                        .chain([ERROR_PAUSE, QUIET_ENDS_AFTER_HOOKS])
+                        .map(|l| *since + l),
+                );
             }
             if let (Some(limit), Some(received)) = (job.offer.timeout, job.received_at) {
                 moments.push(self.on_wall(received + limit));

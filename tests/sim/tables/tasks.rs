@@ -218,9 +218,8 @@ fn an_operators_own_session_never_gets_a_task() {
 fn an_idle_agent_of_ours_makes_room_and_anybody_elses_does_not() {
     let mut desk = Desk::at_rest();
     desk.creations_fail = true;
-    let settings = "/run/failover/agent-settings.json".to_owned();
-    desk.agent("auto-12").args = Some(vec!["--settings".to_owned(), settings]);
-    desk.look();
+    // Its conversation was begun for a task.
+    desk.core.durable.task_talks.push(id(3));
     let ours = desk.agent("auto-12").process;
     desk.offer(&[offer("p:a", Priority::Default), offer("q:b", Priority::Default)]);
     assert_eq!(desk.stops, [ours]);
