@@ -47,7 +47,7 @@ use crate::core::orders::{Orders, Silence, Slot};
 use crate::core::record::{AccountState, Record};
 use crate::core::session::Session;
 use crate::core::verify::Watch;
-use crate::ids::{AccountName, SessionName, TaskRef};
+use crate::ids::{AccountName, OpId, SessionName, TaskRef};
 use crate::moment::{Mono, Now, Wall};
 use crate::quota::report::Figures;
 use crate::task::HeldTask;
@@ -370,7 +370,8 @@ impl Core {
         let at_rest = self.durable.swap.is_none();
         if at_rest && self.durable.active.as_ref() != Some(&account) {
             let mut at = Wall::default();
-            if self.durable.active.is_some() {
+            // After a swap that was cleared by hand nobody knows who was active, but that it changed.
+            if self.durable.active.is_some() || self.durable.last_op > OpId::default() {
                 self.flipped_at = Some(self.now.monotonic);
                 at = self.now.wall;
             }

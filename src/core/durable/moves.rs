@@ -51,7 +51,14 @@ impl Durable {
                 moving.cut &= !finished;
                 moving.stage = MoveStage::Stopping;
             }
-            Record::MoveStopped { .. } => moving.stage = MoveStage::Stopped,
+            Record::MoveStopped { .. } => {
+                moving.stage = MoveStage::Stopped;
+                if let Some(job) = self.jobs.get_mut(session)
+                    && job.process == Some(moving.agent.process)
+                {
+                    job.process = None; // its next one is not known yet
+                }
+            }
             Record::MoveIdentified { conversation, .. } => {
                 moving.agent.conversation = Some(conversation.clone());
             }

@@ -42,7 +42,9 @@ impl Core {
         let Some(job) = self.durable.jobs.get(session) else { return };
         let known = self.durable.agents.get(session);
         let process = known
-            .filter(|agent| agent.conversation == job.conversation)
+            // One that had not told its conversation yet has lost its terminal in any case.
+            .filter(|agent| agent.conversation.is_none() || agent.conversation == job.conversation)
+            .filter(|agent| session_gone || agent.conversation.is_some())
             .map(|agent| agent.process)
             .or(job.process);
         let (session, at) = (session.clone(), self.now.wall);
