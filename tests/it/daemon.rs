@@ -14,6 +14,7 @@ mod restart;
 mod sessions;
 mod stuck;
 mod targets;
+mod task_chaos;
 mod tasks;
 mod testimony;
 mod turns;
