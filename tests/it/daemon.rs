@@ -2,6 +2,7 @@
 
 mod fleet;
 mod hands;
+mod inboxes;
 mod layout;
 mod outside;
 
@@ -13,5 +14,7 @@ mod restart;
 mod sessions;
 mod stuck;
 mod targets;
+mod task_chaos;
+mod tasks;
 mod testimony;
 mod turns;

@@ -363,6 +363,9 @@ fn the_demo_ends_well() {
     let report = format!("{}{}", text(&output), error_text(&output));
     assert_eq!(output.status.code(), Some(0), "{report}");
     assert!(report.contains("verified from outside"), "{report}");
+    assert!(report.contains("task quick is done on account a in demo-auto-4"), "{report}");
+    assert!(report.contains("task long is done on account b in demo-auto-"), "{report}");
+    assert!(report.contains("two tasks, each told to one agent once"), "{report}");
     assert!(took < Duration::from_secs(30), "{took:?}: {report}");
     let left: Vec<_> = fs::read_dir(place.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");

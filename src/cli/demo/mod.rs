@@ -4,6 +4,7 @@
 //! default tmux server and no network is touched. What it claims it has read from outside: the
 //! link, session files, transcripts, panes and processes, not the daemon's word.
 
+mod errands;
 mod outside;
 mod patience;
 mod phases;

@@ -15,7 +15,12 @@ const AGENT: &str = include_str!("../../../etc/demo/agent");
 
 pub const DEDICATED: &str = "demo-dedicated";
 pub const POOL_PREFIX: &str = "demo-auto-";
-pub const POOL_SIZE: u32 = 3;
+/// Agents that are started by hand.
+const POOL_BY_HAND: u32 = 3;
+/// The last of them are left to tasks.
+const POOL_SIZE: u32 = 5;
+/// Whose queue the tasks are put into.
+pub const PROJECT: &str = "shop";
 
 /// A Unix socket's path has 108 bytes; what we append to the root stays under 40.
 const ROOT_BYTES_MAX: usize = 64;
@@ -63,6 +68,10 @@ impl Stage {
         self.root().join("work")
     }
 
+    pub fn queue(&self) -> PathBuf {
+        self.work().join(PROJECT).join(".agent-queue")
+    }
+
     pub fn projects(&self) -> PathBuf {
         self.root().join("shared/projects")
     }
@@ -88,8 +97,9 @@ impl Stage {
         fs::read_to_string(self.log()).unwrap_or_default()
     }
 
+    /// Those in which an agent is started by hand.
     pub fn sessions() -> Vec<String> {
-        let pool = (1..=POOL_SIZE).map(|index| format!("{POOL_PREFIX}{index}"));
+        let pool = (1..=POOL_BY_HAND).map(|index| format!("{POOL_PREFIX}{index}"));
         std::iter::once(DEDICATED.to_owned()).chain(pool).collect()
     }
 
@@ -108,6 +118,7 @@ impl Stage {
         for dir in ["home", "work", "bin", "shared"] {
             fs::create_dir(self.root().join(dir))?;
         }
+        fs::create_dir_all(self.queue().join("inbox"))?;
         for name in HOMES {
             self.furnish_home(name)?;
         }
@@ -159,7 +170,7 @@ agent:
   env: {env}
 tmux: {{socket: {socket}, start_server: true}}
 lifecycle: {{interval: 1s}}
-dispatcher: {{projects_dir: {work}}}
+dispatcher: {{projects_dir: {work}, cooldown: 0s}}
 http: {{listen: "127.0.0.1:{port}"}}
 state_dir: {state}
 runtime_dir: {run}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
+use crate::cli::demo::errands::{Errand, LONG, QUICK};
 use crate::cli::demo::outside::{self, Agent, Transcript};
 use crate::cli::demo::patience::Patience;
 use crate::cli::demo::phases::Phases;
@@ -14,10 +15,13 @@ use crate::cli::demo::server::{self, Pane};
 use crate::cli::demo::stage::{self, Stage};
 use crate::cli::demo::troupe::Troupe;
 use crate::clock::Clock;
+use crate::task::TaskResult;
 
 const STEP_TIMEOUT: Duration = Duration::from_secs(6);
 /// From the refusal to all agents idle on the other account.
 const SWAP_TIMEOUT: Duration = Duration::from_secs(15);
+/// For a task, with a swap in its middle.
+const TASK_TIMEOUT: Duration = Duration::from_secs(20);
 /// How far away the made-up limit's reset is.
 const RESET_IN: Duration = Duration::from_secs(2 * 3600);
 
@@ -31,10 +35,17 @@ pub fn play(troupe: &mut Troupe, patience: &Patience) -> anyhow::Result<()> {
     play.wait_for_sessions()?;
     let before = play.start_agents()?;
     play.ask_first(&before)?;
+    // Not before: a session whose agent the daemon has not seen yet could be chosen, and given back.
+    QUICK.submit(play.stage())?;
+    let quick = play.wait_for_result(&QUICK)?;
+    play.give_long_task()?;
     let refused_at = play.exhaust(&before)?;
     let after = play.watch_swap(&before)?;
     play.ask_last(&before)?;
+    let long = play.wait_for_result(&LONG)?;
     play.verify(&before, &after)?;
+    QUICK.verify(play.stage(), &quick, &['a'])?;
+    LONG.verify(play.stage(), &long, &['a', 'b'])?;
     play.sum_up(&after, &refused_at)
 }
 
@@ -92,9 +103,17 @@ impl Play<'_> {
         format!("{sandbox}CLAUDE_CONFIG_DIR={home} {agent} --dangerously-skip-permissions")
     }
 
+    /// Those that were started by hand, on one account.
+    fn agents_on(&self, home: &Path) -> Vec<Agent> {
+        let ours = Stage::sessions();
+        let mut panes = self.troupe.tmux().panes();
+        panes.retain(|pane| ours.contains(&pane.session));
+        outside::agents(home, &panes)
+    }
+
     fn wait_for_idle_agents(&self, home: &Path, what: &str) -> anyhow::Result<Vec<Agent>> {
         self.patience.until(what, STEP_TIMEOUT, || {
-            let agents = outside::agents(home, &self.troupe.tmux().panes());
+            let agents = self.agents_on(home);
             let all = agents.len() == self.panes.len() && agents.iter().all(|agent| agent.idle);
             Ok(all.then_some(agents))
         })
@@ -132,6 +151,29 @@ impl Play<'_> {
         Ok(())
     }
 
+    fn wait_for_result(&self, errand: &Errand) -> anyhow::Result<TaskResult> {
+        let what = format!("task {} has left the inbox", errand.id);
+        let result = self.patience.until(&what, TASK_TIMEOUT, || errand.result(self.stage()))?;
+        let name = |name: Option<String>| name.unwrap_or_else(|| "nobody".to_owned());
+        self.tell(&format!(
+            "task {} is {} on account {} in {}",
+            errand.id,
+            if result.done { "done" } else { "failed" },
+            name(result.account.as_ref().map(ToString::to_string)),
+            name(result.session.as_ref().map(ToString::to_string)),
+        ));
+        Ok(result)
+    }
+
+    fn give_long_task(&self) -> anyhow::Result<()> {
+        LONG.submit(self.stage())?;
+        let (session, conversation) =
+            self.patience
+                .until("task long is at work", STEP_TIMEOUT, || Ok(LONG.at_work(self.stage())))?;
+        self.tell(&format!("task {} is at work in {session}: {conversation}", LONG.id));
+        Ok(())
+    }
+
     /// Account A runs out; the time of the first refusal, RFC 3339.
     fn exhaust(&self, agents: &[Agent]) -> anyhow::Result<String> {
         self.stage().exhaust_a(self.clock.wall() + RESET_IN)?;
@@ -153,7 +195,7 @@ impl Play<'_> {
             for news in phases.news(&self.stage().log_text(), &status) {
                 self.tell(&news);
             }
-            seen = outside::agents(&home, &self.troupe.tmux().panes());
+            seen = self.agents_on(&home);
             let settled = seen.len() == before.len() && seen.iter().all(|agent| agent.idle);
             let done = settled && last_swap(&status)["to"] == "b";
             Ok(done.then(|| seen.clone()))
@@ -221,7 +263,7 @@ impl Play<'_> {
                 "{was:?} came back as {is:?}"
             );
         }
-        let left = outside::agents(&stage.home_a(), &now);
+        let left = outside::agents(&stage.home_a(), &self.troupe.tmux().panes());
         ensure!(left.is_empty(), "agents are left on account a: {left:?}");
         Ok(())
     }
@@ -235,6 +277,10 @@ impl Play<'_> {
         say(
             "conversations with the same ids, answered by b with their whole context; no agent on a",
         );
+        say(
+            "two tasks, each told to one agent once: quick was done by a; long was cut by the limit",
+        );
+        say("and done by b in the same conversation, at its first attempt");
         say(&format!(
             "refusal written -> last agent process started: {} ms (transcript, session files)",
             last_start - refused_ms

@@ -60,6 +60,16 @@ impl Fleet {
         (fleet, talks)
     }
 
+    /// As [`Fleet::up`], but nobody is in the sessions of the pool.
+    pub fn with_free_pool(layout: Layout) -> (Self, Talks) {
+        let mut fleet = Self::new(layout);
+        fleet.start();
+        fleet.await_sessions();
+        let talks = fleet.start_dedicated_agents();
+        fleet.server = fleet.server_pid();
+        (fleet, talks)
+    }
+
     pub fn root(&self) -> &Path {
         self.dir.path()
     }

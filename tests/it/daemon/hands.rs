@@ -36,6 +36,14 @@ impl Fleet {
         self.tmux(&["display-message", "-p", "#{pid}"]).ok()
     }
 
+    /// `kill -9` of the tmux server, with all that is in it. False when none was there.
+    pub fn kill_server(&mut self) -> bool {
+        self.server = None;
+        let Some(pid) = self.server_pid().and_then(|pid| pid.parse().ok()) else { return false };
+        kill(pid, Signal::KILL);
+        eventually("the tmux server is gone", SOON, || (!outside::is_alive(pid)).then_some(true))
+    }
+
     /// All panes, that of the daemon's own session among them.
     pub fn panes(&self) -> Vec<Pane> {
         let rows = self.tmux(&["list-panes", "-a", "-F", "#{session_name} #{pane_id} #{pane_pid}"]);
@@ -118,6 +126,25 @@ impl Fleet {
             self.root().display()
         );
         self.type_line(&self.pane(session).id, &line);
+    }
+
+    /// An idle agent with one turn behind it in each dedicated session; the conversation of each.
+    #[track_caller]
+    pub fn start_dedicated_agents(&self) -> Talks {
+        let names: Vec<&str> = self.layout.dedicated.iter().map(|session| session.name).collect();
+        names.iter().for_each(|name| self.start_agent(name, None, "'first words'"));
+        let talks = eventually("an idle agent in each dedicated session", SOON, || {
+            let agents = self.agents();
+            let idle = |name: &&str| match agents.get(*name).map(Vec::as_slice) {
+                Some([agent]) if agent.status.as_deref() == Some("idle") => {
+                    Some(((*name).to_owned(), agent.conversation.clone()?))
+                }
+                _ => None,
+            };
+            names.iter().map(idle).collect::<Option<Talks>>()
+        });
+        self.await_adopted(&talks);
+        talks
     }
 
     /// The live agents by the session in whose panes they run; those in none under "".

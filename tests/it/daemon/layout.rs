@@ -22,6 +22,11 @@ pub struct Layout {
     pub verify_timeout: &'static str,
     /// How long an account is left alone whose refusal names no reset.
     pub unknown_reset: &'static str,
+    /// Tasks of one project at the same time.
+    pub per_project: u32,
+    pub cooldown: &'static str,
+    /// Whether the agents run the hooks that they are told to.
+    pub hooks: bool,
 }
 
 pub struct Dedicated {
@@ -46,6 +51,9 @@ impl Default for Layout {
             busy_grace: "10m",
             verify_timeout: "15s",
             unknown_reset: "30m",
+            per_project: 1,
+            cooldown: "100ms",
+            hooks: false,
         }
     }
 }
@@ -100,6 +108,8 @@ impl Layout {
             })
             .collect();
         let Self { pool, stop_grace, busy_grace, verify_timeout, unknown_reset, .. } = self;
+        let Self { per_project, cooldown, .. } = self;
+        let hooks = if self.hooks { ", DEMO_AGENT_HOOKS: \"1\"" } else { "" };
         format!(
             r#"link: {root}/user/.claude
 accounts:
@@ -107,13 +117,13 @@ accounts:
   shared_projects_dir: {root}/user/.claude-projects-shared
   dedicated:
 {dedicated}  autonomous: {{prefix: ccl-auto-, start_index: 11, min: {pool}, max: {pool}, workdir: {root}/srv/pool}}
-agent: {{command: [{root}/bin/claude, --dangerously-skip-permissions], env: {{IS_SANDBOX: "1"}}}}
+agent: {{command: [{root}/bin/claude, --dangerously-skip-permissions], env: {{IS_SANDBOX: "1", DEMO_AGENT_LOG: "{root}/agents.log"{hooks}}}}}
 tmux: {{socket: {root}/tmux/tmux.sock, start_server: true}}
 lifecycle: {{interval: 500ms}}
 watcher: {{interval: 300ms}}
 quota: {{poll_interval: 200ms, reactivate_cooldown: 0s, unknown_reset: {unknown_reset}}}
 swap: {{stop_grace: {stop_grace}, busy_grace: {busy_grace}, verify_timeout: {verify_timeout}}}
-dispatcher: {{projects_dir: {root}/srv}}
+dispatcher: {{projects_dir: {root}/srv, per_project: {per_project}, cooldown: {cooldown}}}
 http: {{listen: "127.0.0.1:{port}"}}
 state_dir: {root}/state
 runtime_dir: {root}/run

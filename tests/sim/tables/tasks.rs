@@ -462,6 +462,7 @@ fn a_task_that_is_cut_by_the_limit_finishes_under_the_next_account() {
     assert!(nudge.contains("Go on with the task"), "{nudge}");
     desk.signal("auto-11", true, "");
     assert_eq!((desk.results().as_str(), desk.closed[0].attempts), ("p:a=done(signal)", 1));
+    assert_eq!(desk.closed[0].account, Some(account("two")), "who finished it");
 }
 
 /// What a person, an agent and the files do about the one task, as far as they are asked.
