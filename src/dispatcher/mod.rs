@@ -98,19 +98,25 @@ fn run(orders: &Receiver<Order>, events: &Sender<Event>, mut desk: Desk) {
             },
             recv(at(desk.wakeup())) -> _ => {}
         }
-        for answer in answers {
-            if events.send(answer).is_err() {
-                return;
-            }
+        // Whose task is closed is free at once: what has waited for that task must be known by then.
+        let is_close = |answer: &Event| matches!(answer, Event::TaskClosed { .. });
+        let (closed, answers): (Vec<Event>, Vec<Event>) = answers.into_iter().partition(is_close);
+        if !send_all(events, answers) {
+            return;
         }
-        if let Some(offering) = desk.turn() {
-            // Before the rest, which takes time: an agent may be waiting.
-            if let Some(offered) = desk.news(&offering)
-                && events.send(Event::TasksOffered(offered)).is_err()
-            {
-                return;
-            }
+        let offering = desk.turn();
+        let offered = offering.as_ref().and_then(|offering| desk.news(offering));
+        // Before the rest, which takes time: an agent may be waiting.
+        if !send_all(events, offered.map(Event::TasksOffered).into_iter().chain(closed)) {
+            return;
+        }
+        if let Some(offering) = offering {
             desk.write_marks(&offering);
         }
     }
+}
+
+/// False when nobody listens any more.
+fn send_all(events: &Sender<Event>, news: impl IntoIterator<Item = Event>) -> bool {
+    news.into_iter().all(|event| events.send(event).is_ok())
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use serde_json::Value;
@@ -34,10 +33,7 @@ struct Round {
 fn furnish(rig: &Rig, account: &str) {
     rig.log_in(account);
     rig.answer(account, &["ok"]);
-    let projects = rig.home(account).join("projects");
-    if !projects.is_symlink() {
-        symlink(rig.shared_projects(), projects).unwrap();
-    }
+    rig.share_projects(account);
 }
 
 /// When the client recorded each error of this conversation, by its own clock.

@@ -14,4 +14,5 @@ mod conversation;
 mod failover;
 mod latency;
 mod rig;
+mod tasks;
 mod verdicts;

@@ -37,15 +37,29 @@ impl Rig {
 
     /// A new login for an account with this name, letters and digits, made if there was none.
     pub fn log_in(&self, account: &str) {
+        self.log_in_with(account, &self.state.join("work"), &[]);
+    }
+
+    /// A login that trusts this folder, whatever it trusted before; more as `mkacct.py` takes it.
+    pub fn log_in_with(&self, account: &str, trusted: &Path, more: &[&str]) {
         let output = Command::new("python3")
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/mkacct.py"))
             .arg(self.home(account))
             .arg(account)
             .args(["--version-seen", &self.version(), "--trust"])
-            .arg(self.state.join("work"))
+            .arg(trusted)
+            .args(more)
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The conversations of this account lie with those of the others.
+    pub fn share_projects(&self, account: &str) {
+        let projects = self.home(account).join("projects");
+        if !projects.is_symlink() {
+            std::os::unix::fs::symlink(self.shared_projects(), projects).unwrap();
+        }
     }
 
     pub fn shared_projects(&self) -> PathBuf {
@@ -55,6 +69,13 @@ impl Rig {
     /// A folder that every account trusts.
     pub fn work(&self, name: &str) -> PathBuf {
         let dir = self.state.join("work").join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    /// A folder that no account trusts.
+    pub fn strange(&self, name: &str) -> PathBuf {
+        let dir = self.state.join("strange").join(name);
         std::fs::create_dir_all(&dir).unwrap();
         dir
     }
@@ -73,12 +94,16 @@ impl Rig {
 
     /// How often a client of this account has asked for a message, since the rig was set up.
     pub fn requests(&self, account: &str) -> usize {
-        let log =
-            std::fs::read_to_string(self.state.join("run/requests.jsonl")).unwrap_or_default();
+        let log = std::fs::read_to_string(self.requests_log()).unwrap_or_default();
         let account = format!("\"acct\": \"{account}\"");
         log.lines()
             .filter(|line| line.contains(&account) && line.contains("\"main\": true"))
             .count()
+    }
+
+    /// A JSON object for each request, in a line of its own.
+    pub fn requests_log(&self) -> PathBuf {
+        self.state.join("run/requests.jsonl")
     }
 
     /// The client's session file of the agent in this home whose directory is `cwd`.
