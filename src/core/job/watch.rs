@@ -36,6 +36,7 @@ pub struct JobWatch {
     pub progressed: Mono,
     pub ending: Option<Ending>,
     pub signal: Option<SignalSeen>,
+    pub signal_heard: Option<Mono>,
     /// Dialogs handled for it, and when the last was.
     pub dialogs: u32,
     pub dialog_at: Option<Mono>,
@@ -242,6 +243,7 @@ impl Core {
     }
 
     pub(in crate::core) fn signals_seen(&mut self, signals: Vec<SignalSeen>) {
+        let now = self.now.monotonic;
         for signal in signals {
             // Older ones were removed before the launch: no date is needed, and no clock trusted.
             self.hear_late_signal(&signal);
@@ -251,6 +253,7 @@ impl Core {
             }
             let watch = self.job_watches.entry(signal.session.clone()).or_default();
             if watch.signal.as_ref().is_none_or(|known| known.at <= signal.at) {
+                watch.signal_heard.get_or_insert(now);
                 watch.signal = Some(signal);
             }
         }

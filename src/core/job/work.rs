@@ -16,6 +16,8 @@ use crate::quota::transcript::Ending;
 
 /// After the end of a turn a signal file may still come, or the next turn begin by itself.
 pub(in crate::core) const TURN_SETTLES: Duration = Duration::from_secs(5);
+/// How long an agent may go on after its signal.
+pub(in crate::core) const LAST_WORDS: Duration = Duration::from_secs(10);
 /// The reason of a task that is done by the end of its turn.
 pub(in crate::core) const TURN_ENDED: &str = "turn_ended";
 /// Where no hook tells of the end of a turn, an agent that has answered and done nothing since is
@@ -32,7 +34,9 @@ const TAKEN_UP_MAX: u32 = 10;
 
 impl Core {
     pub(in crate::core) fn follow_work(&mut self, session: &SessionName, job: &Job) -> bool {
-        if let Some(fate) = self.fate_by_signal(session) {
+        if let Some(fate) = self.fate_by_signal(session)
+            && !self.has_more_to_say(session)
+        {
             self.end_job(session, fate);
             return true;
         }
@@ -60,6 +64,14 @@ impl Core {
 
     pub(in crate::core) fn fate_by_signal(&self, session: &SessionName) -> Option<Fate> {
         self.job_watches.get(session)?.signal.as_ref().map(fate_by)
+    }
+
+    /// After its signal an agent sums up what it did, which belongs to the result.
+    fn has_more_to_say(&self, session: &SessionName) -> bool {
+        let heard = self.job_watches.get(session).and_then(|watch| watch.signal_heard);
+        let lately = heard.is_some_and(|heard| self.now.monotonic - heard < LAST_WORDS);
+        let moving = self.durable.swap.is_some() || self.durable.moves.contains_key(session);
+        lately && !moving && self.is_in_turn(session)
     }
 
     fn is_over_time(&self, job: &Job) -> bool {
@@ -171,6 +183,7 @@ impl Core {
             moments.extend(watch.gone_since.map(|since| since + GONE_AFTER));
             moments.extend(watch.turn_ended.map(|ended| ended.heard + TURN_SETTLES));
             moments.extend(watch.dialog_at.map(|at| at + TURN_SETTLES));
+            moments.extend(watch.signal_heard.map(|heard| heard + LAST_WORDS));
             moments.extend(watch.not_before);
             if let Some((_, since)) = &watch.state {
                 let lengths = [Duration::from_secs(1), Duration::from_secs(2), QUIET_ENDS];

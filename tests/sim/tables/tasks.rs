@@ -138,6 +138,8 @@ impl Desk {
         let seen = SignalSeen { session: session(name), done, at, text };
         self.send(Event::SignalsSeen(vec![seen]));
         self.work();
+        // It may say a last word.
+        self.pass(10 * SECOND);
     }
 
     fn kill_agent(&mut self, name: &str) {
