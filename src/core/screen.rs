@@ -24,6 +24,9 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// time further away is one that has passed, read as tomorrow's.
 const FIVE_HOUR_RESET_MAX: Duration = Duration::from_secs(5 * 60 * 60 + 15 * 60);
 
+/// What a printed clock time may lie after the true end of a limit.
+const PRINTED_TO: Duration = Duration::from_secs(60);
+
 impl Core {
     pub(in crate::core) fn panes_observed(&mut self, readings: Vec<PaneReading>) {
         for reading in readings {
@@ -151,6 +154,9 @@ impl Core {
         let Some(account) = self.refusing_account(session, agent, self.now.wall) else {
             return;
         };
+        if self.names_a_return(&account, reading) {
+            return;
+        }
         let seen_before = self.hits.get(session).is_some_and(|hit| hit.row == reading.row);
         let confirmed = reading.verdict.resets_at().is_some() || seen_before;
         let hit = Hit {
@@ -168,6 +174,14 @@ impl Core {
             self.note_hit(session, &hit);
         }
         self.hits.insert(session.clone(), hit);
+    }
+
+    /// A clock time is printed to the minute, rounded up. An account that a record has brought back a
+    /// moment earlier is not out again for the rest of that minute.
+    fn names_a_return(&self, account: &AccountName, reading: &Reading) -> bool {
+        let Some(end) = reading.verdict.resets_at() else { return false };
+        let back = self.durable.available_since.get(account);
+        back.is_some_and(|back| end > *back && end - *back <= PRINTED_TO)
     }
 
     /// Whether a banner tells of something that is over.
