@@ -32,6 +32,8 @@ pub struct JobWatch {
     pub progressed: Mono,
     pub ending: Option<Ending>,
     pub signal: Option<SignalSeen>,
+    /// When the first signal was heard of.
+    pub signal_heard: Option<Mono>,
     /// Dialogs handled for it, and when the last was.
     pub dialogs: u32,
     pub dialog_at: Option<Mono>,
@@ -219,7 +221,9 @@ impl Core {
             if !self.durable.jobs.get(&signal.session).is_some_and(Job::is_out) {
                 continue;
             }
+            let now = self.now.monotonic;
             let watch = self.job_watches.entry(signal.session.clone()).or_default();
+            watch.signal_heard.get_or_insert(now);
             if watch.signal.as_ref().is_none_or(|known| known.at <= signal.at) {
                 watch.signal = Some(signal);
             }

@@ -16,6 +16,9 @@ use crate::quota::transcript::Ending;
 
 /// After the end of a turn a signal file may still come, or the next turn begin by itself.
 pub(in crate::core) const TURN_SETTLES: Duration = Duration::from_secs(5);
+/// The command that makes the signal file is not the end of the turn: what the agent says last follows
+/// within a few seconds.
+pub(in crate::core) const LAST_WORDS: Duration = Duration::from_secs(15);
 /// The reason of a task that is done by the end of its turn.
 pub(in crate::core) const TURN_ENDED: &str = "turn_ended";
 /// Where no hook tells of the end of a turn, an agent that has answered and done nothing since is
@@ -31,6 +34,9 @@ const TAKEN_UP_MAX: u32 = 10;
 impl Core {
     pub(in crate::core) fn follow_work(&mut self, session: &SessionName, job: &Job) -> bool {
         if let Some(fate) = self.fate_by_signal(session) {
+            if self.is_saying_its_last_words(session) {
+                return false;
+            }
             self.end_job(session, fate);
             return true;
         }
@@ -58,6 +64,15 @@ impl Core {
 
     fn fate_by_signal(&self, session: &SessionName) -> Option<Fate> {
         self.job_watches.get(session)?.signal.as_ref().map(fate_by)
+    }
+
+    /// Its signal is there, and its turn goes on.
+    fn is_saying_its_last_words(&self, session: &SessionName) -> bool {
+        let Some(watch) = self.job_watches.get(session) else { return false };
+        let busy = watch.stayed_in(|state| *state == AgentState::Busy).is_some();
+        let lately =
+            watch.signal_heard.is_some_and(|heard| self.now.monotonic - heard < LAST_WORDS);
+        busy && watch.turn_ended.is_none() && lately
     }
 
     fn is_over_time(&self, job: &Job) -> bool {
@@ -166,6 +181,7 @@ impl Core {
             moments.push(watch.progressed + self.config.watcher.idle_timeout);
             moments.extend(watch.gone_since.map(|since| since + GONE_AFTER));
             moments.extend(watch.turn_ended.map(|ended| ended.heard + TURN_SETTLES));
+            moments.extend(watch.signal_heard.map(|heard| heard + LAST_WORDS));
             moments.extend(watch.dialog_at.map(|at| at + TURN_SETTLES));
             moments.extend(watch.not_before);
             if let Some((_, since)) = &watch.state {
