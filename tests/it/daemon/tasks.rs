@@ -10,7 +10,7 @@ use crate::support::eventually;
 
 /// One session of the pool, beside the dedicated one.
 fn one_pool_session() -> Layout {
-    Layout { pool: 1, verify_timeout: "2s", ..Layout::default() }
+    Layout { pool: 1, ..Layout::default() }
 }
 
 /// The operator's own sessions are as they were.

@@ -354,6 +354,22 @@ fn the_agents_own_word_goes_before_the_end_of_its_turn() {
 }
 
 #[test]
+fn an_agent_that_has_signalled_may_say_its_last_words_but_not_for_ever() {
+    let mut desk = Desk::at_work();
+    desk.signal("auto-11", true, "");
+    desk.pass(5 * SECOND);
+    assert_eq!(desk.results(), "", "its turn goes on");
+    desk.set_state("auto-11", AgentState::Idle);
+    desk.work();
+    assert_eq!(desk.results(), "p:a=done(signal)");
+
+    let mut desk = Desk::at_work();
+    desk.signal("auto-11", true, "");
+    desk.pass(20 * SECOND);
+    assert_eq!(desk.results(), "p:a=done(signal)");
+}
+
+#[test]
 fn silence_is_a_stall_and_records_and_busy_tools_are_progress() {
     let mut desk = Desk::at_work();
     let process = desk.agent("auto-11").process;
