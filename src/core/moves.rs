@@ -15,6 +15,10 @@ use crate::ids::SessionName;
 pub const NUDGE: &str = "Your last turn was cut off by a usage limit, and you now run on another \
                          account. Go on with the task from where you stopped.";
 
+/// The same for one whose session was lost with its task, or whose turn ended in an error.
+const NUDGE_AFTER_A_LOSS: &str = "Your last turn was cut off before its end. Go on with the task from \
+                                  where you stopped.";
+
 impl Core {
     /// One step of any move. True when the state changed.
     pub(in crate::core) fn advance_moves(&mut self) -> bool {
@@ -93,7 +97,12 @@ impl Core {
     pub(in crate::core) fn nudge(&self, moving: &Move) -> Option<String> {
         match self.config.group(&moving.session)? {
             Group::Dedicated => self.config.dedicated(&moving.session)?.nudge.clone(),
-            Group::Pool => moving.cut.then(|| NUDGE.to_owned()),
+            Group::Pool => {
+                let by_no_limit = moving.cause == MoveCause::Restore
+                    && self.durable.jobs.contains_key(&moving.session);
+                let text = if by_no_limit { NUDGE_AFTER_A_LOSS } else { NUDGE };
+                moving.cut.then(|| text.to_owned())
+            }
         }
     }
 

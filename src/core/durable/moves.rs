@@ -75,7 +75,6 @@ impl Durable {
                 self.resumed.insert(session.clone());
                 if let Some(job) = self.jobs.get_mut(session) {
                     job.pane = Some(*pane);
-                    job.account = Some(moving.target.clone());
                     // Whoever finishes it is told; one that was launched for nobody has none.
                     job.account = job.account.take().map(|_| moving.target.clone());
                 }

@@ -251,9 +251,7 @@ impl Core {
             if !job.is_some_and(|job| job.is_out() || matches!(job.stage, JobStage::Lost { .. })) {
                 continue;
             }
-            let now = self.now.monotonic;
             let watch = self.job_watches.entry(signal.session.clone()).or_default();
-            watch.signal_heard.get_or_insert(now);
             if watch.signal.as_ref().is_none_or(|known| known.at <= signal.at) {
                 watch.signal_heard.get_or_insert(now);
                 watch.signal = Some(signal);

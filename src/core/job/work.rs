@@ -182,7 +182,6 @@ impl Core {
             moments.push(watch.progressed + self.config.watcher.idle_timeout);
             moments.extend(watch.gone_since.map(|since| since + GONE_AFTER));
             moments.extend(watch.turn_ended.map(|ended| ended.heard + TURN_SETTLES));
-            moments.extend(watch.signal_heard.map(|heard| heard + LAST_WORDS));
             moments.extend(watch.dialog_at.map(|at| at + TURN_SETTLES));
             moments.extend(watch.signal_heard.map(|heard| heard + LAST_WORDS));
             moments.extend(watch.not_before);

@@ -133,12 +133,16 @@ impl Desk {
         self.report(name, News::TurnEnded { last_text: String::new(), background });
     }
 
-    fn signal(&mut self, name: &str, done: bool, text: &str) {
+    fn signal_now(&mut self, name: &str, done: bool, text: &str) {
         let (at, text) = (Wall(self.wall_ms), text.to_owned());
         let seen = SignalSeen { session: session(name), done, at, text };
         self.send(Event::SignalsSeen(vec![seen]));
         self.work();
-        // It may say a last word.
+    }
+
+    /// And then it has said its last words.
+    fn signal(&mut self, name: &str, done: bool, text: &str) {
+        self.signal_now(name, done, text);
         self.pass(10 * SECOND);
     }
 
@@ -356,7 +360,7 @@ fn the_agents_own_word_goes_before_the_end_of_its_turn() {
 #[test]
 fn an_agent_that_has_signalled_may_say_its_last_words_but_not_for_ever() {
     let mut desk = Desk::at_work();
-    desk.signal("auto-11", true, "");
+    desk.signal_now("auto-11", true, "");
     desk.pass(5 * SECOND);
     assert_eq!(desk.results(), "", "its turn goes on");
     desk.set_state("auto-11", AgentState::Idle);
@@ -364,7 +368,7 @@ fn an_agent_that_has_signalled_may_say_its_last_words_but_not_for_ever() {
     assert_eq!(desk.results(), "p:a=done(signal)");
 
     let mut desk = Desk::at_work();
-    desk.signal("auto-11", true, "");
+    desk.signal_now("auto-11", true, "");
     desk.pass(20 * SECOND);
     assert_eq!(desk.results(), "p:a=done(signal)");
 }
