@@ -13,19 +13,26 @@ use crate::support::eventually;
 const NOTICED: Duration = Duration::from_secs(3);
 
 #[track_caller]
-fn await_busy(fleet: &Fleet, session: &str) {
-    eventually(&format!("{session} is in a turn"), SOON, || {
+fn await_state(fleet: &Fleet, session: &str, state: &str) {
+    eventually(&format!("{session} is {state}"), SOON, || {
         let known = &fleet.status();
-        (session_row(known, session)["agent"]["state"] == "busy").then_some(())
+        (session_row(known, session)["agent"]["state"] == state).then_some(())
     });
+}
+
+/// The turn before may not be over yet in the daemon's eyes.
+#[track_caller]
+fn prompt_and_await_busy(fleet: &Fleet, session: &str, text: &str) {
+    await_state(fleet, session, "idle");
+    fleet.prompt(session, text);
+    await_state(fleet, session, "busy");
 }
 
 #[test]
 fn an_agent_in_a_turn_finishes_it_and_follows_alone() {
     let (fleet, talks) = Fleet::up(Layout::default());
     fleet.script("a", "slow 5");
-    fleet.prompt(&pool(1), "work slowly");
-    await_busy(&fleet, &pool(1));
+    prompt_and_await_busy(&fleet, &pool(1), "work slowly");
     let pid = fleet.agent(&pool(1)).pid;
     fleet.order_swap(&["--to", "b"]);
     let status = fleet
@@ -45,8 +52,7 @@ fn an_agent_in_a_turn_finishes_it_and_follows_alone() {
 fn a_deaf_agent_is_killed_when_its_time_is_over_and_resumed() {
     let (fleet, talks) = Fleet::up(Layout { busy_grace: "1s", ..Layout::default() });
     fleet.script("a", "deaf");
-    fleet.prompt(&pool(1), "never answer");
-    await_busy(&fleet, &pool(1));
+    prompt_and_await_busy(&fleet, &pool(1), "never answer");
     let pid = fleet.agent(&pool(1)).pid;
     fleet.order_swap(&["--to", "b"]);
     fleet.await_all_on("b", &talks);
@@ -69,8 +75,7 @@ fn a_frozen_agent_is_killed_and_resumed() {
 fn a_flooding_agent_hides_no_refusal_elsewhere() {
     let (fleet, talks) = Fleet::up(Layout { busy_grace: "1s", ..Layout::default() });
     fleet.script("a", "flood");
-    fleet.prompt(&pool(1), "print without end");
-    await_busy(&fleet, &pool(1));
+    prompt_and_await_busy(&fleet, &pool(1), "print without end");
     fleet.exhaust("a", 2 * 3600);
     fleet.prompt(DEDICATED, "go on");
     fleet.shows(&fleet.pane(DEDICATED).id, "You've hit your 5-hour limit");
