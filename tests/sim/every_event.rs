@@ -7,11 +7,11 @@ use claude_failover::core::Core;
 use claude_failover::core::action::{Action, OrderId};
 use claude_failover::core::durable::{Durable, Phase};
 use claude_failover::core::event::{
-    AgentHome, AgentSeen, AgentState, AgentsObserved, Event, PaneReading, PaneSeen, PaneStamp,
-    StuckVerb, TranscriptSeen,
+    AgentHome, AgentSeen, AgentState, AgentsObserved, DialogEnd, Event, PaneReading, PaneSeen,
+    PaneStamp, SignalSeen, StuckVerb, TasksOffered, TranscriptSeen,
 };
 use claude_failover::core::record::Record;
-use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
+use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName, TaskRef};
 use claude_failover::moment::{Mono, Now, Wall};
 use claude_failover::quota::report::{News, Report};
 use claude_failover::quota::transcript::{ApiError, Ending};
@@ -20,7 +20,7 @@ use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 use crate::run::Sim;
 
 /// Histories that are cut to find a journal for each phase.
-const HISTORIES: u64 = 200;
+const HISTORIES: u64 = 800;
 
 /// Journals tried for each phase.
 const JOURNALS: usize = 3;
@@ -101,6 +101,7 @@ fn events(core: &Core) -> Vec<Event> {
         Event::StuckResolved(StuckVerb::Resume),
         Event::StuckResolved(StuckVerb::Clear),
     ];
+    events.extend(of_tasks(core, &session));
     for account in &config.accounts {
         events.push(Event::SwapRequested { to: Some(account.name.clone()) });
     }
@@ -108,6 +109,45 @@ fn events(core: &Core) -> Vec<Event> {
     let sessions: Vec<SessionName> = core.durable.moves.keys().cloned().chain([session]).collect();
     for number in 1..8 {
         events.extend(answers(OrderId(number), &sessions, account.clone()));
+    }
+    events
+}
+
+/// What may be said of the first task in hand, or of one that nobody has.
+fn of_tasks(core: &Core, session: &SessionName) -> Vec<Event> {
+    let job = core.durable.jobs.iter().next();
+    let session = job.map_or(session, |(session, _)| session).clone();
+    let task: TaskRef = job
+        .map_or_else(|| "p:none".parse().expect("a valid name"), |(_, job)| job.offer.task.clone());
+    let signal = |done| SignalSeen {
+        session: session.clone(),
+        done,
+        at: Wall(1_772_352_000_000),
+        text: String::new(),
+    };
+    let offers = job.map(|(_, job)| job.offer.clone()).into_iter().collect();
+    let mut events = vec![
+        Event::TasksOffered(TasksOffered { offers, ..TasksOffered::default() }),
+        Event::SignalsSeen(vec![signal(true), signal(false)]),
+        Event::ToolsWorked {
+            session: session.clone(),
+            process: ProcessRef { pid: 71, started_ticks: 1 },
+        },
+        Event::TaskRetryRequested { task: task.clone() },
+        Event::TaskCancelRequested { task: task.clone() },
+    ];
+    for order in (1..3).map(OrderId) {
+        let failed = || "it failed".to_owned();
+        let (task, session) = (task.clone(), session.clone());
+        events.extend([
+            Event::TaskClaimed { order, task: task.clone(), result: Err(failed()) },
+            Event::TaskReleased { order, task: task.clone(), result: Ok(()) },
+            Event::TaskClosed { order, task, result: Err(failed()) },
+            Event::SignalsCleared { order, session: session.clone(), result: Ok(()) },
+            Event::ConversationRead { order, session: session.clone(), result: Ok(None) },
+            Event::ConversationRead { order, session: session.clone(), result: Err(failed()) },
+            Event::DialogHandled { order, session, result: Ok(DialogEnd::Gone) },
+        ]);
     }
     events
 }
