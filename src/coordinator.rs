@@ -212,6 +212,7 @@ impl Coordinator {
             Action::CheckTarget { order, account } => {
                 house.switcher.order(switcher::Order::CheckTarget { order, account })
             }
+            Action::ProbeAccount { .. } => Ok(()),
             Action::StopAgents { order, agents } => {
                 house.switcher.order(switcher::Order::StopAgents { order, agents })
             }

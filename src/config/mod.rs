@@ -69,6 +69,17 @@ pub enum Strategy {
     MostHeadroom,
 }
 
+impl Strategy {
+    /// As the file names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Strategy::Priority => "priority",
+            Strategy::SoonestReset => "soonest_reset",
+            Strategy::MostHeadroom => "most_headroom",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     pub shared: SharedDirs,

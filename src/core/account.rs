@@ -1,12 +1,15 @@
-//! Which account next, and when one comes back.
+//! How the standing of accounts changes: refusals, resets, logins, proofs, and the operator's word.
 
 use std::time::Duration;
 
 use crate::core::Core;
 use crate::core::action::NoteLevel;
-use crate::core::durable::Phase;
-use crate::core::record::{AccountState, Record, Trigger};
-use crate::ids::{AccountName, OpId};
+use crate::core::event::AccountVerb;
+use crate::core::record::Record;
+use crate::core::standing::{AccountState, Limit, PlanWindow, Standing, Used};
+use crate::ids::{AccountName, SessionName};
+use crate::moment::Wall;
+use crate::quota::report::{Figures, Window};
 
 /// A target that failed its check is tried again after this; long enough for a person to mend it.
 pub const REJECTED_FOR: Duration = Duration::from_secs(10 * 60);
@@ -14,199 +17,227 @@ pub const REJECTED_FOR: Duration = Duration::from_secs(10 * 60);
 /// A client whose login fails writes its credential file, too: only a later change is a new login.
 pub const LOGIN_SETTLES: Duration = Duration::from_secs(5);
 
-/// The window of `swap.max_per_hour`.
-pub const HOUR: Duration = Duration::from_secs(60 * 60);
+/// The clocks of two hosts differ a little, and two accounts that come back in the same minute are not
+/// asked in the same second.
+const RESET_SETTLES: Duration = Duration::from_secs(1);
+const RESET_JITTER_MS: u64 = 4_000;
 
-/// Why an account was taken or passed over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    pub account: AccountName,
-    /// `None`: it can be taken.
-    pub passed_over: Option<String>,
-}
+/// The reset that was printed was wrong: it is asked again after one minute, two, four, … and, however
+/// often, after this.
+const RETRY_FIRST: Duration = Duration::from_secs(60);
+const RETRY_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Figures come with each answer; what differs less is not worth a record.
+const FIGURES_DIFFER_PERMILLE: u16 = 10;
+const FIGURES_AGE_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// A moment that a client prints is rounded to the minute.
+const SAME_RESET: Duration = Duration::from_secs(60);
 
 impl Core {
-    /// All accounts by preference, each with the reason against it.
-    pub fn candidates(&self, source: &AccountName) -> Vec<Candidate> {
-        self.config
-            .accounts
-            .iter()
-            .map(|account| Candidate {
-                account: account.name.clone(),
-                passed_over: self.objection(&account.name, source),
-            })
-            .collect()
+    pub fn standing(&self, account: &AccountName) -> &Standing {
+        self.durable.standing(account)
     }
 
-    fn objection(&self, account: &AccountName, source: &AccountName) -> Option<String> {
-        if account == source {
-            return Some("it is the account to leave".to_owned());
-        }
-        if self.config.selection.pin.as_ref().is_some_and(|pin| pin != account) {
-            return Some("another account is pinned".to_owned());
-        }
-        match self.durable.account(account) {
-            AccountState::Available => None,
-            AccountState::Exhausted { until, .. } => Some(format!("exhausted until {until}")),
-            AccountState::AuthFailed { reason, .. } => Some(format!("its login fails: {reason}")),
-            AccountState::Rejected { reason, until, .. } => {
-                Some(format!("rejected until {until}: {reason}"))
-            }
-            AccountState::Held => Some("held by the operator".to_owned()),
-        }
-    }
-
-    pub(in crate::core) fn choose_target(&self, source: &AccountName) -> Option<AccountName> {
-        self.candidates(source)
-            .into_iter()
-            .find(|candidate| candidate.passed_over.is_none())
-            .map(|candidate| candidate.account)
-    }
-
+    /// Requests on it have been answered, and nothing is known against it.
     pub fn is_available(&self, account: &AccountName) -> bool {
-        matches!(self.durable.account(account), AccountState::Available)
+        self.durable.account_state(account) == AccountState::Available
     }
 
-    /// The active account is out and no other can be taken.
-    pub fn is_parked(&self) -> bool {
-        let Some(active) = self.active() else {
-            return false;
-        };
-        self.durable.swap.is_none()
-            && matches!(self.durable.account(active), AccountState::Exhausted { .. })
-            && self.choose_target(active).is_none()
+    /// Nothing is known against it; perhaps it is still to be proven.
+    pub fn is_usable(&self, account: &AccountName) -> bool {
+        match self.durable.account_state(account) {
+            AccountState::Available | AccountState::Unproven => true,
+            AccountState::Rejected
+            | AccountState::Exhausted
+            | AccountState::AuthFailed
+            | AccountState::Held => false,
+        }
+    }
+
+    pub(in crate::core) fn is_unproven(&self, account: &AccountName) -> bool {
+        self.durable.account_state(account) == AccountState::Unproven
+    }
+
+    /// The account on which work can be started now.
+    pub fn working_account(&self) -> Option<&AccountName> {
+        let active = self.active().filter(|active| self.is_available(active))?;
+        self.durable.parked.is_none().then_some(active)
+    }
+
+    /// When the reset of a limit counts as passed.
+    pub(in crate::core) fn limit_over(&self, account: &AccountName, limit: &Limit) -> Wall {
+        let name: u64 = account.as_str().bytes().map(u64::from).sum();
+        let jitter = (name.wrapping_mul(2_654_435_761)) % RESET_JITTER_MS;
+        limit.until + RESET_SETTLES + Duration::from_millis(jitter)
     }
 
     /// Accounts whose time has come, or whose login was mended, are candidates again.
     pub(in crate::core) fn return_accounts(&mut self) {
-        let back: Vec<AccountName> =
-            self.durable
-                .accounts
-                .iter()
-                .filter(|(name, state)| match state {
-                    AccountState::Exhausted { until, .. }
-                    | AccountState::Rejected { until, .. } => *until <= self.now.wall,
-                    AccountState::AuthFailed { since, .. } => {
-                        let settled = *since + LOGIN_SETTLES;
-                        self.credentials.get(name).is_some_and(|changed| *changed > settled)
-                    }
-                    AccountState::Available | AccountState::Held => false,
-                })
-                .map(|(name, _)| name.clone())
-                .collect();
-        for account in back {
-            self.forget_hits_on(&account);
-            self.change_account(account, AccountState::Available);
-        }
-    }
-
-    /// Plans a swap when the active account is out and another can be taken.
-    pub(in crate::core) fn consider_swap(&mut self) -> bool {
-        let Some(source) = self.active().cloned() else {
-            return false;
-        };
-        let out = matches!(self.durable.account(&source), AccountState::Exhausted { .. });
-        if !out || self.durable.swap.is_some() {
-            return false;
-        }
-        let Some(target) = self.choose_target(&source) else {
-            self.say_parked(&source);
-            return false;
-        };
-        if self.throttled() {
-            let text = format!(
-                "throttled: {} swaps in the last hour is swap.max_per_hour; \
-                 the next is planned when the oldest is an hour old",
-                self.config.swap.max_per_hour
-            );
-            self.note_once(NoteLevel::Warn, text);
-            return false;
-        }
-        let trigger = self
-            .hits
-            .iter()
-            .find(|(_, hit)| hit.account == source && hit.confirmed)
-            .map_or(Trigger::AccountReturned, |(session, hit)| Trigger::Refusal {
-                session: session.clone(),
-                row: hit.row.clone(),
-                evidence: hit.source,
+        let names: Vec<AccountName> = self.durable.standings.keys().cloned().collect();
+        for account in names {
+            self.reset_limits(&account);
+            let standing = self.standing(&account);
+            let now = self.now.wall;
+            let over = standing.rejected.as_ref().is_some_and(|rejected| rejected.until <= now);
+            let mended = standing.login.as_ref().is_some_and(|login| {
+                let settled = login.since + LOGIN_SETTLES;
+                self.credentials.get(&account).is_some_and(|changed| *changed > settled)
             });
-        self.plan_swap(source, target, trigger);
-        true
+            if over {
+                self.persist(Record::RejectionOver { account: account.clone(), at: now });
+            }
+            if mended {
+                self.forget_hits_on(&account);
+                self.persist(Record::LoginMended { account, at: now });
+            }
+        }
     }
 
-    fn say_parked(&mut self, source: &AccountName) {
-        let reasons: Vec<String> = self
-            .candidates(source)
-            .into_iter()
-            .filter_map(|candidate| {
-                candidate.passed_over.map(|reason| format!("{}: {reason}", candidate.account))
-            })
+    fn reset_limits(&mut self, account: &AccountName) {
+        let now = self.now.wall;
+        let over: Vec<PlanWindow> = self
+            .standing(account)
+            .limits
+            .iter()
+            .filter(|(_, limit)| self.limit_over(account, limit) <= now)
+            .map(|(window, _)| *window)
             .collect();
-        let until = self.next_return().map_or("unknown".to_owned(), |at| at.to_string());
-        let text = format!("parked until={until} no account can be taken: {}", reasons.join("; "));
-        self.note_once(NoteLevel::Warn, text);
+        for window in over {
+            if self.standing(account).limits.len() == 1 {
+                self.forget_hits_on(account);
+            }
+            self.persist(Record::LimitReset { account: account.clone(), window, at: now });
+        }
     }
 
-    /// When the first account comes back by itself.
-    pub fn next_return(&self) -> Option<crate::moment::Wall> {
-        self.durable
-            .accounts
-            .values()
-            .filter_map(|state| match state {
-                AccountState::Exhausted { until, .. } | AccountState::Rejected { until, .. } => {
-                    Some(*until)
-                }
-                AccountState::Available | AccountState::AuthFailed { .. } | AccountState::Held => {
-                    None
-                }
-            })
-            .min()
+    /// A refusal that counts. `printed`: what the client said about its end.
+    pub(in crate::core) fn account_refused(
+        &mut self,
+        account: &AccountName,
+        window: PlanWindow,
+        mut limit: Limit,
+    ) {
+        let standing = self.standing(account);
+        if standing.unproven_since.is_some() {
+            // Asked right after its reset, and refused: the moment that was printed was wrong.
+            limit.until = limit.until.max(self.now.wall + retry_after(standing.misses));
+        }
+        let known = standing.limits.get(&window);
+        let later = known.is_none_or(|known| limit.until > known.until + SAME_RESET);
+        if later {
+            let account = account.clone();
+            self.persist(Record::AccountRefused { account, window, limit });
+        }
     }
 
-    pub fn throttled(&self) -> bool {
-        let recent =
-            self.durable.swap_times.iter().filter(|at| self.now.wall - **at < HOUR).count();
-        recent >= self.config.swap.max_per_hour as usize
+    /// For how long an account is left alone whose refusal names no end, or one that had passed.
+    pub(in crate::core) fn unprinted(&self, account: &AccountName, named: Option<Wall>) -> Duration {
+        match named {
+            Some(_) => retry_after(self.standing(account).misses),
+            None => self.config.quota.unknown_reset,
+        }
+    }
+
+    /// An answer that came after its reset.
+    pub(in crate::core) fn account_answered(
+        &mut self,
+        account: &AccountName,
+        session: Option<&SessionName>,
+        at: Wall,
+    ) {
+        let standing = self.standing(account);
+        let doubted = standing.state() == AccountState::Unproven;
+        if doubted && standing.unproven_since.is_some_and(|since| at > since) {
+            let (account, session) = (account.clone(), session.cloned());
+            self.persist(Record::AccountProven { account, session, at: self.now.wall });
+        }
+    }
+
+    pub(in crate::core) fn figures_heard(
+        &mut self,
+        account: AccountName,
+        figures: Figures,
+        at: Wall,
+    ) {
+        let known = self.standing(&account).used;
+        let news = known.is_none_or(|known| {
+            at > known.at
+                && (at - known.at >= FIGURES_AGE_MAX
+                    || differs(known.figures.five_hour, figures.five_hour)
+                    || differs(known.figures.weekly, figures.weekly))
+        });
+        if news {
+            self.persist(Record::FiguresHeard { account, used: Used { figures, at } });
+        }
     }
 
     /// # Errors
-    /// Why the operator's swap cannot be done now.
-    pub(in crate::core) fn plan_operator_swap(
+    /// Why the operator's word cannot be taken.
+    pub(in crate::core) fn account_verb(
         &mut self,
-        to: Option<&AccountName>,
+        verb: AccountVerb,
+        account: &AccountName,
     ) -> Result<(), String> {
-        if self.draining_since.is_some() {
-            return Err("the daemon is draining".to_owned());
+        if self.config.account(account).is_none() {
+            return Err(format!("{account} is no account of the configuration"));
         }
-        if let Some(swap) = &self.durable.swap {
-            return Err(match swap.phase {
-                Phase::Stuck => format!("swap {} is stuck", swap.op),
-                _ => format!("swap {} is open", swap.op),
-            });
-        }
-        let source = self.active().cloned().ok_or("no active account is known")?;
-        let target = match to {
-            Some(name) => {
-                let candidates = self.candidates(&source);
-                let wanted = candidates
-                    .into_iter()
-                    .find(|candidate| candidate.account == *name)
-                    .ok_or_else(|| format!("{name} is no account of the configuration"))?;
-                match wanted.passed_over {
-                    None => wanted.account,
-                    Some(reason) => return Err(format!("{name}: {reason}")),
-                }
+        let (at, account) = (self.now.wall, account.clone());
+        let pinned = self.durable.pinned.as_ref() == Some(&account);
+        let held = self.standing(&account).held_since.is_some();
+        match verb {
+            AccountVerb::Hold if pinned => {
+                return Err(format!("{account} is pinned: release it first"));
             }
-            None => self.choose_target(&source).ok_or("no other account can be taken")?,
-        };
-        self.plan_swap(source, target, Trigger::Operator);
+            AccountVerb::Pin if held => {
+                return Err(format!("{account} is held: release it first"));
+            }
+            AccountVerb::Hold if held => {}
+            AccountVerb::Pin if pinned => {}
+            AccountVerb::Hold => self.persist(Record::AccountHeld { account, at }),
+            AccountVerb::Pin => self.persist(Record::AccountPinned { account, at }),
+            AccountVerb::Release => {
+                self.forget_hits_on(&account);
+                self.persist(Record::AccountReleased { account, at });
+            }
+        }
         Ok(())
     }
 
-    fn plan_swap(&mut self, source: AccountName, target: AccountName, trigger: Trigger) {
-        let op = OpId(self.durable.last_op.0 + 1);
-        let at = self.now.wall;
-        self.persist(Record::SwapPlanned { op, at, source, target, trigger });
+    pub(in crate::core) fn account_verb_requested(
+        &mut self,
+        verb: AccountVerb,
+        account: &AccountName,
+    ) {
+        if let Err(why) = self.account_verb(verb, account) {
+            self.note(NoteLevel::Warn, format!("{verb:?} refused: {why}"));
+        }
+    }
+}
+
+fn retry_after(misses: u32) -> Duration {
+    RETRY_FIRST.saturating_mul(1 << misses.min(8)).min(RETRY_MAX)
+}
+
+fn differs(known: Option<Window>, heard: Option<Window>) -> bool {
+    match (known, heard) {
+        (Some(known), Some(heard)) => {
+            known.used_permille.abs_diff(heard.used_permille) >= FIGURES_DIFFER_PERMILLE
+                || known.resets_at != heard.resets_at
+        }
+        (None, None) => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_and_has_an_end() {
+        let pauses: Vec<u64> = (0..6).map(|misses| retry_after(misses).as_secs()).collect();
+        assert_eq!(pauses, [60, 120, 240, 480, 900, 900]);
+        assert_eq!(retry_after(u32::MAX), RETRY_MAX);
     }
 }

@@ -51,6 +51,11 @@ pub enum Action {
         order: OrderId,
         account: AccountName,
     },
+    /// One headless request on this account: does it answer? → `AccountProbed`
+    ProbeAccount {
+        order: OrderId,
+        account: AccountName,
+    },
     /// Each named process and its descendants; never an ancestor. "Already gone" is success.
     StopAgents {
         order: OrderId,

@@ -43,6 +43,12 @@ pub enum Event {
         order: OrderId,
         survivors: Vec<(ProcessRef, String)>,
     },
+    /// `Err`: it could not be asked, so nobody can tell.
+    AccountProbed {
+        order: OrderId,
+        account: AccountName,
+        result: Result<ProbeEnd, String>,
+    },
     LinkFlipped {
         order: OrderId,
         result: Result<(), String>,
@@ -118,6 +124,10 @@ pub enum Event {
         to: Option<AccountName>,
     },
     StuckResolved(StuckVerb),
+    AccountVerbRequested {
+        verb: AccountVerb,
+        account: AccountName,
+    },
     ReloadRequested,
     ConfigReloaded(Arc<Config>),
     ConfigRejected {
@@ -190,6 +200,27 @@ pub enum DialogEnd {
     Gone,
 }
 
+/// What one headless request to an account came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeEnd {
+    /// The model has answered.
+    Answered,
+    /// The plan refused it, or its login fails: the reading of the client's words.
+    Refused(Reading),
+}
+
+/// What an operator decides about an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountVerb {
+    /// Nothing goes there until it is released.
+    Hold,
+    /// Whatever stands against it is over: its hold, its pin, a failed login, a limit.
+    Release,
+    /// This one and no other, until it is released.
+    Pin,
+}
+
 /// How an operator ends the sticky state `Stuck`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -217,6 +248,8 @@ pub struct PaneSeen {
     pub active: bool,
     /// Clients attached to its session.
     pub attached: u32,
+    /// When one of them was last active: a person types.
+    pub typed_at: Option<Wall>,
     /// What the program in it has named it; the client shows its state there.
     pub title: String,
     /// `@failover_fence`; `None` when never set.

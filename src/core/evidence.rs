@@ -8,7 +8,9 @@ use crate::config::Group;
 use crate::core::Core;
 use crate::core::action::{Action, NoteLevel};
 use crate::core::event::{AgentHome, AgentSeen, AgentState};
-use crate::core::record::{AccountState, EvidenceSource, MoveStage, Record};
+use crate::core::record::{MoveStage, Record};
+use crate::core::standing::{Limit, PlanWindow};
+use crate::core::trigger::EvidenceSource;
 use crate::core::timer;
 use crate::ids::{AccountName, SessionName};
 use crate::moment::{Mono, Wall};
@@ -121,19 +123,22 @@ impl Core {
     pub(in crate::core) fn weigh_evidence(&mut self) {
         let mut by_account: BTreeMap<AccountName, Vec<SessionName>> = BTreeMap::new();
         for (session, hit) in &self.hits {
-            if hit.confirmed && !self.is_out(&hit.account) {
+            // Of one that is out a screen tells nothing new; the client's own word may: one more
+            // window, or a later reset.
+            if hit.confirmed && (hit.decides_alone || !self.is_out(&hit.account)) {
                 by_account.entry(hit.account.clone()).or_default().push(session.clone());
             }
         }
         for (account, sessions) in by_account {
-            if self.suffices(&account, &sessions) && !self.cooling_down(&sessions) {
+            let known = self.is_out(&account);
+            if known || self.suffices(&account, &sessions) && !self.cooling_down(&sessions) {
                 self.account_exhausted(&account, &sessions);
             }
         }
     }
 
     pub(in crate::core) fn is_out(&self, account: &AccountName) -> bool {
-        matches!(self.durable.account(account), AccountState::Exhausted { .. })
+        !self.standing(account).limits.is_empty()
     }
 
     /// One dedicated session, two of the pool, or all of a pool that has but one agent.
@@ -183,22 +188,26 @@ impl Core {
         true
     }
 
+    /// Each window of the plan for itself; of several hits on one the latest end counts.
     fn account_exhausted(&mut self, account: &AccountName, sessions: &[SessionName]) {
-        let latest = sessions
-            .iter()
-            .filter_map(|session| self.hits.get(session))
-            .max_by_key(|hit| hit.verdict.resets_at())
-            .cloned();
-        let Some(hit) = latest else { return };
-        let since = self.now.wall;
-        let until = hit.verdict.resets_at().unwrap_or(hit.at + self.config.quota.unknown_reset);
-        let state = AccountState::Exhausted { verdict: hit.verdict, row: hit.row, since, until };
-        self.change_account(account.clone(), state);
+        let mut windows: BTreeMap<PlanWindow, Limit> = BTreeMap::new();
+        for session in sessions {
+            let Some(hit) = self.hits.get(session) else { continue };
+            let Some(window) = PlanWindow::of(&hit.verdict) else { continue };
+            let limit = Limit { session: Some(session.clone()), ..self.limit_of_hit(account, hit) };
+            if windows.get(&window).is_none_or(|known| known.until < limit.until) {
+                windows.insert(window, limit);
+            }
+        }
+        for (window, limit) in windows {
+            self.account_refused(account, window, limit);
+        }
     }
 
-    pub(in crate::core) fn change_account(&mut self, account: AccountName, state: AccountState) {
-        let at = self.now.wall;
-        self.persist(Record::AccountChanged { account, state, at });
+    fn limit_of_hit(&self, account: &AccountName, hit: &Hit) -> Limit {
+        let Hit { verdict, rule, row, .. } = hit.clone();
+        let reading = Reading { verdict, rule, row, ..Reading::clear() };
+        self.limit_of(account, &reading, hit.at, hit.source)
     }
 
     /// An agent whose stay on its old account is over because that account refused it.

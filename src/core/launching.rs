@@ -26,6 +26,7 @@ impl Core {
         match &self.durable.swap {
             Some(swap) if moving.op == swap.op && moving.cause == MoveCause::Swap => {
                 let due = match swap.phase {
+                    Phase::Probing => true,
                     Phase::Flipped if swap.canary_proven => true,
                     // Its session was lost after its launch.
                     Phase::Relaunched => true,
@@ -37,7 +38,7 @@ impl Core {
             }
             Some(_) => None,
             None => {
-                let active = self.active().filter(|account| self.is_available(account))?;
+                let active = self.working_account()?;
                 let another_is_first = self.durable.moves.values().any(|other| {
                     other.session != moving.session
                         && matches!(
@@ -47,7 +48,8 @@ impl Core {
                 });
                 // What was ordered already is only asked for again.
                 let ordered = matches!(moving.stage, MoveStage::Launching { .. });
-                (ordered || !another_is_first).then(|| active.clone())
+                let in_turn = ordered || !another_is_first && self.ramp_due(moving);
+                in_turn.then(|| active.clone())
             }
         }
     }
@@ -71,6 +73,9 @@ impl Core {
         let seen = self.sessions.get(&session).map_or(0, Session::fence);
         let used = self.durable.fences.get(&session).copied().unwrap_or(0);
         let fence = seen.max(used) + 1;
+        if moving.cause == MoveCause::Straggler {
+            self.ramp_on(&session);
+        }
         self.persist(Record::MoveLaunching { session, fence });
         self.order_launch(moving, fence, &target);
         true

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::core::job::Fate;
-use crate::core::record::{AccountState, EvidenceSource, MoveOutcome, MoveStage, Record, Trigger};
+use crate::core::record::{MoveOutcome, MoveStage, Record};
+use crate::core::standing::Limit;
+use crate::core::trigger::{EvidenceSource, Trigger};
 use crate::task::Offer;
 
 impl Record {
@@ -13,7 +15,18 @@ impl Record {
             Record::DaemonStarted { .. } => "daemon_started",
             Record::CleanStop => "clean_stop",
             Record::Compacted { .. } => "compacted",
-            Record::AccountChanged { .. } => "account_changed",
+            Record::AccountRefused { .. } => "account_refused",
+            Record::LimitReset { .. } => "limit_reset",
+            Record::AccountProven { .. } => "account_proven",
+            Record::LoginFailed { .. } => "login_failed",
+            Record::LoginMended { .. } => "login_mended",
+            Record::AccountRejected { .. } => "account_rejected",
+            Record::RejectionOver { .. } => "rejection_over",
+            Record::AccountHeld { .. } => "account_held",
+            Record::AccountReleased { .. } => "account_released",
+            Record::AccountPinned { .. } => "account_pinned",
+            Record::FiguresHeard { .. } => "figures_heard",
+            Record::Parked { .. } => "parked",
             Record::RowLeft { .. } => "row_left",
             Record::NewcomerSeen { .. } => "newcomer_seen",
             Record::TurnTaken { .. } => "turn_taken",
@@ -25,6 +38,8 @@ impl Record {
             Record::RestorePlanned { .. } => "restore_planned",
             Record::SwapPlanned { .. } => "swap_planned",
             Record::SwapChecked { .. } => "swap_checked",
+            Record::SwapProbing { .. } => "swap_probing",
+            Record::SwapProbed { .. } => "swap_probed",
             Record::SwapRetargeted { .. } => "swap_retargeted",
             Record::SwapSaved { .. } => "swap_saved",
             Record::SwapStopped { .. } => "swap_stopped",
@@ -75,7 +90,6 @@ impl fmt::Display for Record {
             }
             Record::CleanStop => f.write_str("daemon stopped cleanly"),
             Record::Compacted { .. } => f.write_str("journal compacted"),
-            Record::AccountChanged { account, state, .. } => write!(f, "account={account} {state}"),
             Record::RowLeft { session, row } => {
                 write!(f, "session={session} banner is history row={row:?}")
             }
@@ -119,7 +133,88 @@ impl fmt::Display for Record {
             }
             Record::MoveEnded { session, outcome } => write!(f, "session={session} {outcome}"),
             _ if self.name().starts_with("swap") => self.fmt_swap(f),
+            _ if self.is_of_account() => self.fmt_account(f),
             _ => self.fmt_task(f),
+        }
+    }
+}
+
+impl Record {
+    fn is_of_account(&self) -> bool {
+        matches!(
+            self,
+            Record::AccountRefused { .. }
+                | Record::LimitReset { .. }
+                | Record::AccountProven { .. }
+                | Record::LoginFailed { .. }
+                | Record::LoginMended { .. }
+                | Record::AccountRejected { .. }
+                | Record::RejectionOver { .. }
+                | Record::AccountHeld { .. }
+                | Record::AccountReleased { .. }
+                | Record::AccountPinned { .. }
+                | Record::FiguresHeard { .. }
+                | Record::Parked { .. }
+        )
+    }
+
+    fn fmt_account(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Record::AccountRefused { account, window, limit } => {
+                let Limit { until, evidence, row, printed, .. } = limit;
+                let by = if *printed { "" } else { " (not printed)" };
+                write!(
+                    f,
+                    "account={account} exhausted window={window} until={until}{by} \
+                     evidence={evidence} row={row:?}"
+                )
+            }
+            Record::LimitReset { account, window, .. } => {
+                write!(f, "account={account} window={window} reset: an answer must prove it")
+            }
+            Record::AccountProven { account, session: Some(session), .. } => {
+                write!(f, "account={account} answers again session={session}")
+            }
+            Record::AccountProven { account, session: None, .. } => {
+                write!(f, "account={account} answers again by=probe")
+            }
+            Record::LoginFailed { account, reason, .. } => {
+                write!(f, "account={account} auth failed: {reason}")
+            }
+            Record::LoginMended { account, .. } => {
+                write!(f, "account={account} has a new login: an answer must prove it")
+            }
+            Record::AccountRejected { account, reason, until, .. } => {
+                write!(f, "account={account} rejected until={until}: {reason}")
+            }
+            Record::RejectionOver { account, .. } => write!(f, "account={account} can be tried again"),
+            Record::AccountHeld { account, .. } => write!(f, "account={account} held by the operator"),
+            Record::AccountReleased { account, .. } => {
+                write!(f, "account={account} released by the operator")
+            }
+            Record::AccountPinned { account, .. } => {
+                write!(f, "account={account} pinned by the operator")
+            }
+            Record::FiguresHeard { account, used } => {
+                write!(f, "account={account} used")?;
+                let figures = used.figures;
+                for (name, window) in [("five_hour", figures.five_hour), ("weekly", figures.weekly)] {
+                    if let Some(window) = window {
+                        let (whole, tenth) = (window.used_permille / 10, window.used_permille % 10);
+                        write!(f, " {name}={whole}.{tenth}%")?;
+                    }
+                }
+                Ok(())
+            }
+            Record::Parked { until, reasons, .. } => {
+                let until = until.map_or("unknown".to_owned(), |until| until.to_string());
+                write!(f, "parked until={until} no account can be taken:")?;
+                for (account, reason) in reasons {
+                    write!(f, " {account}: {reason};")?;
+                }
+                Ok(())
+            }
+            _ => f.write_str(self.name()),
         }
     }
 }
@@ -127,9 +222,18 @@ impl fmt::Display for Record {
 impl Record {
     fn fmt_swap(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Record::SwapPlanned { op, source, target, trigger, .. } => {
-                write!(f, "op={op} phase=Planned from={source} to={target} {trigger}")
+            Record::SwapPlanned { op, source, target, trigger, because, passed_over, .. } => {
+                write!(f, "op={op} phase=Planned from={source} to={target} {trigger}")?;
+                write!(f, " because={because:?}")?;
+                for (account, reason) in passed_over {
+                    write!(f, " not_{account}={reason:?}")?;
+                }
+                Ok(())
             }
+            Record::SwapProbing { op, canary } => {
+                write!(f, "op={op} phase=Probing canary={} to={}", canary.session, canary.target)
+            }
+            Record::SwapProbed { op } => write!(f, "op={op} phase=Checked after=Probing"),
             Record::SwapRetargeted { op, rejected, reason, target } => {
                 write!(f, "op={op} phase=Planned to={target} after={rejected} reason={reason:?}")
             }
@@ -245,6 +349,13 @@ impl fmt::Display for Trigger {
             }
             Trigger::AccountReturned => f.write_str("trigger=account_returned"),
             Trigger::Operator => f.write_str("trigger=operator"),
+            Trigger::LoginFailed { reason } => write!(f, "trigger=login_failed reason={reason:?}"),
+            Trigger::SetAside => f.write_str("trigger=set_aside"),
+            Trigger::Preempt { window, used_permille, .. } => {
+                let (whole, tenth) = (used_permille / 10, used_permille % 10);
+                write!(f, "trigger=preempt window={window} used={whole}.{tenth}%")
+            }
+            Trigger::Preferred => f.write_str("trigger=preferred"),
         }
     }
 }
@@ -254,24 +365,9 @@ impl fmt::Display for EvidenceSource {
         f.write_str(match self {
             EvidenceSource::Pane => "pane",
             EvidenceSource::Hook => "hook",
+            EvidenceSource::Probe => "probe",
             EvidenceSource::Transcript => "transcript",
         })
-    }
-}
-
-impl fmt::Display for AccountState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AccountState::Available => f.write_str("available"),
-            AccountState::Exhausted { row, until, .. } => {
-                write!(f, "exhausted until={until} row={row:?}")
-            }
-            AccountState::AuthFailed { reason, .. } => write!(f, "auth failed: {reason}"),
-            AccountState::Rejected { reason, until, .. } => {
-                write!(f, "rejected until={until}: {reason}")
-            }
-            AccountState::Held => f.write_str("held"),
-        }
     }
 }
 

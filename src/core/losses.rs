@@ -8,6 +8,7 @@ use crate::core::orders::Slot;
 use crate::core::record::{MoveStage, Record, SavedAgent};
 use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, OpId, ProcessRef, SessionName};
+use crate::quota::verdict::Verdict;
 
 impl Core {
     /// An agent that was being launched in a session that is gone is launched again, under a new
@@ -87,7 +88,7 @@ impl Core {
     /// Agents that work on another account than the active one and were refused there are moved
     /// alone: no swap comes for them.
     pub(in crate::core) fn rescue_refused(&mut self) -> bool {
-        let Some(active) = self.active().filter(|active| self.is_available(active)) else {
+        let Some(active) = self.working_account() else {
             return false;
         };
         if self.durable.swap.is_some() || self.terminal != TerminalState::Seen {
@@ -104,12 +105,31 @@ impl Core {
             (elsewhere && decided && free)
                 .then(|| (session.clone(), hit.row.clone(), SavedAgent::from(agent)))
         });
-        let Some((session, row, agent)) = refused else { return false };
+        let failed = || self.login_failed_elsewhere(active);
+        let Some((session, row, agent)) = refused.or_else(failed) else { return false };
         let Some((op, target)) = self.restore_numbers() else { return false };
         self.hits.remove(&session);
         self.leave_row_once(&session, &row);
         self.persist(Record::RestorePlanned { op, session, target, agent, cut: true });
         true
+    }
+
+    /// An agent at rest whose last turn ended because the login of another account fails.
+    fn login_failed_elsewhere(
+        &self,
+        active: &AccountName,
+    ) -> Option<(SessionName, String, SavedAgent)> {
+        self.sessions.iter().find_map(|(session, seen)| {
+            let agent = seen.agent.as_ref().filter(|agent| agent.conversation.is_some())?;
+            let AgentHome::Homed(home) = &agent.home else { return None };
+            let fails = home != active && self.standing(home).login.is_some();
+            let ends = self.durable.jobs.get(session).is_some_and(Job::is_over);
+            let free = !self.durable.moves.contains_key(session) && !ends;
+            let reading = self.last_failure_in(session)?;
+            let by_login = reading.verdict == Verdict::AuthFailed;
+            (fails && free && by_login && !self.is_in_turn(session))
+                .then(|| (session.clone(), reading.row, SavedAgent::from(agent)))
+        })
     }
 
     fn is_restored_after_loss(&self, session: &SessionName) -> bool {

@@ -4,8 +4,9 @@
 //! [`durable`] and changes only by records; everything else is seen again after a restart.
 //!
 //! Reading order: [`event`], [`action`], [`record`], [`durable`]; then [`screen`] and [`testimony`] (what
-//! panes show, what clients say), [`evidence`] (a reason to swap), [`agent_state`], [`account`] (which
-//! target), [`swap`] (the phases), [`moves`] (one agent on its way: [`saving`], [`stopping`],
+//! panes show, what clients say), [`evidence`] (who is refused), [`agent_state`], [`standing`] and
+//! [`account`] (what is known of an account), [`choice`] (which one next), [`park`] (when to move, wait
+//! and wake), [`proof`] (whether a target answers), [`swap`] (the phases), [`moves`] (one agent on its way: [`saving`], [`stopping`],
 //! [`launching`], [`verify`]), [`job`] (tasks), [`session`] (what must exist: [`looks`], [`losses`]),
 //! [`orders`] and [`timer`] (waiting).
 
@@ -13,6 +14,7 @@ pub mod account;
 pub mod action;
 pub mod agent_state;
 pub mod args;
+pub mod choice;
 pub mod durable;
 pub mod event;
 pub mod evidence;
@@ -23,14 +25,18 @@ pub mod looks;
 pub mod losses;
 pub mod moves;
 pub mod orders;
+pub mod park;
+pub mod proof;
 pub mod record;
 pub mod saving;
 pub mod screen;
 pub mod session;
+pub mod standing;
 pub mod stopping;
 pub mod swap;
 pub mod testimony;
 pub mod timer;
+pub mod trigger;
 pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,12 +50,11 @@ use crate::core::event::{AgentHome, Event, StuckVerb, TasksOffered};
 use crate::core::evidence::Hit;
 use crate::core::job::watch::JobWatch;
 use crate::core::orders::{Orders, Silence, Slot};
-use crate::core::record::{AccountState, Record};
+use crate::core::record::Record;
 use crate::core::session::Session;
 use crate::core::verify::Watch;
 use crate::ids::{AccountName, OpId, SessionName, TaskRef};
 use crate::moment::{Mono, Now, Wall};
-use crate::quota::report::Figures;
 use crate::task::HeldTask;
 
 /// Steps one event may set off; far above any real chain, so a loop is a bug that shows.
@@ -71,8 +76,6 @@ pub struct Core {
     pub linked_foreign: usize,
     /// When each account's credential file last changed.
     pub credentials: BTreeMap<AccountName, Wall>,
-    /// What the status line of its agents last said of each account's windows, and when.
-    pub figures: BTreeMap<AccountName, (Figures, Wall)>,
     /// The account that the link was last seen to name.
     pub link_seen: Option<AccountName>,
     /// When the active account last changed in this life of the daemon.
@@ -84,6 +87,13 @@ pub struct Core {
     pub queue: TasksOffered,
     pub job_watches: BTreeMap<SessionName, JobWatch>,
     /// Until when a session, or a task that came back, is left alone.
+    /// The swap whose target could not be asked beforehand.
+    unprobed: Option<OpId>,
+    /// Who follows a swap alone at present, and since when.
+    ramp: Option<(SessionName, Mono)>,
+    listed_at: Option<Mono>,
+    /// A listing was asked for to see who is attended.
+    listing_asked: bool,
     session_rests: BTreeMap<SessionName, Mono>,
     task_rests: BTreeMap<TaskRef, Mono>,
     notes_said: BTreeSet<String>,
@@ -139,13 +149,16 @@ impl Core {
             dead_components: Vec::new(),
             linked_foreign: 0,
             credentials: BTreeMap::new(),
-            figures: BTreeMap::new(),
             link_seen: None,
             flipped_at: None,
             creation_failures: BTreeMap::new(),
             launch_failures: BTreeMap::new(),
             queue: TasksOffered::default(),
             job_watches: BTreeMap::new(),
+            unprobed: None,
+            ramp: None,
+            listed_at: None,
+            listing_asked: false,
             session_rests: BTreeMap::new(),
             task_rests: BTreeMap::new(),
             notes_said: BTreeSet::new(),
@@ -183,6 +196,9 @@ impl Core {
             Event::ReportsReceived(reports) => self.reports_received(reports),
             Event::TargetChecked { order, result } => self.target_checked(order, result),
             Event::AgentsStopped { order, survivors } => self.agents_stopped(order, &survivors),
+            Event::AccountProbed { order, account, result } => {
+                self.account_probed(order, &account, result);
+            }
             Event::LinkFlipped { order, result } => self.link_flipped(order, result),
             Event::SessionCreated { order, session, result } => {
                 self.session_created(order, &session, result);
@@ -210,6 +226,9 @@ impl Core {
             Event::TaskCancelRequested { task } => self.task_cancel_requested(&task),
             Event::SwapRequested { to } => self.swap_requested(to.as_ref()),
             Event::StuckResolved(verb) => self.stuck_resolved(verb),
+            Event::AccountVerbRequested { verb, account } => {
+                self.account_verb_requested(verb, &account);
+            }
             Event::ReloadRequested => self.out.push(Action::ReloadConfig),
             Event::ConfigReloaded(config) => self.config_reloaded(&config),
             Event::ConfigRejected { problems } => self.config_rejected(problems),
@@ -261,6 +280,7 @@ impl Core {
         let why = "no answer from the executor".to_owned();
         match slot {
             Slot::Check => self.target_failed(why),
+            Slot::Probe => self.probe_failed(&why),
             Slot::Look => self.look_failed(),
             Slot::Survey => {} // ordered again for as long as a session has not been looked at
             Slot::Stop => self.stop_failed(&why),
@@ -302,12 +322,9 @@ impl Core {
         match &self.durable.swap {
             Some(swap) if swap.phase == Phase::Stuck => {
                 let (op, account) = (swap.op, swap.target.clone());
-                let rejected =
-                    matches!(self.durable.account(&account), AccountState::Rejected { .. });
-                if verb == StuckVerb::Resume && rejected {
+                if verb == StuckVerb::Resume {
                     // Forward means this target: the operator has mended what was wrong with it.
-                    let state = AccountState::Available;
-                    self.change_account(account, state);
+                    self.end_rejection(account);
                 }
                 self.persist(Record::StuckCleared { op, verb });
             }
@@ -376,11 +393,14 @@ impl Core {
                 at = self.now.wall;
             }
             // Whoever made the link name it has put right what a check of ours found.
-            if matches!(self.durable.account(&account), AccountState::Rejected { .. }) {
-                let (account, state) = (account.clone(), AccountState::Available);
-                self.change_account(account, state);
-            }
+            self.end_rejection(account.clone());
             self.persist(Record::ActiveFound { account, at });
+        }
+    }
+
+    fn end_rejection(&mut self, account: AccountName) {
+        if self.standing(&account).rejected.is_some() {
+            self.persist(Record::RejectionOver { account, at: self.now.wall });
         }
     }
 

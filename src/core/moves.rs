@@ -2,6 +2,8 @@
 //! [`crate::core::stopping`], [`crate::core::launching`], [`crate::core::verify`]. Used by the swap,
 //! by stragglers afterwards, and by agents that come back after their session was lost.
 
+use std::time::Duration;
+
 use crate::config::Group;
 use crate::core::action::Action;
 use crate::core::event::AgentHome;
@@ -14,6 +16,13 @@ use crate::ids::SessionName;
 /// Typed for a pool agent whose turn was cut off, as a launch argument.
 pub const NUDGE: &str = "Your last turn was cut off by a usage limit, and you now run on another \
                          account. Go on with the task from where you stopped.";
+
+/// The same for one whose own account takes requests again.
+const NUDGE_AFTER_A_RESET: &str = "Your last turn was cut off by a usage limit, which has been reset \
+                                   since. Go on with the task from where you stopped.";
+
+/// A client that waits for the reset goes on by itself 60 to 76 s after it (measured on 2.1.330).
+const CONTINUES_WITHIN: Duration = Duration::from_secs(120);
 
 /// The same for one whose session was lost with its task, or whose turn ended in an error.
 const NUDGE_AFTER_A_LOSS: &str = "Your last turn was cut off before its end. Go on with the task from \
@@ -69,6 +78,9 @@ impl Core {
         if self.durable.swap.is_some() || self.terminal != TerminalState::Seen {
             return false;
         }
+        let Some(active) = self.working_account().cloned() else {
+            return false; // there is nowhere to go: it stays alive where it is
+        };
         let session = &moving.session;
         let Some(agent) = self.agent_in(session) else {
             if self.sessions.get(session).is_some_and(|seen| seen.looked_at) {
@@ -79,7 +91,10 @@ impl Core {
             return false;
         };
         let at_rest = !self.is_in_turn(session);
-        if self.active().is_some_and(|active| agent.home == AgentHome::Homed(active.clone())) {
+        let is_home = self.account_of(&agent.home) == Some(&active)
+            && (agent.home != AgentHome::Linked || moving.target == active);
+        let goes_on = moving.target == active && self.is_cut_off(session);
+        if is_home && !goes_on {
             let reason = "its account is the active one again".to_owned();
             self.end_move(session, MoveOutcome::Dropped { reason });
             return true;
@@ -87,10 +102,40 @@ impl Core {
         if !at_rest && !is_over && !self.straggler_refused(session) {
             return false;
         }
+        if !self.ramp_due(moving) {
+            return false;
+        }
         let process = agent.process;
-        let finished = at_rest && !self.straggler_refused(session) && !self.owes_work(session);
+        let refused = moving.refused || self.straggler_refused(session);
+        let finished = at_rest && !refused && !self.owes_work(session);
+        self.ramp_on(session);
         self.persist(Record::MoveStopping { session: session.clone(), process, finished });
         true
+    }
+
+    /// Those who follow a swap alone go one after the other, `swap.ramp_interval` apart.
+    pub(in crate::core) fn ramp_due(&self, moving: &Move) -> bool {
+        let interval = self.config.swap.ramp_interval;
+        moving.cause != MoveCause::Straggler
+            || self.ramp.as_ref().is_none_or(|(session, since)| {
+                *session == moving.session || self.now.monotonic - *since >= interval
+            })
+    }
+
+    pub(in crate::core) fn ramp_on(&mut self, session: &SessionName) {
+        if self.ramp.as_ref().is_none_or(|(last, _)| last != session) {
+            self.ramp = Some((session.clone(), self.now.monotonic));
+        }
+    }
+
+    /// Its client has said that it goes on by itself, and has had no time to do so yet.
+    pub(in crate::core) fn continues_by_itself(&self, session: &SessionName) -> bool {
+        let Some(seen) = self.sessions.get(session).filter(|seen| seen.armed) else {
+            return false;
+        };
+        let account = seen.agent.as_ref().and_then(|agent| self.account_of(&agent.home));
+        let reset = account.and_then(|account| self.standing(account).cleared_at);
+        reset.is_none_or(|reset| self.now.wall - reset < CONTINUES_WITHIN)
     }
 
     /// What the resumed agent is told, if anything.
@@ -100,7 +145,12 @@ impl Core {
             Group::Pool => {
                 let by_no_limit = moving.cause == MoveCause::Restore
                     && self.durable.jobs.contains_key(&moving.session);
-                let text = if by_no_limit { NUDGE_AFTER_A_LOSS } else { NUDGE };
+                let stays = moving.agent.home == AgentHome::Homed(moving.target.clone());
+                let text = match (by_no_limit, stays) {
+                    (true, _) => NUDGE_AFTER_A_LOSS,
+                    (false, true) => NUDGE_AFTER_A_RESET,
+                    (false, false) => NUDGE,
+                };
                 moving.cut.then(|| text.to_owned())
             }
         }

@@ -14,6 +14,8 @@ const ATTEMPTS_MAX: u32 = 3;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Slot {
     Check,
+    /// The headless request to an unproven target.
+    Probe,
     /// The look at all agents before they are saved.
     Look,
     /// The first look at the processes of sessions that have just become known.
@@ -46,6 +48,8 @@ impl Slot {
             | Slot::Read(_)
             | Slot::Clear(_)
             | Slot::Dialog(_) => Duration::from_secs(10),
+            // The client itself retries for minutes; its runner has a bound of its own.
+            Slot::Probe => Duration::from_secs(90),
             // Behind a rescan of everything, or a conversation of many megabytes.
             Slot::Claim(_) | Slot::Close(_) | Slot::Talk(_) => Duration::from_secs(30),
             Slot::Stop | Slot::StopForTasks => stop_grace + Duration::from_secs(10),

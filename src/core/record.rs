@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::core::durable::Durable;
 use crate::core::event::{AgentHome, StuckVerb};
 use crate::core::job::{Decision, Fate};
+use crate::core::standing::{Limit, PlanWindow, Used};
+use crate::core::trigger::Trigger;
 use crate::ids::{AccountName, ConversationId, OpId, PaneId, ProcessRef, SessionName, TaskRef};
 use crate::moment::Wall;
-use crate::quota::verdict::Verdict;
 use crate::task::Offer;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,11 +29,71 @@ pub enum Record {
         state: Box<Durable>,
     },
 
-    AccountChanged {
+    /// A limit of its plan is used up: one more window, or the same for longer.
+    AccountRefused {
         account: AccountName,
-        state: AccountState,
-        #[serde(default)]
+        window: PlanWindow,
+        limit: Limit,
+    },
+    /// The reset of this limit has passed.
+    LimitReset {
+        account: AccountName,
+        window: PlanWindow,
         at: Wall,
+    },
+    /// Somebody has had an answer on it since its reset; `None`: a headless request.
+    AccountProven {
+        account: AccountName,
+        session: Option<SessionName>,
+        at: Wall,
+    },
+    LoginFailed {
+        account: AccountName,
+        reason: String,
+        at: Wall,
+    },
+    /// Its credential file has changed since.
+    LoginMended {
+        account: AccountName,
+        at: Wall,
+    },
+    /// A check on its home failed: it is no candidate until then.
+    AccountRejected {
+        account: AccountName,
+        reason: String,
+        until: Wall,
+        at: Wall,
+    },
+    RejectionOver {
+        account: AccountName,
+        at: Wall,
+    },
+    /// The operator's word: nothing of ours goes there.
+    AccountHeld {
+        account: AccountName,
+        at: Wall,
+    },
+    /// The operator's word: whatever stood against it is over, and so is its pin.
+    AccountReleased {
+        account: AccountName,
+        at: Wall,
+    },
+    /// The operator's word: this one and no other, until it is released.
+    AccountPinned {
+        account: AccountName,
+        at: Wall,
+    },
+    /// What a status line said of its windows.
+    FiguresHeard {
+        account: AccountName,
+        used: Used,
+    },
+    /// No account can be taken: everything stays as it is until one comes back.
+    Parked {
+        at: Wall,
+        until: Option<Wall>,
+        /// Each account, and why it cannot be taken.
+        reasons: Vec<(AccountName, String)>,
     },
     /// This banner row in this session tells of something that is over.
     RowLeft {
@@ -90,8 +151,24 @@ pub enum Record {
         source: AccountName,
         target: AccountName,
         trigger: Trigger,
+        /// Why this target, by `selection.strategy`.
+        #[serde(default)]
+        because: String,
+        /// The others, and why each was passed over.
+        #[serde(default)]
+        passed_over: Vec<(AccountName, String)>,
     },
     SwapChecked {
+        op: OpId,
+    },
+    /// Nobody has had an answer on the target since its reset: this agent goes there alone, before
+    /// anybody else is touched.
+    SwapProbing {
+        op: OpId,
+        canary: Box<Move>,
+    },
+    /// The canary's part is over; whether the target is proven stands in its own record.
+    SwapProbed {
         op: OpId,
     },
     /// `rejected` is no candidate any more; the swap starts over towards `target`.
@@ -276,57 +353,6 @@ pub enum Record {
         session: SessionName,
         outcome: MoveOutcome,
     },
-}
-
-/// Why a swap was planned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Trigger {
-    /// Evidence in this session; `row` is what the client printed.
-    Refusal {
-        session: SessionName,
-        row: String,
-        #[serde(default)]
-        evidence: EvidenceSource,
-    },
-    /// The active account is exhausted and this one has come back.
-    AccountReturned,
-    Operator,
-}
-
-/// Where a piece of evidence comes from, the weakest first.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum EvidenceSource {
-    #[default]
-    Pane,
-    Hook,
-    Transcript,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "state")]
-pub enum AccountState {
-    Available,
-    Exhausted {
-        verdict: Verdict,
-        row: String,
-        since: Wall,
-        until: Wall,
-    },
-    AuthFailed {
-        reason: String,
-        since: Wall,
-    },
-    /// A check on it failed; tried again after `until`.
-    Rejected {
-        reason: String,
-        since: Wall,
-        until: Wall,
-    },
-    Held,
 }
 
 /// What is needed to bring an agent back.

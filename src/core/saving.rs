@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::config::Group;
 use crate::core::Core;
 use crate::core::action::NoteLevel;
 use crate::core::durable::OpenSwap;
 use crate::core::event::{AgentHome, AgentSeen};
 use crate::core::job::Job;
 use crate::core::record::{Move, MoveCause, MoveStage, SavedAgent};
+use crate::core::trigger::Trigger;
 use crate::ids::{ConversationId, ProcessRef, SessionName};
 
 impl Core {
@@ -18,7 +20,8 @@ impl Core {
         for (session, seen) in &self.sessions {
             let Some(agent) = &seen.agent else { continue };
             let is_over = self.durable.jobs.get(session).is_some_and(Job::is_over);
-            if self.must_move(agent, swap) && !is_over && !self.owes_another(session, agent) {
+            let moves_now = self.must_move(session, agent, swap);
+            if moves_now && !is_over && !self.owes_another(session, agent) {
                 moves.push(self.new_move(session, agent, swap));
             }
         }
@@ -56,21 +59,72 @@ impl Core {
         })
     }
 
-    fn must_move(&self, agent: &AgentSeen, swap: &OpenSwap) -> bool {
-        match &agent.home {
-            AgentHome::Linked => true,
-            AgentHome::Homed(home) if *home == swap.target => false,
-            AgentHome::Homed(home) => *home == swap.source || !self.is_available(home),
-            AgentHome::Elsewhere => false,
+    fn must_move(&self, session: &SessionName, agent: &AgentSeen, swap: &OpenSwap) -> bool {
+        if swap.trigger.is_voluntary() {
+            return self.moves_by_choice(session, agent, swap);
         }
+        let flips = swap.source != swap.target;
+        let home = match &agent.home {
+            AgentHome::Linked if flips => return true,
+            AgentHome::Linked => &swap.target,
+            AgentHome::Homed(home) => home,
+            AgentHome::Elsewhere => return false,
+        };
+        if *home == swap.target {
+            return !flips && self.goes_on_where_it_is(session);
+        }
+        *home == swap.source || !self.is_usable(home)
+    }
+
+    /// By choice only who has nothing to do is moved: of an agent at work, or an operator's, nothing
+    /// is in the way where it is.
+    fn moves_by_choice(&self, session: &SessionName, agent: &AgentSeen, swap: &OpenSwap) -> bool {
+        let leaves = match &agent.home {
+            AgentHome::Homed(home) => *home == swap.source,
+            AgentHome::Linked | AgentHome::Elsewhere => false,
+        };
+        let free = !self.durable.jobs.contains_key(session) && !self.is_attended(session);
+        leaves && free && self.holds_an_idle_worker(session)
+    }
+
+    /// Refused on the account that takes requests again: it is resumed there only if it is told to go
+    /// on, and not if its client goes on by itself.
+    fn goes_on_where_it_is(&self, session: &SessionName) -> bool {
+        let is_told = match self.config.group(session) {
+            Some(Group::Dedicated) => {
+                self.config.dedicated(session).is_some_and(|dedicated| dedicated.nudge.is_some())
+            }
+            Some(Group::Pool) => true,
+            None => false,
+        };
+        is_told && self.is_cut_off(session) && !self.continues_by_itself(session)
+    }
+
+    /// A move of one after the other once the swap is done: whoever is alive stays where it is till
+    /// then, and is not ended before its turn.
+    pub(in crate::core) fn in_a_row(&self, mut moves: Vec<Move>) -> Vec<Move> {
+        let until = self.now.wall + self.config.swap.busy_grace;
+        for moving in &mut moves {
+            moving.cause = MoveCause::Straggler;
+            let process = moving.agent.process;
+            let lives = self.agent_in(&moving.session).is_some_and(|a| a.process == process);
+            if lives {
+                moving.stage = MoveStage::Staying { until };
+            }
+        }
+        moves
     }
 
     fn new_move(&self, session: &SessionName, agent: &AgentSeen, swap: &OpenSwap) -> Move {
         let hit = self.hits.get(session);
         let in_turn = self.is_in_turn(session);
-        let refused = hit.is_some_and(|hit| {
+        let by_hit = hit.is_some_and(|hit| {
             Some(&hit.account) == self.account_of(&agent.home) && self.is_of_last_turn(hit, session)
         });
+        // What was said before the account came back, or of its login, is no hit any more.
+        let wakes = swap.trigger == Trigger::AccountReturned;
+        let source_is_out = wakes || !self.is_usable(&swap.source);
+        let refused = by_hit || source_is_out && self.is_cut_off(session);
         let stays = in_turn && !refused;
         let mut saved = SavedAgent::from(agent);
         let before = self.durable.moves.get(session).filter(|moving| moving.op == swap.op);

@@ -8,7 +8,8 @@ use crate::core::Core;
 use crate::core::action::{Action, NoteLevel};
 use crate::core::event::{AgentHome, AgentSeen, AgentState, PaneReading};
 use crate::core::evidence::Hit;
-use crate::core::record::{AccountState, EvidenceSource, MoveStage};
+use crate::core::record::{MoveStage, Record};
+use crate::core::trigger::EvidenceSource;
 use crate::core::session::Newcomer;
 use crate::core::testimony::Testimony;
 use crate::core::timer;
@@ -180,8 +181,8 @@ impl Core {
     /// moment earlier is not out again for the rest of that minute.
     fn names_a_return(&self, account: &AccountName, reading: &Reading) -> bool {
         let Some(end) = reading.verdict.resets_at() else { return false };
-        let back = self.durable.available_since.get(account);
-        back.is_some_and(|back| end > *back && end - *back <= PRINTED_TO)
+        let back = self.standing(account).cleared_at;
+        back.is_some_and(|back| end > back && end - back <= PRINTED_TO)
     }
 
     /// Whether a banner tells of something that is over.
@@ -250,15 +251,12 @@ impl Core {
         account: AccountName,
         reading: &Reading,
     ) {
-        if matches!(self.durable.account(&account), AccountState::AuthFailed { .. }) {
+        if self.standing(&account).login.is_some() {
             return;
         }
         let reason = format!("session {session}: {}", reading.row);
-        let text = format!(
-            "account={account} its login fails ({reason}): log in with `claude` on that home"
-        );
-        self.note(NoteLevel::Error, text);
-        let state = AccountState::AuthFailed { reason, since: self.now.wall };
-        self.change_account(account, state);
+        let remedy = self.login_remedy(&account);
+        self.note(NoteLevel::Error, format!("account={account} its login fails; {remedy}"));
+        self.persist(Record::LoginFailed { account, reason, at: self.now.wall });
     }
 }

@@ -39,6 +39,8 @@ pub struct Session {
     pub newcomer: Option<Newcomer>,
     /// What its screen and title showed last.
     pub screen: Activity,
+    /// Its client waits for a reset and will go on by itself.
+    pub armed: bool,
     /// What was said last of its agent's conversation file.
     pub transcript: Option<TranscriptSeen>,
     /// What its agent's hooks said last.
@@ -123,6 +125,8 @@ impl Core {
             return;
         }
         self.terminal = TerminalState::Seen;
+        self.listed_at = Some(self.now.monotonic);
+        self.listing_asked = false;
         self.creation_failures.clear();
         let mut seen: BTreeMap<SessionName, Vec<PaneSeen>> = BTreeMap::new();
         for pane in panes {

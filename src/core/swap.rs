@@ -6,9 +6,11 @@
 
 use crate::core::account::REJECTED_FOR;
 use crate::core::action::{Action, NoteLevel, OrderId};
+use crate::core::choice::Purpose;
 use crate::core::durable::{OpenSwap, Phase};
 use crate::core::orders::Slot;
-use crate::core::record::{AccountState, Move, MoveCause, MoveOutcome, MoveStage, Record};
+use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
+use crate::core::trigger::Trigger;
 use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, OpId, SessionName};
 
@@ -19,14 +21,15 @@ impl Core {
             return false;
         };
         let swap = swap.clone();
-        if swap.phase < Phase::Verified && !self.is_available(&swap.target) {
-            let reason = self.why_unavailable(&swap.target);
+        if swap.phase < Phase::Verified && !self.is_usable(&swap.target) {
+            let reason = self.bar(&swap.target).unwrap_or_default();
             self.target_failed(reason);
             return true;
         }
         match swap.phase {
             Phase::Planned => self.order_check(&swap.target),
-            Phase::Checked => self.order_look(),
+            Phase::Checked => self.look_when_asked(),
+            Phase::Probing => self.finish_probing(swap.op),
             Phase::Saved => self.finish_stopping(swap.op),
             Phase::Stopped => self.identify_then_flip(&swap),
             Phase::Flipped => self.finish_relaunching(&swap),
@@ -57,6 +60,14 @@ impl Core {
         }
     }
 
+    /// Not while a headless request is on its way: what it comes to decides what is done.
+    fn look_when_asked(&mut self) -> bool {
+        if self.orders.is_open(&Slot::Probe) {
+            return false;
+        }
+        self.order_look()
+    }
+
     /// Only when the sessions are known, and by a watcher that has been told of them: who is not
     /// looked at would be left behind.
     fn order_look(&mut self) -> bool {
@@ -77,20 +88,54 @@ impl Core {
             return;
         };
         let moves = match swap.phase {
-            Phase::Checked => self.moves_to_target(&swap),
+            Phase::Checked => {
+                let moves = self.moves_to_target(&swap);
+                if self.must_prove(&swap) {
+                    return self.prove(&swap, moves);
+                }
+                match swap.trigger == Trigger::AccountReturned {
+                    true => self.in_a_row(moves),
+                    false => moves,
+                }
+            }
             Phase::Aborting if !swap.way_back_saved => self.moves_back(&swap),
             _ => return,
         };
+        self.save(&swap, moves);
+    }
+
+    fn save(&mut self, swap: &OpenSwap, moves: Vec<Move>) {
         for saved in &moves {
             // The launch of a task that is on its way is the move's matter from now on.
             if self.durable.jobs.contains_key(&saved.session) {
                 self.orders.forget(&Slot::Launch(saved.session.clone()));
             }
         }
+        self.tell_attached(swap, &moves);
         self.persist(Record::SwapSaved { op: swap.op, moves });
         if swap.phase == Phase::Checked {
             // What these sessions show now is saved as history with their moves.
             self.hits.retain(|_, hit| hit.account != swap.source);
+        }
+    }
+
+    /// Whoever looks at a session hears of what is done there before it is done.
+    fn tell_attached(&mut self, swap: &OpenSwap, moves: &[Move]) {
+        let text = match swap.source == swap.target {
+            true => format!("claude-failover: {} takes requests again", swap.target),
+            false => format!("claude-failover: moving from {} to {}", swap.source, swap.target),
+        };
+        for moving in moves {
+            let panes = self.sessions.get(&moving.session).map(|seen| seen.panes.as_slice());
+            let attached = panes.unwrap_or_default().iter().any(|pane| pane.attached > 0);
+            if attached {
+                let then = match moving.stage {
+                    MoveStage::Staying { .. } => "this agent follows when it is at rest",
+                    _ => "this agent is ended and resumed now",
+                };
+                let (session, text) = (moving.session.clone(), format!("{text}; {then}"));
+                self.out.push(Action::TellSession { session, text });
+            }
         }
     }
 
@@ -229,7 +274,7 @@ impl Core {
         );
         self.reject_target(&reason);
         self.forget_forward_orders();
-        match self.choose_target(&swap.source) {
+        match self.choose_target(&swap.source, Purpose::of(&swap.trigger)) {
             Some(target) => {
                 let op = swap.op;
                 let rejected = swap.target;
@@ -241,17 +286,17 @@ impl Core {
 
     /// It is no candidate for a while, unless worse is known of it.
     fn reject_target(&mut self, reason: &str) {
-        let Some(target) = self.durable.swap.as_ref().map(|swap| swap.target.clone()) else {
+        let Some(account) = self.durable.swap.as_ref().map(|swap| swap.target.clone()) else {
             return;
         };
-        if self.is_available(&target) {
-            let (since, reason) = (self.now.wall, reason.to_owned());
-            let state = AccountState::Rejected { reason, since, until: since + REJECTED_FOR };
-            self.change_account(target, state);
+        if self.is_usable(&account) {
+            let (at, reason) = (self.now.wall, reason.to_owned());
+            let until = at + REJECTED_FOR;
+            self.persist(Record::AccountRejected { account, reason, until, at });
         }
     }
 
-    fn abort(&mut self, reason: String) {
+    pub(in crate::core) fn abort(&mut self, reason: String) {
         let Some(op) = self.durable.swap.as_ref().map(|swap| swap.op) else {
             return;
         };
@@ -264,7 +309,7 @@ impl Core {
     fn forget_forward_orders(&mut self) {
         let launches: Vec<Slot> =
             self.durable.moves.keys().map(|session| Slot::Launch(session.clone())).collect();
-        for slot in [Slot::Check, Slot::Look, Slot::Flip].iter().chain(&launches) {
+        for slot in [Slot::Check, Slot::Probe, Slot::Look, Slot::Flip].iter().chain(&launches) {
             self.orders.forget(slot);
         }
         self.watches.clear();
@@ -300,6 +345,15 @@ impl Core {
     }
 
     fn finish_rollback(&mut self, op: OpId) -> bool {
+        let turned_back = |moving: &&Move| {
+            moving.op == op && matches!(moving.stage, MoveStage::Staying { .. })
+        };
+        let staying: Vec<SessionName> =
+            self.durable.moves.values().filter(turned_back).map(|m| m.session.clone()).collect();
+        for session in staying {
+            let reason = "the swap that it was to follow has turned back".to_owned();
+            self.end_move(&session, MoveOutcome::Dropped { reason });
+        }
         self.persist(Record::SwapRolledBack { op, at: self.now.wall });
         true
     }
@@ -313,27 +367,14 @@ impl Core {
     }
 
     /// Whether a move of this swap itself (not a straggler) is in a stage.
-    fn any_move(&self, op: OpId, is: impl Fn(&MoveStage) -> bool) -> bool {
+    pub(in crate::core) fn any_move(&self, op: OpId, is: impl Fn(&MoveStage) -> bool) -> bool {
         self.durable
             .moves
             .values()
             .any(|moving| moving.op == op && moving.cause == MoveCause::Swap && is(&moving.stage))
     }
 
-    fn phase_op(&self, phase: Phase) -> Option<OpId> {
+    pub(in crate::core) fn phase_op(&self, phase: Phase) -> Option<OpId> {
         self.durable.swap.as_ref().filter(|swap| swap.phase == phase).map(|swap| swap.op)
-    }
-
-    fn why_unavailable(&self, account: &AccountName) -> String {
-        match self.durable.account(account) {
-            AccountState::Available => "it is available".to_owned(),
-            AccountState::Exhausted { row, until, .. } => {
-                format!("it refuses until {until}: {row}")
-            }
-            AccountState::AuthFailed { reason, .. } | AccountState::Rejected { reason, .. } => {
-                reason.clone()
-            }
-            AccountState::Held => "held by the operator".to_owned(),
-        }
     }
 }

@@ -5,9 +5,11 @@
 use crate::core::Core;
 use crate::core::account::LOGIN_SETTLES;
 use crate::core::action::{Action, NoteLevel};
-use crate::core::event::{AgentSeen, AgentState, TranscriptSeen};
-use crate::core::record::{EvidenceSource, MoveStage, Record, SavedAgent};
+use crate::core::event::{AgentHome, AgentSeen, AgentState, TranscriptSeen};
+use crate::core::record::{MoveStage, Record, SavedAgent};
 use crate::core::session::{FailedTurn, Reported};
+use crate::core::timer::FLIP_SETTLES;
+use crate::core::trigger::EvidenceSource;
 use crate::ids::{AccountName, SessionName};
 use crate::moment::Wall;
 use crate::quota::report::{News, Report};
@@ -75,6 +77,25 @@ impl Core {
         })
     }
 
+    /// Its last turn ended because its account would not take it, and it has begun none since.
+    pub(in crate::core) fn is_cut_off(&self, session: &SessionName) -> bool {
+        let Some(agent) = self.agent_in(session).filter(|_| !self.is_in_turn(session)) else {
+            return false;
+        };
+        let by_account =
+            |verdict: &Verdict| verdict.is_exhaustion() || *verdict == Verdict::AuthFailed;
+        match self.testimony(session, agent) {
+            Testimony::Known(Ending { error: Some(error), prompted_at, .. }) => {
+                by_account(&error.reading.verdict) && *prompted_at <= Some(error.at)
+            }
+            Testimony::Known(Ending { error: None, .. }) | Testimony::Awaited => false,
+            Testimony::None => match self.failed_turn_of(session, agent) {
+                Some(failed) => by_account(&failed.reading.verdict),
+                None => self.owes_work(session),
+            },
+        }
+    }
+
     pub(in crate::core) fn transcripts_observed(&mut self, seen: Vec<TranscriptSeen>) {
         for said in seen {
             let session = said.session.clone();
@@ -108,9 +129,22 @@ impl Core {
                 let error = error.clone();
                 self.hear_error(session, agent, &error);
             }
-            Testimony::Known(Ending { error: None, .. }) => {
+            Testimony::Known(Ending { error: None, answered_at, .. }) => {
+                let answered_at = *answered_at;
                 self.clear_hit(session, "its conversation goes on");
+                self.hear_answer(session, agent, answered_at);
             }
+        }
+    }
+
+    /// The first answer after a reset proves the account.
+    fn hear_answer(&mut self, session: &SessionName, agent: &AgentSeen, at: Option<Wall>) {
+        let (Some(at), Some(account)) = (at, self.account_of(&agent.home).cloned()) else {
+            return;
+        };
+        let linked = agent.home == AgentHome::Linked;
+        if !linked || at > self.durable.active_since + FLIP_SETTLES {
+            self.account_answered(&account, Some(session), at);
         }
     }
 
@@ -158,12 +192,16 @@ impl Core {
         at: Wall,
         source: EvidenceSource,
     ) {
-        // One without a reset is believed as long as an account would be left alone for it.
-        let end = reading.verdict.resets_at().unwrap_or(at + self.config.quota.unknown_reset);
-        if end <= self.now.wall {
+        let end = reading.verdict.resets_at().filter(|end| *end > at);
+        if end.is_some_and(|end| end <= self.now.wall) {
             return self.clear_hit(session, "its limit has been reset");
         }
         let Some(account) = self.refusing_account(session, agent, at) else { return };
+        // Without a reset, or with one that had passed already, it is believed for as long as the
+        // account is left alone for it.
+        if self.limit_of(&account, reading, at, source).until <= self.now.wall {
+            return self.clear_hit(session, "its limit has been reset");
+        }
         if self.came_back_since(&account, at) {
             return self.clear_hit(session, "its account has come back since");
         }
@@ -198,8 +236,8 @@ impl Core {
 
     /// A moment that lies ahead was written down before the clock was set back: it dates nothing.
     fn came_back_since(&self, account: &AccountName, at: Wall) -> bool {
-        let since = self.durable.available_since.get(account);
-        since.is_some_and(|since| at <= *since && *since <= self.now.wall)
+        let since = self.standing(account).cleared_at;
+        since.is_some_and(|since| at <= since && since <= self.now.wall)
     }
 
     pub(in crate::core) fn reports_received(&mut self, reports: Vec<Report>) {
@@ -268,7 +306,7 @@ impl Core {
             News::TurnEnded { .. } => self.turn_ended_well(session, &agent),
             News::Figures(figures) => {
                 if let Some(account) = self.account_of(&agent.home).cloned() {
-                    self.figures.insert(account, (figures, report.at));
+                    self.figures_heard(account, figures, report.at);
                 }
             }
             News::SessionEnded { .. } | News::Notified { .. } => {}

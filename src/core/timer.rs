@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::core::record::{AccountState, MoveStage};
-use crate::core::{Core, account, verify};
+use crate::core::record::{MoveCause, MoveStage};
+use crate::core::{Core, park, verify};
 use crate::moment::{Mono, Wall};
 
 /// A refusal this soon after a flip cannot be told apart from one of the account before.
@@ -20,6 +20,9 @@ const WALL_CHECK: Duration = Duration::from_secs(30);
 pub enum Timer {
     OrderOverdue,
     AccountReturns,
+    /// A swap by choice waits until it disturbs nobody.
+    BetterMoment,
+    NextInTheRow,
     CooldownOver,
     StayOver,
     LaunchUnproven,
@@ -37,12 +40,16 @@ impl Core {
             return Some((since + DRAIN_TIMEOUT, Timer::DrainOver));
         }
         waits.extend(self.orders.next_deadline().map(|at| (at, Timer::OrderOverdue)));
-        for state in self.durable.accounts.values() {
-            if let AccountState::Exhausted { until, .. } | AccountState::Rejected { until, .. } =
-                state
-            {
-                waits.push((self.on_wall(*until), Timer::AccountReturns));
-            }
+        for (account, standing) in &self.durable.standings {
+            let limits = standing.limits.values().map(|limit| self.limit_over(account, limit));
+            let rejected = standing.rejected.iter().map(|rejected| rejected.until);
+            waits.extend(limits.chain(rejected).map(|at| (self.on_wall(at), Timer::AccountReturns)));
+        }
+        waits.extend(self.choice_wakeups().into_iter().map(|at| (at, Timer::BetterMoment)));
+        if let Some((_, since)) = &self.ramp
+            && self.durable.moves.values().any(|moving| moving.cause == MoveCause::Straggler)
+        {
+            waits.push((*since + self.config.swap.ramp_interval, Timer::NextInTheRow));
         }
         for hit in self.hits.values() {
             waits.extend(
@@ -75,9 +82,9 @@ impl Core {
         }
         if self.throttled()
             && let Some(oldest) =
-                self.durable.swap_times.iter().find(|at| now.wall - **at < account::HOUR)
+                self.durable.swap_times.iter().find(|at| now.wall - **at < park::HOUR)
         {
-            waits.push((self.on_wall(*oldest + account::HOUR), Timer::ThrottleOver));
+            waits.push((self.on_wall(*oldest + park::HOUR), Timer::ThrottleOver));
         }
         waits.extend(self.job_wakeups().into_iter().map(|at| (at, Timer::TaskDue)));
         // What is due already was looked at just now: only another event can get it going.

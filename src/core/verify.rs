@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::core::Core;
 use crate::core::durable::Phase;
 use crate::core::event::{AgentHome, AgentSeen, AgentState, PaneReading};
-use crate::core::record::{EvidenceSource, Move, MoveCause, MoveOutcome, Record, SavedAgent};
+use crate::core::record::{Move, MoveCause, MoveOutcome, Record, SavedAgent};
 use crate::core::testimony::Testimony;
+use crate::core::trigger::EvidenceSource;
 use crate::ids::{AccountName, PaneId, SessionName};
 use crate::moment::Mono;
 use crate::quota::verdict::{Dialog, Verdict};
@@ -180,6 +181,13 @@ impl Core {
         if let (Some(agent), Some((state, since))) = (agent, &watch.state) {
             let stayed = now - *since;
             match state {
+                // Who proves an account must have been answered, as far as its client tells.
+                AgentState::Idle if self.is_probing(moving) => {
+                    let tells = !matches!(self.testimony(&moving.session, agent), Testimony::None);
+                    if !tells && stayed >= SILENT_CLIENT_UP {
+                        return self.proven(moving, agent);
+                    }
+                }
                 AgentState::Idle if self.nudge(moving).is_none() || stayed >= ANSWERS_AFTER => {
                     return self.proven(moving, agent);
                 }
@@ -239,11 +247,21 @@ impl Core {
     }
 
     fn is_canary(&self, moving: &Move) -> bool {
-        self.durable.swap.as_ref().is_some_and(|swap| {
+        let goes_first = self.durable.swap.as_ref().is_some_and(|swap| {
             swap.op == moving.op
                 && moving.cause == MoveCause::Swap
                 && swap.phase == Phase::Flipped
                 && !swap.canary_proven
+        });
+        goes_first || self.is_probing(moving)
+    }
+
+    /// It is on the target alone, to prove it.
+    fn is_probing(&self, moving: &Move) -> bool {
+        self.durable.swap.as_ref().is_some_and(|swap| {
+            swap.op == moving.op
+                && moving.cause == MoveCause::Swap
+                && swap.phase == Phase::Probing
         })
     }
 
@@ -258,7 +276,7 @@ impl Core {
     }
 
     fn end_verified(&mut self, moving: &Move, outcome: MoveOutcome) {
-        let canary = self.is_canary(moving);
+        let (canary, probing) = (self.is_canary(moving), self.is_probing(moving));
         let verified = outcome == MoveOutcome::Verified;
         let session = moving.session.clone();
         self.end_move(&session, outcome);
@@ -271,6 +289,9 @@ impl Core {
             if self.durable.agents.get(&session) != Some(&agent) {
                 self.persist(Record::AgentAdopted { session: session.clone(), agent });
             }
+        }
+        if probing && verified {
+            return self.account_answered(&moving.target, Some(&session), self.now.wall);
         }
         if canary && verified {
             let Some(op) = self.durable.swap.as_ref().map(|swap| swap.op) else {

@@ -76,13 +76,13 @@ impl fmt::Debug for News {
 }
 
 /// Used shares of the plan's windows; each may be absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Figures {
     pub five_hour: Option<Window>,
     pub weekly: Option<Window>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// 0 to 1000.
     pub used_permille: u16,

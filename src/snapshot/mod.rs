@@ -2,6 +2,7 @@
 //!
 //! The documents are described in the README ("Status"); a field, once released, stays.
 
+mod accounts;
 mod tasks;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,12 +14,11 @@ use crate::config::Group;
 use crate::core::agent_state::StateSource;
 use crate::core::durable::{LastSwap, Phase, SwapOutcome};
 use crate::core::event::AgentState;
-use crate::core::record::{AccountState, Move, MoveStage};
+use crate::core::record::{Move, MoveStage};
 use crate::core::session::Session;
 use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
 use crate::moment::{Now, Wall};
-use crate::quota::report::{Figures, Window};
 use crate::quota::transcript::ApiError;
 
 /// The version of the `/status` document.
@@ -82,7 +82,10 @@ impl Snapshot {
             "last_swap_at": last.map(|swap| swap.ended_at.to_string()),
             "last_swap_from": last.map(|swap| &swap.from),
             "last_swap_to": last.map(|swap| &swap.to),
-            "accounts": accounts(core, now.wall),
+            "accounts": accounts::accounts(core, now.wall),
+            "parked": accounts::parked(core),
+            "pinned": core.pin(),
+            "plan": accounts::plan(core),
             "sessions": sessions(core),
             "swap": { "open": open_swap(core), "last": last.map(last_swap) },
             "tasks": tasks::tasks(core),
@@ -139,64 +142,6 @@ impl Health {
 
 fn active_is_out(core: &Core) -> bool {
     core.durable.active.as_ref().is_some_and(|active| !core.is_available(active))
-}
-
-fn accounts(core: &Core, now: Wall) -> Value {
-    let Some(active) = core.durable.active.as_ref() else { return json!([]) };
-    core.candidates(active)
-        .into_iter()
-        .map(|candidate| {
-            let state = core.durable.account(&candidate.account);
-            let until = match state {
-                AccountState::Exhausted { until, .. } | AccountState::Rejected { until, .. } => {
-                    Some(until.to_string())
-                }
-                AccountState::Available | AccountState::AuthFailed { .. } | AccountState::Held => {
-                    None
-                }
-            };
-            let config = core.config.account(&candidate.account);
-            let used = core.figures.get(&candidate.account);
-            json!({
-                "used": used.map(|(figures, at)| used_shares(*figures, *at, now)),
-                "name": candidate.account,
-                "home": config.map(|account| &account.home),
-                "priority": config.map(|account| account.priority),
-                "active": candidate.account == *active,
-                "state": state_word(state),
-                "until": until,
-                "detail": state.to_string(),
-                "passed_over": candidate.passed_over,
-            })
-        })
-        .collect()
-}
-
-/// What a status line said, with its age: a figure of yesterday is none.
-fn used_shares(figures: Figures, at: Wall, now: Wall) -> Value {
-    let window = |window: Option<Window>| {
-        window.map(|window| {
-            json!({
-                "used_percent": f64::from(window.used_permille) / 10.0,
-                "resets_at": window.resets_at.map(|at| at.to_string()),
-            })
-        })
-    };
-    json!({
-        "five_hour": window(figures.five_hour),
-        "weekly": window(figures.weekly),
-        "age_s": (now - at).as_secs(),
-    })
-}
-
-fn state_word(state: &AccountState) -> &'static str {
-    match state {
-        AccountState::Available => "available",
-        AccountState::Exhausted { .. } => "exhausted",
-        AccountState::AuthFailed { .. } => "auth_failed",
-        AccountState::Rejected { .. } => "rejected",
-        AccountState::Held => "held",
-    }
 }
 
 fn sessions(core: &Core) -> Value {

@@ -54,6 +54,7 @@ fn parse_row(row: &str) -> Option<PaneSeen> {
         dead: dead == "1",
         in_mode: modes != "0",
         active: window == "1" && active == "1",
+        typed_at: None,
         attached: attached.parse().ok()?,
         title: title.to_owned(),
         fence: fence.parse().ok().filter(|fence| *fence > 0),

@@ -3,6 +3,7 @@
 //! [`Durable::apply`] is the one transition function; live code and replay both go through it, so
 //! a crash at any record leaves exactly the state that the records on disk give.
 
+mod accounts;
 mod jobs;
 mod moves;
 mod swap;
@@ -12,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::core::job::{Job, SetAside};
-use crate::core::record::{AccountState, Move, Record, SavedAgent, Trigger};
+use crate::core::record::{Move, Record, SavedAgent};
+use crate::core::standing::Standing;
+use crate::core::trigger::Trigger;
 use crate::ids::{AccountName, ConversationId, OpId, SessionName, TaskRef};
 use crate::moment::Wall;
 
@@ -29,10 +32,14 @@ pub struct Durable {
     #[serde(default)]
     pub active_since: Wall,
     /// An account that is not listed is available.
-    pub accounts: BTreeMap<AccountName, AccountState>,
-    /// When an account came back: what was said against it until then is over.
     #[serde(default)]
-    pub available_since: BTreeMap<AccountName, Wall>,
+    pub standings: BTreeMap<AccountName, Standing>,
+    /// By the operator: this account and no other.
+    #[serde(default)]
+    pub pinned: Option<AccountName>,
+    /// No account can be taken; a swap to one that has come back ends it.
+    #[serde(default)]
+    pub parked: Option<Parked>,
     /// The agent last known in each session.
     pub agents: BTreeMap<SessionName, SavedAgent>,
     /// The highest fence ever used in each session.
@@ -40,6 +47,7 @@ pub struct Durable {
     pub swap: Option<OpenSwap>,
     pub moves: BTreeMap<SessionName, Move>,
     pub last_swap: Option<LastSwap>,
+    /// When the link was flipped by a swap.
     pub swap_times: Vec<Wall>,
     /// Banner rows that were on a session's screen when its agent left an account.
     pub left_rows: BTreeMap<SessionName, Vec<String>>,
@@ -88,6 +96,8 @@ pub struct OpenSwap {
 pub enum Phase {
     Planned,
     Checked,
+    /// One agent is on the target, to prove it; nobody else is touched.
+    Probing,
     Saved,
     Stopped,
     Flipped,
@@ -120,6 +130,13 @@ pub enum SwapOutcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    pub since: Wall,
+    /// When the first account was expected back then; `None`: none comes back by itself.
+    pub until: Option<Wall>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     pub at: Wall,
     pub agent: Option<SavedAgent>,
@@ -141,9 +158,6 @@ impl Durable {
             Record::DaemonStarted { .. } => self.stopped_cleanly = false,
             Record::CleanStop => self.stopped_cleanly = true,
             Record::Compacted { state } => *self = (**state).clone(),
-            Record::AccountChanged { account, state, at } => {
-                self.change_account(account, state, *at);
-            }
             Record::RowLeft { session, row } => self.leave_row(session, row),
             Record::NewcomerSeen { session } => {
                 self.resumed.insert(session.clone());
@@ -174,7 +188,7 @@ impl Durable {
             Record::RestorePlanned { op, session, target, agent, cut } => {
                 self.plan_restore(*op, session, target, agent, *cut);
             }
-            Record::SwapPlanned { op, at, source, target, trigger } => {
+            Record::SwapPlanned { op, at, source, target, trigger, .. } => {
                 if let Some(open) = &self.swap {
                     return Err(illegal(record, &format!("swap {} is open", open.op)));
                 }
@@ -188,9 +202,21 @@ impl Durable {
         Ok(())
     }
 
-    /// The records of swaps, moves and tasks that are under way.
+    /// The records of accounts, and of swaps, moves and tasks that are under way.
     fn apply_step(&mut self, record: &Record) -> Result<(), IllegalRecord> {
         match record {
+            Record::AccountRefused { .. }
+            | Record::LimitReset { .. }
+            | Record::AccountProven { .. }
+            | Record::LoginFailed { .. }
+            | Record::LoginMended { .. }
+            | Record::AccountRejected { .. }
+            | Record::RejectionOver { .. }
+            | Record::AccountHeld { .. }
+            | Record::AccountReleased { .. }
+            | Record::AccountPinned { .. }
+            | Record::FiguresHeard { .. }
+            | Record::Parked { .. } => self.apply_account(record),
             Record::MoveStopping { .. }
             | Record::MoveStopped { .. }
             | Record::MoveIdentified { .. }
@@ -216,6 +242,8 @@ impl Durable {
             | Record::TaskSettled { .. }
             | Record::DialogHandling { .. } => self.apply_task(record),
             Record::SwapChecked { op }
+            | Record::SwapProbing { op, .. }
+            | Record::SwapProbed { op }
             | Record::SwapRetargeted { op, .. }
             | Record::SwapSaved { op, .. }
             | Record::SwapStopped { op }
@@ -232,18 +260,6 @@ impl Durable {
             | Record::StuckCleared { op, .. } => self.apply_swap(*op, record),
             _ => Err(illegal(record, "it belongs to nothing")),
         }
-    }
-
-    fn change_account(&mut self, account: &AccountName, state: &AccountState, at: Wall) {
-        if *state == AccountState::Available {
-            self.available_since.insert(account.clone(), at);
-        }
-        self.accounts.insert(account.clone(), state.clone());
-    }
-
-    /// The state of an account; available when nothing is known against it.
-    pub fn account(&self, name: &AccountName) -> &AccountState {
-        self.accounts.get(name).unwrap_or(&AccountState::Available)
     }
 
     fn leave_row(&mut self, session: &SessionName, row: &str) {

@@ -4,7 +4,8 @@ use crate::core::durable::{
     Durable, IllegalRecord, LastSwap, OpenSwap, Phase, SWAP_TIMES_MAX, SwapOutcome, illegal,
 };
 use crate::core::event::StuckVerb;
-use crate::core::record::{Move, MoveCause, MoveStage, Record, Trigger};
+use crate::core::record::{Move, MoveCause, MoveStage, Record};
+use crate::core::trigger::Trigger;
 use crate::ids::{AccountName, OpId};
 use crate::moment::Wall;
 
@@ -18,10 +19,6 @@ impl Durable {
         trigger: &Trigger,
     ) {
         self.last_op = op;
-        self.swap_times.push(at);
-        if self.swap_times.len() > SWAP_TIMES_MAX {
-            self.swap_times.remove(0);
-        }
         self.swap = Some(OpenSwap {
             op,
             source: source.clone(),
@@ -49,7 +46,11 @@ impl Durable {
             return Err(illegal(record, &format!("the swap is in phase {:?}", swap.phase)));
         }
         match record {
-            Record::SwapChecked { .. } => swap.phase = Phase::Checked,
+            Record::SwapChecked { .. } | Record::SwapProbed { .. } => swap.phase = Phase::Checked,
+            Record::SwapProbing { canary, .. } => {
+                swap.phase = Phase::Probing;
+                self.save_moves(std::slice::from_ref(canary));
+            }
             Record::SwapRetargeted { rejected, reason, target, .. } => {
                 swap.rejected.push((rejected.clone(), reason.clone()));
                 swap.target = target.clone();
@@ -68,8 +69,13 @@ impl Durable {
             Record::SwapStopped { .. } => swap.phase = Phase::Stopped,
             Record::SwapFlipped { at, .. } => {
                 swap.phase = Phase::Flipped;
-                self.active_since = *at;
+                let changed = swap.source != swap.target;
                 self.active = Some(swap.target.clone());
+                // Waking where we are moves no link.
+                if changed {
+                    self.active_since = *at;
+                    self.count_flip(*at);
+                }
             }
             Record::SwapCanaryProven { .. } => swap.canary_proven = true,
             Record::SwapRelaunched { at, .. } => {
@@ -85,7 +91,9 @@ impl Durable {
             }
             Record::SwapUnflipped { at, .. } => {
                 swap.phase = Phase::Unflipped;
-                self.active_since = *at;
+                if swap.source != swap.target {
+                    self.active_since = *at;
+                }
                 self.active = Some(swap.source.clone());
             }
             Record::SwapRestored { .. } => swap.phase = Phase::Restored,
@@ -98,6 +106,13 @@ impl Durable {
             _ => return Err(illegal(record, "it is not a swap's record")),
         }
         Ok(())
+    }
+
+    fn count_flip(&mut self, at: Wall) {
+        self.swap_times.push(at);
+        if self.swap_times.len() > SWAP_TIMES_MAX {
+            self.swap_times.remove(0);
+        }
     }
 
     /// Only called while a swap is stuck.
@@ -138,6 +153,12 @@ impl Durable {
             // Only the link itself says now which account is active.
             self.active = None;
         }
+        if outcome == SwapOutcome::Done {
+            self.parked = None;
+            if let Trigger::Preempt { until, .. } = swap.trigger {
+                self.standing_mut(&swap.source).spared_until = Some(until);
+            }
+        }
         for left in self.moves.values_mut().filter(|left| left.cause == MoveCause::Swap) {
             left.stage = MoveStage::Held;
         }
@@ -159,6 +180,8 @@ fn follows(swap: &OpenSwap, record: &Record) -> bool {
     let phase = swap.phase;
     match record {
         Record::SwapChecked { .. } => phase == Phase::Planned,
+        Record::SwapProbing { .. } => phase == Phase::Checked,
+        Record::SwapProbed { .. } => phase == Phase::Probing,
         Record::SwapSaved { .. } => {
             phase == Phase::Checked || (phase == Phase::Aborting && !swap.way_back_saved)
         }

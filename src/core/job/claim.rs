@@ -56,7 +56,7 @@ impl Core {
         self.durable.swap.is_none()
             && self.draining_since.is_none()
             && self.terminal == TerminalState::Seen
-            && self.active().is_some_and(|active| self.is_available(active))
+            && self.working_account().is_some()
     }
 
     /// The first offer that may go now.
@@ -197,7 +197,7 @@ impl Core {
             "a swap came first"
         } else if self.terminal == TerminalState::Seen && !self.sessions.contains_key(session) {
             "its session went"
-        } else if !self.active().is_some_and(|active| self.is_available(active)) {
+        } else if self.working_account().is_none() {
             "no account is available"
         } else {
             return false;

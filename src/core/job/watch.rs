@@ -117,7 +117,7 @@ impl Core {
         let is_listed = job.pane.is_none_or(|pane| {
             panes.is_some_and(|panes| panes.iter().any(|listed| listed.pane == pane))
         });
-        let takes = self.active().is_some_and(|active| self.is_available(active));
+        let takes = self.working_account().is_some();
         let process = self.agent_of_job(session, job).map(|agent| agent.process);
         let watch = self.job_watches.entry(session.clone()).or_default();
         if process.is_some() && watch.process != process {

@@ -118,9 +118,8 @@ impl Core {
             Testimony::Known(_) | Testimony::Awaited => false,
         };
         let rests = self.job_watches.get(session).and_then(|watch| watch.not_before);
-        let takes = self.active().is_some_and(|active| self.is_available(active))
-            && rests.is_none_or(|until| until <= self.now.monotonic);
-        long && cut && takes && !self.is_in_turn(session)
+        let takes = self.working_account().is_some() && rests.is_none_or(|until| until <= self.now.monotonic);
+        long && cut && takes && !self.is_in_turn(session) && !self.continues_by_itself(session)
     }
 
     /// In its conversation, told to go on. An error that is no limit counts as an attempt.

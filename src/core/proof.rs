@@ -1,0 +1,121 @@
+//! Whether a target takes requests, found out before anybody is moved to it.
+//!
+//! A reset that has passed, or a login that was mended, only makes it probable. One agent that owes
+//! us work goes first, alone, and comes back to its work if it is answered; where there is none, one
+//! headless request asks. A refusal costs nobody else anything: nobody has been ended for it.
+
+use crate::core::Core;
+use crate::core::action::{Action, NoteLevel, OrderId};
+use crate::core::durable::{OpenSwap, Phase};
+use crate::core::event::ProbeEnd;
+use crate::core::orders::Slot;
+use crate::core::record::{Move, MoveCause, MoveStage, Record};
+use crate::core::standing::{Limit, PlanWindow};
+use crate::core::trigger::EvidenceSource;
+use crate::ids::{AccountName, OpId};
+use crate::moment::Wall;
+use crate::quota::verdict::{Reading, Verdict};
+
+impl Core {
+    /// Whether the target must prove itself before this swap touches anybody.
+    pub(in crate::core) fn must_prove(&self, swap: &OpenSwap) -> bool {
+        self.is_unproven(&swap.target) && self.unprobed != Some(swap.op)
+    }
+
+    /// By one of the agents that are to move, else by a headless request.
+    pub(in crate::core) fn prove(&mut self, swap: &OpenSwap, moves: Vec<Move>) {
+        let goes_first = |moving: &Move| {
+            moving.stage == MoveStage::Stopping
+                && moving.agent.conversation.is_some()
+                && self.nudge(moving).is_some()
+        };
+        match moves.into_iter().find(goes_first) {
+            Some(canary) => {
+                self.orders.forget(&Slot::Launch(canary.session.clone()));
+                let canary = Box::new(Move { cause: MoveCause::Swap, ..canary });
+                self.persist(Record::SwapProbing { op: swap.op, canary });
+            }
+            None => {
+                if let Some(order) = self.open_order(Slot::Probe, Vec::new()) {
+                    let account = swap.target.clone();
+                    self.out.push(Action::ProbeAccount { order, account });
+                }
+            }
+        }
+    }
+
+    /// The canary is through with its part: proven, or gone in a way that says nothing of the account.
+    pub(in crate::core) fn finish_probing(&mut self, op: OpId) -> bool {
+        if self.any_move(op, |stage| *stage != MoveStage::Held) {
+            return false;
+        }
+        self.persist(Record::SwapProbed { op });
+        true
+    }
+
+    pub(in crate::core) fn account_probed(
+        &mut self,
+        order: OrderId,
+        account: &AccountName,
+        result: Result<ProbeEnd, String>,
+    ) {
+        if self.orders.answer(&Slot::Probe, order).is_none() {
+            return;
+        }
+        let asked = self.durable.swap.as_ref().is_some_and(|swap| swap.target == *account);
+        if self.phase_op(Phase::Checked).is_none() || !asked {
+            return;
+        }
+        match result {
+            Ok(ProbeEnd::Answered) => self.account_answered(account, None, self.now.wall),
+            Ok(ProbeEnd::Refused(reading)) => self.probe_refused(account, &reading),
+            Err(why) => self.probe_failed(&why),
+        }
+    }
+
+    fn probe_refused(&mut self, account: &AccountName, reading: &Reading) {
+        let now = self.now.wall;
+        match (PlanWindow::of(&reading.verdict), &reading.verdict) {
+            // What a headless request pays with may be another purse: no word on an agent's.
+            (Some(PlanWindow::Spend), _) => self.probe_failed(&reading.row),
+            (Some(window), _) => {
+                let limit = self.limit_of(account, reading, now, EvidenceSource::Probe);
+                self.account_refused(account, window, limit);
+            }
+            (None, Verdict::AuthFailed) => {
+                let (account, reason) = (account.clone(), reading.row.clone());
+                self.persist(Record::LoginFailed { account, reason, at: now });
+            }
+            (None, _) => self.probe_failed(&reading.row),
+        }
+    }
+
+    /// Nobody can tell beforehand: the swap goes on, and its canary tells.
+    pub(in crate::core) fn probe_failed(&mut self, why: &str) {
+        let Some(swap) = &self.durable.swap else { return };
+        let text = format!("op={} target={} could not be asked: {why}", swap.op, swap.target);
+        self.unprobed = Some(swap.op);
+        self.note(NoteLevel::Warn, text);
+    }
+
+    /// What a refusal says of the account.
+    pub(in crate::core) fn limit_of(
+        &self,
+        account: &AccountName,
+        reading: &Reading,
+        at: Wall,
+        evidence: EvidenceSource,
+    ) -> Limit {
+        let named = reading.verdict.resets_at();
+        let printed = named.filter(|end| *end > at);
+        let until = printed.unwrap_or(at + self.unprinted(account, named));
+        Limit {
+            row: reading.row.clone(),
+            evidence,
+            session: None,
+            since: at,
+            until,
+            printed: printed.is_some(),
+        }
+    }
+}
