@@ -139,16 +139,25 @@ impl Core {
         }
     }
 
-    /// An answer that came after its reset.
+    /// An answer that was given at `at`: one from before its reset proves nothing.
     pub(in crate::core) fn account_answered(
         &mut self,
         account: &AccountName,
-        session: Option<&SessionName>,
+        session: &SessionName,
         at: Wall,
     ) {
-        let standing = self.standing(account);
-        let doubted = standing.state() == AccountState::Unproven;
-        if doubted && standing.unproven_since.is_some_and(|since| at > since) {
+        if self.standing(account).unproven_since.is_some_and(|since| at > since) {
+            self.account_proven(account, Some(session));
+        }
+    }
+
+    /// By whom we have sent there to prove it.
+    pub(in crate::core) fn account_proven(
+        &mut self,
+        account: &AccountName,
+        session: Option<&SessionName>,
+    ) {
+        if self.standing(account).unproven_since.is_some() {
             let (account, session) = (account.clone(), session.cloned());
             self.persist(Record::AccountProven { account, session, at: self.now.wall });
         }

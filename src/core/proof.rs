@@ -67,7 +67,7 @@ impl Core {
             return;
         }
         match result {
-            Ok(ProbeEnd::Answered) => self.account_answered(account, None, self.now.wall),
+            Ok(ProbeEnd::Answered) => self.account_proven(account, None),
             Ok(ProbeEnd::Refused(reading)) => self.probe_refused(account, &reading),
             Err(why) => self.probe_failed(&why),
         }

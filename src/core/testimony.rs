@@ -144,7 +144,7 @@ impl Core {
         };
         let linked = agent.home == AgentHome::Linked;
         if !linked || at > self.durable.active_since + FLIP_SETTLES {
-            self.account_answered(&account, Some(session), at);
+            self.account_answered(&account, session, at);
         }
     }
 

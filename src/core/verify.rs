@@ -291,7 +291,7 @@ impl Core {
             }
         }
         if probing && verified {
-            return self.account_answered(&moving.target, Some(&session), self.now.wall);
+            return self.account_proven(&moving.target, Some(&session));
         }
         if canary && verified {
             let Some(op) = self.durable.swap.as_ref().map(|swap| swap.op) else {

@@ -7,7 +7,9 @@ use claude_failover::core::action::{Action, LaunchAgent};
 use claude_failover::core::durable::{Durable, Phase};
 use claude_failover::core::event::{AgentHome, AgentState, Event};
 use claude_failover::core::job::Job;
-use claude_failover::core::record::{AccountState, Move, MoveOutcome, MoveStage, Record};
+use claude_failover::core::record::{Move, MoveOutcome, MoveStage, Record};
+use claude_failover::core::standing::AccountState;
+use claude_failover::core::trigger::Trigger;
 use claude_failover::ids::{AccountName, ConversationId, OpId, ProcessRef, SessionName};
 use claude_failover::moment::Wall;
 
@@ -43,6 +45,8 @@ pub struct Checks {
     /// Agents whose time to finish a turn is over.
     stays_over: BTreeSet<ProcessRef>,
     way_back_answers: u32,
+    /// The last swap for which a headless request was answered, or given up.
+    could_not_be_asked: Option<OpId>,
     pub swaps_done: u64,
     pub swaps_rolled_back: u64,
 }
@@ -62,6 +66,9 @@ impl Checks {
                 }
             }
             Event::LinkFlipped { result: Err(_), .. } => self.way_back_answers += 1,
+            Event::AccountProbed { .. } => {
+                self.could_not_be_asked = self.shadow.swap.as_ref().map(|swap| swap.op);
+            }
             _ => {}
         }
     }
@@ -121,22 +128,25 @@ impl Sim {
         let before = self.checks.shadow.clone();
         self.checks.shadow.apply(record).expect("the journal refuses a record of the core");
         match record {
-            Record::SwapPlanned { op, source, target, .. } => {
+            Record::SwapPlanned { op, source, target, trigger, .. } => {
                 assert!(*op > self.checks.last_op, "op numbers do not rise");
                 self.checks.last_op = *op;
-                self.check_target(&before, source, target);
+                self.check_target(&before, source, target, trigger);
             }
             Record::SwapRetargeted { target, .. } => {
-                let source = before.swap.as_ref().map(|swap| swap.source.clone());
-                self.check_target(&before, &source.expect("a swap is open"), target);
+                let swap = before.swap.clone().expect("a swap is open");
+                self.check_target(&before, &swap.source, target, &swap.trigger);
             }
             Record::RestorePlanned { op, .. } => {
                 assert!(*op > self.checks.last_op, "op numbers do not rise");
                 self.checks.last_op = *op;
             }
-            Record::AccountChanged { account, state, .. } => {
-                self.check_account(&before, account, state, wall);
+            Record::AccountRefused { account, .. } => self.check_refused(&before, account),
+            Record::LimitReset { account, window, .. } => {
+                let limit = &before.standing(account).limits[window];
+                assert!(limit.until <= wall, "{account} comes back before its reset");
             }
+            Record::AccountProven { account, .. } => self.check_proven(&before, account),
             Record::SwapAborting { .. } => self.checks.way_back_answers = 0,
             Record::SwapStuck { .. } => {
                 let phase = before.swap.as_ref().map(|swap| swap.phase);
@@ -192,46 +202,55 @@ impl Sim {
         self.wall() - i64::try_from(self.now - at).expect("small")
     }
 
-    fn check_target(&self, before: &Durable, source: &AccountName, target: &AccountName) {
-        assert_ne!(source, target, "the source is the target");
-        let state = before.account(target);
+    fn check_target(
+        &self,
+        before: &Durable,
+        source: &AccountName,
+        target: &AccountName,
+        trigger: &Trigger,
+    ) {
+        let wakes = *trigger == Trigger::AccountReturned;
+        assert!(wakes || source != target, "the source is the target");
+        let state = before.account_state(target);
         assert!(
-            *state == AccountState::Available,
+            matches!(state, AccountState::Available | AccountState::Unproven),
             "{target} is made a target while it is {state:?}"
         );
         assert!(self.config.account(target).is_some(), "{target} is no account of ours");
     }
 
-    fn check_account(
-        &self,
-        before: &Durable,
-        account: &AccountName,
-        state: &AccountState,
-        wall: Wall,
-    ) {
-        match (before.account(account), state) {
-            (AccountState::Exhausted { until, .. }, AccountState::Available) => {
-                assert!(*until <= wall, "{account} comes back before its reset");
-            }
-            (_, AccountState::Exhausted { .. }) => {
-                let truth = self.world.account(account);
-                let lately = truth.refused_last.is_some_and(|at| self.now - at < 12 * 60_000);
-                // A refusal in the moment of a flip by hand cannot be told apart.
-                let by_hand = self.checks.flipped_by_hand.is_some_and(|at| self.now - at < TOLD_MS);
-                let returned = before.available_since.get(account).map_or(0, |at| at.0);
-                let told_until = |at| self.wall_of(at + TOLD_MS.min(self.now - at));
-                let since_return = truth.refused_last.is_some_and(|at| told_until(at) > returned);
-                assert!(
-                    since_return || by_hand || self.checks.clock_jumped,
-                    "{account} is called exhausted by what it said before it came back"
-                );
-                assert!(
-                    lately || by_hand || truth.refuses_until > self.now || self.checks.clock_jumped,
-                    "{account} is called exhausted and has refused nobody lately"
-                );
-            }
-            _ => {}
-        }
+    fn check_refused(&self, before: &Durable, account: &AccountName) {
+        let truth = self.world.account(account);
+        let lately = truth.refused_last.is_some_and(|at| self.now - at < 12 * 60_000);
+        // A refusal in the moment of a flip by hand cannot be told apart.
+        let by_hand = self.checks.flipped_by_hand.is_some_and(|at| self.now - at < TOLD_MS);
+        let returned = before.standing(account).cleared_at.map_or(0, |at| at.0);
+        let told_until = |at| self.wall_of(at + TOLD_MS.min(self.now - at));
+        let since_return = truth.refused_last.is_some_and(|at| told_until(at) > returned);
+        assert!(
+            since_return || by_hand || self.checks.clock_jumped,
+            "{account} is called exhausted by what it said before it came back"
+        );
+        assert!(
+            lately || by_hand || truth.refuses_until > self.now || self.checks.clock_jumped,
+            "{account} is called exhausted and has refused nobody lately"
+        );
+    }
+
+    /// Somebody has had an answer since its reset.
+    fn check_proven(&self, before: &Durable, account: &AccountName) {
+        let since = before.standing(account).unproven_since.expect("only in doubt it is proven");
+        let answered = self.world.account(account).answered_last;
+        let since_reset = answered.is_some_and(|at| self.wall_of(at) > since.0);
+        // A turn that takes its time is taken for an answer, and so is a client that tells nothing.
+        let silent = self.world.owned_agents(|_| true).any(|(_, agent)| {
+            agent.home == AgentHome::Homed(account.clone())
+                && (agent.old || !agent.writes || agent.state == AgentState::Busy)
+        });
+        assert!(
+            since_reset || silent || self.checks.clock_jumped,
+            "{account} is called proven and has answered nobody"
+        );
     }
 
     /// Everybody on the source whom a sensor could see is in the list.
@@ -265,8 +284,18 @@ impl Sim {
             == before.swap.as_ref().map(|swap| swap.op);
         let back = before.swap.as_ref().is_some_and(|swap| {
             swap.phase == Phase::Unflipped
-                && matches!(before.account(&swap.source), AccountState::Exhausted { .. })
+                && before.account_state(&swap.source) == AccountState::Exhausted
         });
+        if let Some(swap) = before.swap.as_ref().filter(|swap| {
+            mine && swap.phase != Phase::Probing && swap.phase < Phase::Aborting
+        }) {
+            let asked = self.checks.could_not_be_asked == Some(swap.op);
+            assert!(
+                before.account_state(&swap.target) != AccountState::Unproven || asked,
+                "{session} goes to {}, which nobody has proven",
+                swap.target
+            );
+        }
         let refused = before.moves.get(session).is_some_and(|moving| moving.refused);
         assert!(!(back && refused), "{session} goes back to the account that refused it");
         assert!(!(stuck && mine), "a stuck swap launches {session}");

@@ -322,13 +322,13 @@ impl Sim {
     }
 
     /// What the client prints for a refusal of this account now.
-    fn banner(&self, account: &AccountName) -> Banner {
+    pub fn banner(&self, account: &AccountName) -> Banner {
         let account = self.world.account(account);
         if !account.prints_reset {
             return Banner::Limit { row: "You've hit your usage limit".to_owned(), resets: None };
         }
         let left = i64::try_from(account.refuses_until - self.now).expect("small");
-        let at = self.wall() - self.wall_offset + left;
+        let at = self.wall() - self.wall_offset + left - account.prints_early_ms;
         let minute = (at + MINUTE_MS - 1).div_euclid(MINUTE_MS);
         let row = format!(
             "You've hit your session limit · resets {:02}:{:02} (UTC)",

@@ -25,9 +25,10 @@ const HISTORIES: u64 = 800;
 /// Journals tried for each phase.
 const JOURNALS: usize = 3;
 
-const PHASES: [Phase; 11] = [
+const PHASES: [Phase; 12] = [
     Phase::Planned,
     Phase::Checked,
+    Phase::Probing,
     Phase::Saved,
     Phase::Stopped,
     Phase::Flipped,
@@ -81,6 +82,7 @@ fn events(core: &Core) -> Vec<Event> {
         in_mode: false,
         active: true,
         attached: 0,
+        typed_at: None,
         title: String::new(),
         fence: Some(3),
         stamp: PaneStamp::default(),

@@ -1,8 +1,9 @@
 //! How orders become effects: late, lost, failed, doubled, or after the death of who gave them.
 
 use claude_failover::core::action::{Action, LaunchAgent, OrderId};
-use claude_failover::core::event::Event;
+use claude_failover::core::event::{Event, ProbeEnd};
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
+use claude_failover::quota::verdict::{Reading, Verdict};
 
 use crate::run::{Sim, Step};
 use crate::world::Pane;
@@ -96,6 +97,7 @@ impl Sim {
             | Action::ObserveSessions
             | Action::ObserveAgents { .. }
             | Action::CheckTarget { .. }
+            | Action::ProbeAccount { .. }
             | Action::StopAgents { .. }
             | Action::FlipLink { .. }
             | Action::CreateSession { .. }
@@ -174,6 +176,10 @@ impl Sim {
                 let good = is_done && !broken;
                 let result = if good { Ok(()) } else { Err("home is broken".to_owned()) };
                 Event::TargetChecked { order: *order, result }
+            }
+            Action::ProbeAccount { order, account } => {
+                let result = if is_done { self.probe(account) } else { Err(failed()) };
+                Event::AccountProbed { order: *order, account: account.clone(), result }
             }
             Action::StopAgents { order, agents } => {
                 self.stop_agents(life, fate, *order, agents, is_done);
@@ -261,6 +267,25 @@ impl Sim {
         if fate == Fate::Doubled {
             self.at(longest + 5_000, Step::Deliver { life, event });
         }
+    }
+
+    fn probe(&mut self, account: &AccountName) -> Result<ProbeEnd, String> {
+        self.count("probes");
+        let now = self.now;
+        let truth = self.world.account_mut(account);
+        if truth.login_fails_until > now {
+            return Ok(ProbeEnd::Refused(Reading {
+                verdict: Verdict::AuthFailed,
+                row: "Please run /login".to_owned(),
+                ..Reading::clear()
+            }));
+        }
+        if truth.refuses_until > now {
+            truth.refused_last = Some(now);
+            return Ok(ProbeEnd::Refused(self.refusal_of(account)));
+        }
+        truth.answered_last = Some(now);
+        Ok(ProbeEnd::Answered)
     }
 
     fn flip(&mut self, to: &AccountName) -> Result<(), String> {

@@ -26,6 +26,8 @@ impl Sim {
                 limits_hit: 0,
                 credentials_changed: wall - 3_600_000,
                 refused_last: None,
+                answered_last: None,
+                prints_early_ms: 0,
             })
             .collect();
         self.world = World {
@@ -37,6 +39,10 @@ impl Sim {
         };
         for index in 0..self.world.accounts.len() {
             self.world.accounts[index].prints_reset = self.rng.chance(800);
+            if self.rng.chance(150) {
+                let early = self.rng.within(1_000..3_600_000);
+                self.world.accounts[index].prints_early_ms = i64::try_from(early).expect("small");
+            }
         }
         let desired = self.config.desired_sessions();
         for (session, _) in desired {

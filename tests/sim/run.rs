@@ -189,6 +189,11 @@ impl Sim {
         EPOCH_MS + i64::try_from(self.now).expect("small") + self.wall_offset
     }
 
+    /// What the wall clock would have shown at a moment of the past, as it is set now.
+    pub fn wall_of_past(&self, at: u64) -> i64 {
+        self.wall() - i64::try_from(self.now - at).expect("small")
+    }
+
     pub fn say(&mut self, text: impl FnOnce() -> String) {
         let at = self.now;
         if let Some(history) = &mut self.history {

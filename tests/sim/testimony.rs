@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use claude_failover::core::event::{Event, TranscriptSeen};
-use claude_failover::ids::{ConversationId, ProcessRef};
+use claude_failover::ids::{AccountName, ConversationId, ProcessRef};
 use claude_failover::moment::Wall;
 use claude_failover::quota::report::{News, Report};
 use claude_failover::quota::transcript::{ApiError, Ending};
@@ -61,8 +61,16 @@ impl Sim {
         self.reports(pid, News::PromptSubmitted);
     }
 
+    fn answered(&mut self, pid: i32) {
+        let home = self.world.agents.get(&pid).map(|agent| agent.home.clone());
+        if let Some(account) = home.and_then(|home| self.world.account_of(&home)) {
+            self.world.account_mut(&account).answered_last = Some(self.now);
+        }
+    }
+
     pub fn writes_progress(&mut self, pid: i32) {
         let at = Wall(self.wall());
+        self.answered(pid);
         if let Some(talk) = self.talk(pid) {
             talk.ending.answered_at = Some(at);
             talk.ending.error = None;
@@ -92,9 +100,19 @@ impl Sim {
     /// The end of the window as the API tells it, when it does.
     fn exact_reset(&self, pid: i32) -> Option<Wall> {
         let agent = self.world.agents.get(&pid)?;
-        let account = self.world.account(&self.world.account_of(&agent.home)?);
+        self.told_reset(&self.world.account_of(&agent.home)?)
+    }
+
+    /// A refusal of this account as the client records it.
+    pub fn refusal_of(&self, account: &AccountName) -> Reading {
+        refusal(Some(&self.banner(account)), self.told_reset(account))
+    }
+
+    fn told_reset(&self, account: &AccountName) -> Option<Wall> {
+        let account = self.world.account(account);
         let left = i64::try_from(account.refuses_until.saturating_sub(self.now)).expect("small");
-        account.prints_reset.then(|| Wall(self.wall() - self.wall_offset + left))
+        let end = self.wall() - self.wall_offset + left - account.prints_early_ms;
+        account.prints_reset.then_some(Wall(end))
     }
 
     /// Only agents that the daemon launched have its hooks, and a report may get lost.

@@ -24,8 +24,12 @@ pub struct Account {
     pub prints_reset: bool,
     pub limits_hit: u32,
     pub credentials_changed: i64,
-    /// Whether it ever refused anybody.
+    /// When it last refused anybody.
     pub refused_last: Option<u64>,
+    /// When it last answered anybody.
+    pub answered_last: Option<u64>,
+    /// What it prints lies so much before the true end of its limit.
+    pub prints_early_ms: i64,
 }
 
 /// What a banner on a screen says.
@@ -93,6 +97,7 @@ pub struct TmuxSession {
     pub panes: Vec<Pane>,
     pub fence: Option<u64>,
     pub attached: u32,
+    pub typed_at: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default)]

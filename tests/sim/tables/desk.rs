@@ -12,7 +12,7 @@ use claude_failover::core::action::{Action, LaunchAgent, OrderId};
 use claude_failover::core::durable::Phase;
 use claude_failover::core::event::{
     AgentHome, AgentSeen, AgentState, AgentsObserved, DialogEnd, Event, LastWords, PaneReading,
-    PaneSeen, PaneStamp, TranscriptSeen,
+    PaneSeen, PaneStamp, ProbeEnd, TranscriptSeen,
 };
 use claude_failover::core::record::Record;
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName, TaskRef};
@@ -24,6 +24,9 @@ use claude_failover::task::{Offer, TaskResult};
 use crate::scenario;
 
 pub const START_WALL: i64 = 1_772_352_000_000;
+
+/// No table needs more records; a core that goes round in circles does.
+const JOURNAL_MAX: usize = 20_000;
 
 pub struct Desk {
     pub core: Core,
@@ -57,6 +60,11 @@ pub struct Desk {
     pub closed: Vec<TaskResult>,
     /// What every conversation file says.
     pub last_words: Result<Option<Box<LastWords>>, String>,
+    /// When somebody last typed, in all sessions.
+    pub typed_at: Option<Wall>,
+    /// What a headless request comes to; nothing is asked twice.
+    pub probe: Result<ProbeEnd, String>,
+    pub probed: Vec<AccountName>,
     /// What becomes of every dialog.
     pub dialog: Result<DialogEnd, String>,
     /// The daemon dies with this many records on disk.
@@ -142,6 +150,9 @@ impl Desk {
             claims: 0,
             closed: Vec::new(),
             last_words: Ok(None),
+            typed_at: None,
+            probe: Ok(ProbeEnd::Answered),
+            probed: Vec::new(),
             dialog: Ok(DialogEnd::Gone),
             dies_at: None,
             pids: 100,
@@ -221,7 +232,10 @@ impl Desk {
                 return;
             }
             match action {
-                Action::Persist(record) => self.journal.push(record),
+                Action::Persist(record) => {
+                    self.journal.push(record);
+                    assert!(self.journal.len() < JOURNAL_MAX, "it does not come to rest: {:#?}", self.tail());
+                }
                 Action::Note { text, .. } => self.notes.push(text),
                 order => self.orders.push(order),
             }
@@ -290,7 +304,8 @@ impl Desk {
                 dead: false,
                 in_mode: false,
                 active: true,
-                attached: 0,
+                attached: u32::from(self.typed_at.is_some()),
+                typed_at: self.typed_at,
                 title: String::new(),
                 fence: None,
                 stamp: PaneStamp::default(),
@@ -316,6 +331,11 @@ impl Desk {
                 let good = !self.broken.contains(&account);
                 let result = if good { Ok(()) } else { Err(failed()) };
                 self.send(Event::TargetChecked { order, result });
+            }
+            Action::ProbeAccount { order, account } => {
+                self.probed.push(account.clone());
+                let result = self.probe.clone();
+                self.send(Event::AccountProbed { order, account, result });
             }
             Action::StopAgents { order, agents } => {
                 self.agents.retain(|agent| !agents.contains(&agent.process));
@@ -412,6 +432,11 @@ impl Desk {
 
     pub fn noted(&self, text: &str) -> usize {
         self.notes.iter().filter(|note| note.contains(text)).count()
+    }
+
+    /// The last lines of the journal.
+    fn tail(&self) -> Vec<String> {
+        self.journal.iter().rev().take(40).rev().map(ToString::to_string).collect()
     }
 
     /// How often a record whose line holds `text` was written.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claude_failover::core::event::{AgentHome, AgentState};
-use claude_failover::core::record::AccountState;
+use claude_failover::core::standing::AccountState;
 use claude_failover::quota::verdict::{Reading, Verdict};
 
 use crate::tables::desk::{Desk, account};
@@ -64,7 +64,7 @@ fn a_login_that_fails_leaves_the_candidates_until_it_is_mended() {
     desk.agent("auto-11").home = AgentHome::Homed(account("two"));
     desk.look();
     desk.show("auto-11", Reading { verdict: Verdict::AuthFailed, ..Reading::clear() });
-    assert!(matches!(desk.core.durable.account(&account("two")), AccountState::AuthFailed { .. }));
+    assert_eq!(desk.core.durable.account_state(&account("two")), AccountState::AuthFailed);
     desk.banner("ded", LIMIT, Some(60));
     desk.pass(10 * SECOND);
     assert_eq!(desk.active(), "three");

@@ -209,8 +209,8 @@ fn with_every_account_out_it_parks_and_wakes_at_the_first_reset() {
     }
     assert!(desk.core.is_parked());
     assert_eq!(desk.active(), "three");
-    assert_eq!(desk.noted("parked until="), 1);
-    desk.pass(1_800 * SECOND);
+    assert_eq!(desk.recorded("parked until="), 1);
+    desk.pass(1_810 * SECOND);
     assert_eq!((desk.active(), desk.core.is_parked()), ("two", false));
 }
 

@@ -6,7 +6,7 @@ use claude_failover::core::action::Action;
 use claude_failover::core::agent_state::StateSource;
 use claude_failover::core::event::{AgentHome, AgentState, AgentsObserved, Event, PaneReading};
 use claude_failover::core::moves::NUDGE;
-use claude_failover::core::record::AccountState;
+use claude_failover::core::standing::AccountState;
 use claude_failover::moment::Wall;
 use claude_failover::quota::report::{News, Report};
 use claude_failover::quota::transcript::{ApiError, Ending};
@@ -155,7 +155,7 @@ fn a_record_from_before_the_accounts_return_is_history() {
         let refusal = limit(&desk, 10);
         record_end(&mut desk, "ded", refusal);
         desk.pass(660 * SECOND);
-        let since = desk.core.durable.available_since[&account("one")];
+        let since = desk.core.standing(&account("one")).cleared_at.expect("its reset has passed");
         desk.agent("auto-11").home = AgentHome::Homed(account("one"));
         desk.look();
         let refusal = limit(&desk, HOUR_MIN);
@@ -167,13 +167,24 @@ fn a_record_from_before_the_accounts_return_is_history() {
 }
 
 #[test]
-fn a_record_whose_reset_has_passed_is_history() {
+fn a_record_whose_reset_has_passed_since_is_history() {
     for (minutes, counts) in [(-1, false), (0, false), (1, true)] {
         let mut desk = Desk::at_rest();
         let refusal = limit(&desk, minutes);
-        record_end(&mut desk, "ded", refusal);
+        let said = Wall(desk.wall_ms - 120_000);
+        write_end(&mut desk, "ded", refusal, said);
+        desk.tell_transcripts();
         assert_eq!(desk.recorded("exhausted") == 1, counts, "in {minutes} min");
     }
+}
+
+#[test]
+fn a_record_that_names_a_reset_from_before_it_counts_for_a_minute() {
+    let mut desk = Desk::at_rest();
+    let refusal = limit(&desk, -1);
+    record_end(&mut desk, "ded", refusal);
+    let until = desk.core.standing(&account("one")).until();
+    assert_eq!(until, Some(Wall(desk.wall_ms + 60_000)));
 }
 
 #[test]
@@ -223,8 +234,8 @@ fn a_login_that_failed_on_record_counts_unless_it_was_mended_since() {
         look_at_processes(&mut desk, &changed);
         write_end(&mut desk, "auto-11", Verdict::AuthFailed, at);
         desk.tell_transcripts();
-        let state = desk.core.durable.account(&account("two"));
-        assert_eq!(matches!(state, AccountState::AuthFailed { .. }), counts, "{mended_s:?}");
+        let state = desk.core.durable.account_state(&account("two"));
+        assert_eq!(state == AccountState::AuthFailed, counts, "{mended_s:?}");
         assert_eq!(desk.recorded("phase=Planned"), 0);
     }
 }
