@@ -225,6 +225,7 @@ fn session(core: &Core, name: &SessionName, seen: Option<&Session>) -> Value {
             "state": format!("{state:?}").to_lowercase(),
             "state_from": source.word(),
             "dialog": core.dialog_in(name),
+            "armed": seen.is_some_and(|seen| seen.armed),
             "last_error": core.last_error_in(name).map(last_error),
             "since": agent.state_since.to_string(),
         })
