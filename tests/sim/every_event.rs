@@ -81,6 +81,7 @@ fn events(core: &Core) -> Vec<Event> {
         in_mode: false,
         active: true,
         attached: 0,
+        typed_at: None,
         title: String::new(),
         fence: Some(3),
         stamp: PaneStamp::default(),

@@ -86,6 +86,7 @@ impl Sim {
                     in_mode: false,
                     active: index == 0,
                     attached: session.attached,
+                    typed_at: None,
                     title: String::new(),
                     fence: session.fence,
                     stamp: PaneStamp::default(),

@@ -291,6 +291,7 @@ impl Desk {
                 in_mode: false,
                 active: true,
                 attached: 0,
+                typed_at: None,
                 title: String::new(),
                 fence: None,
                 stamp: PaneStamp::default(),
