@@ -103,6 +103,8 @@ struct LongOutput<'a> {
     reset_text: Option<&'a str>,
     /// What a screen shows its client to be doing.
     activity: Activity,
+    /// Whether the client waits for a reset and will go on by itself.
+    armed: bool,
     /// A row that speaks of a limit in no known words.
     unrecognised: Option<&'a str>,
 }
@@ -162,6 +164,7 @@ pub fn text(
         output: Output::new(None, &reading),
         reset_text: reading.reset_text.as_deref(),
         activity: reading.activity,
+        armed: reading.armed,
         unrecognised: reading.unrecognised.as_deref(),
     };
     write_line(&mut output, &line)

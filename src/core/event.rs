@@ -248,7 +248,8 @@ pub struct PaneSeen {
     pub active: bool,
     /// Clients attached to its session.
     pub attached: u32,
-    /// When one of them was last active: a person types.
+    /// When a person last typed in its session, at the latest: what tmux calls the activity of the
+    /// clients attached to it. `None` while nobody is.
     pub typed_at: Option<Wall>,
     /// What the program in it has named it; the client shows its state there.
     pub title: String,

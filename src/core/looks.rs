@@ -112,8 +112,11 @@ impl Core {
                 && before.state == AgentState::Busy
                 && now.state != AgentState::Busy
         });
-        // What an agent was refused says nothing about the one after it.
-        if before.map(|agent| agent.process) != agent.as_ref().map(|agent| agent.process) {
+        // What an agent was refused, and waits for, says nothing about the one after it.
+        let process_before = before.map(|agent| agent.process);
+        if process_before != agent.as_ref().map(|agent| agent.process) {
+            // Where none was, the screen of the new one may have been read before it was seen.
+            session.armed &= process_before.is_none();
             self.hits.remove(name);
             if agent.is_some() {
                 // Its file may have been told of while another agent counted here.

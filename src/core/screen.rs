@@ -37,6 +37,7 @@ impl Core {
             if let Some(session) = self.sessions.get_mut(&reading.session) {
                 session.remember_resume_ids(&reading.reading.resume_ids);
                 session.screen = reading.reading.activity;
+                session.armed = reading.reading.armed;
             }
             self.say_unrecognised(&reading);
             let launched = self.durable.moves.get(&reading.session);

@@ -39,7 +39,7 @@ pub struct Session {
     pub newcomer: Option<Newcomer>,
     /// What its screen and title showed last.
     pub screen: Activity,
-    /// Its client waits for a reset and will go on by itself.
+    /// Its agent's client waits for a reset and will go on by itself, as its screen showed last.
     pub armed: bool,
     /// What was said last of its agent's conversation file.
     pub transcript: Option<TranscriptSeen>,
@@ -84,6 +84,13 @@ impl Session {
     /// The pane a new agent goes to when none is known: the one a person sees first.
     pub fn first_pane(&self) -> Option<PaneId> {
         self.panes.iter().find(|pane| pane.active).or(self.panes.first()).map(|pane| pane.pane)
+    }
+
+    /// The agent has ended. What comes after it in the same pane waits for nothing until its own
+    /// screen says so.
+    pub fn agent_is_gone(&mut self) {
+        self.agent = None;
+        self.armed = false;
     }
 
     pub fn remember_resume_ids(&mut self, ids: &[ConversationId]) {

@@ -78,7 +78,7 @@ impl Core {
 
     fn move_stopped(&mut self, session: SessionName) {
         if let Some(seen) = self.sessions.get_mut(&session) {
-            seen.agent = None;
+            seen.agent_is_gone();
         }
         self.hits.remove(&session);
         self.persist(Record::MoveStopped { session });

@@ -116,6 +116,7 @@ mod tests {
             in_mode: false,
             active: true,
             attached: 0,
+            typed_at: None,
             title: String::new(),
             fence: None,
             stamp: PaneStamp { activity_s, history_size, cursor: (0, 0) },

@@ -3,11 +3,12 @@
 //! Reading order: [`verdict`] (what comes out), [`pane`] (a captured screen → [`verdict::Reading`]),
 //! [`fold`], [`row`] and [`screen`] (its rows), [`live`] (the row that counts), [`form`] (what one row
 //! of the client says, by the words in [`phrases`]), [`banner`] (how it ends), [`pattern`] (the
-//! operator's phrases), [`quoted`] (a wrapper's row), [`unknown`] (rows to report), [`activity`] and
-//! [`dialog`] (what the client does), [`dialog_keys`] (what may be pressed in one); [`transcript`] (a
+//! operator's phrases), [`quoted`] (a wrapper's row), [`unknown`] (rows to report), [`activity`],
+//! [`armed`] and [`dialog`] (what the client does), [`dialog_keys`] (what may be pressed in one); [`transcript`] (a
 //! record of a conversation file), [`report`] (a hook's); [`reset_phrase`] and [`reset_time`] (when it ends), [`local_time`] (zones).
 
 pub mod activity;
+pub mod armed;
 pub mod banner;
 pub mod dialog;
 pub mod dialog_keys;

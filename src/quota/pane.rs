@@ -18,12 +18,12 @@
 //! colour, but so have old ones, an answer that begins like one and what a failing tool prints.
 
 use crate::ids::ConversationId;
-use crate::quota::activity;
 use crate::quota::live::{Found, OWN_PROMPT, live};
 use crate::quota::reset_time;
 use crate::quota::row::{Mark, Row};
 use crate::quota::screen::Screen;
 use crate::quota::verdict::{Context, Reading};
+use crate::quota::{activity, armed};
 
 /// Rows over which the client's `claude … --resume <uuid>` may be wrapped.
 const RESUME_ROWS_MAX: usize = 4;
@@ -40,6 +40,7 @@ pub fn read(text: &str, context: &Context<'_>) -> Reading {
         resume_ids: resume_ids(&screen),
         missing_conversation: missing_conversation(&screen),
         activity: activity::of_screen(&screen),
+        armed: armed::of_screen(&screen),
         unrecognised: live.unrecognised,
         ..reading
     }

@@ -17,6 +17,8 @@ use crate::quota::verdict::{Context, Reading};
 
 /// The model of lines that the client makes itself.
 const SYNTHETIC: &str = "<synthetic>";
+/// The origin of the prompt by which the client goes on after a reset.
+const AUTO_CONTINUATION: &str = "auto-continuation";
 /// How lines of a user begin that no user has typed as a prompt.
 const NOT_PROMPTS: [&str; 7] = [
     "<command-",
@@ -41,7 +43,8 @@ pub struct ApiError {
 /// What one line says, as far as it bears on quota and turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// The user's prompt on the main chain; not what a tool gave back.
+    /// The user's prompt on the main chain, or the client's own with which it goes on after a reset;
+    /// not what a tool gave back.
     Prompt { at: Wall },
     /// The model spoke on the main chain, or called a tool: the account works.
     Answer { at: Wall },
@@ -143,7 +146,9 @@ fn is_of_model(line: &Line) -> bool {
 fn is_prompt(line: &Line) -> bool {
     let content = &line.message.0.content;
     let text = content.text.trim_start();
-    let is_own = line.is_meta.is_true()
+    // It is meta, too, but it begins a turn: a refusal before it is history.
+    let goes_on = line.origin.0.kind.text() == Some(AUTO_CONTINUATION);
+    let is_own = (line.is_meta.is_true() && !goes_on)
         || line.is_compact_summary.is_true()
         || NOT_PROMPTS.iter().any(|start| text.starts_with(start));
     content.has_speech && !content.has_tool_result && !is_own

@@ -164,6 +164,9 @@ pub struct Reading {
     pub missing_conversation: Option<ConversationId>,
     #[serde(default)]
     pub activity: Activity,
+    /// The client waits for the reset and will go on by itself: its notice under the composer says so.
+    #[serde(default)]
+    pub armed: bool,
     /// A row of the live region that begins like a banner and speaks of a limit in no known words.
     #[serde(default)]
     pub unrecognised: Option<String>,
@@ -180,6 +183,7 @@ impl Reading {
             resume_ids: Vec::new(),
             missing_conversation: None,
             activity: Activity::Unknown,
+            armed: false,
             unrecognised: None,
         }
     }

@@ -170,16 +170,19 @@ fn session(core: &Core, name: &SessionName, seen: Option<&Session>) -> Value {
             "state": format!("{state:?}").to_lowercase(),
             "state_from": source.word(),
             "dialog": core.dialog_in(name),
+            "armed": seen.is_some_and(|seen| seen.armed),
             "last_error": core.last_error_in(name).map(last_error),
             "since": agent.state_since.to_string(),
         })
     });
+    let typed_at = seen.and_then(|seen| seen.panes.iter().filter_map(|pane| pane.typed_at).max());
     json!({
         "name": name,
         "group": group,
         "exists": seen.is_some(),
         "panes": seen.map_or(0, |seen| seen.panes.len()),
         "attached": seen.map_or(0, |seen| seen.panes.iter().map(|p| p.attached).max().unwrap_or(0)),
+        "typed_at": typed_at.map(|at| at.to_string()),
         "agent": agent,
         "move": core.durable.moves.get(name).map(move_line),
         "lost_at": core.durable.losses.get(name).map(|loss| loss.at.to_string()),

@@ -5,12 +5,13 @@
 
 use crate::core::event::{PaneSeen, PaneStamp};
 use crate::ids::{ConversationId, PaneId, SessionName};
+use crate::moment::Wall;
 use crate::terminal::client::OWN_SESSION;
 use crate::terminal::command::{Command, Exchange};
 use crate::terminal::connection::Connection;
 use crate::terminal::encode::unvis;
 use crate::terminal::error::TerminalError;
-use crate::terminal::protocol::{Block, Reply};
+use crate::terminal::protocol::Block;
 
 /// The text of one pane; of more, the end is kept, where the client paints its notices.
 pub const CAPTURE_BYTES_MAX: usize = 1 << 20;
@@ -25,19 +26,77 @@ const FIELDS: &str = "#{pane_id} #{pane_pid} #{pane_dead} #{pane_in_mode} #{wind
     #{history_size} #{cursor_x} #{cursor_y} #{session_name}:#{pane_title}";
 const FIELD_COUNT: usize = 13;
 
+/// A client's activity is the last second in which its terminal sent anything. Measured on 3.3a: a
+/// key (the prefix and those of a read-only client, too), a click, the wheel and the motion of the
+/// mouse, the focus that comes or goes, where the terminal reports these; its own answers to
+/// queries; and that it attached. Not: output, a resize, a message, `send-keys` and `paste-buffer` of
+/// others (so nothing that we type), nor the commands of a control client. It goes with a client
+/// that is switched to another session.
+const CLIENT_FIELDS: &str = "#{client_control_mode} #{client_activity} #{session_name}";
+const CLIENT_FIELD_COUNT: usize = 3;
+
 /// Every pane of the server but our own, once for each session that shows it.
 pub fn list(connection: &mut Connection) -> Result<Vec<PaneSeen>, TerminalError> {
-    let command = Command::new("list-panes").flag("-a").option("-F", FIELDS);
-    let reply = connection.read_one(Exchange::plain(&[command]))?;
-    let text = text_of(&reply, "list-panes")?;
+    let commands = [
+        Command::new("list-panes").flag("-a").option("-F", FIELDS),
+        Command::new("list-clients").option("-F", CLIENT_FIELDS),
+    ];
+    let reply = connection.read_one(Exchange::plain(&commands))?;
+    let [panes, clients] = reply.as_slice() else {
+        return Err(TerminalError::Refused { what: "list-panes", why: refusal(&reply, "it") });
+    };
+    let mut panes = rows_of(panes, "list-panes", parse_row)?;
+    let clients = rows_of(clients, "list-clients", parse_client)?;
+    panes.retain(|pane| pane.session != OWN_SESSION);
+    for pane in &mut panes {
+        let typed = clients.iter().filter(|client| client.is_in(&pane.session));
+        pane.typed_at = typed.map(|client| client.typed_at).max();
+    }
+    Ok(panes)
+}
+
+/// The rows of a listing, all of which must be as they were asked for.
+fn rows_of<T>(
+    listing: &Block,
+    what: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, TerminalError> {
+    let text = listing.lossy();
+    if !listing.ok {
+        return Err(TerminalError::Refused { what, why: text });
+    }
     let rows = text.lines().map(|row| {
-        parse_row(row).ok_or_else(|| TerminalError::Refused {
+        parse(row).ok_or_else(|| TerminalError::Refused {
             what: "a listing that can be read",
-            why: format!("unexpected row {row:?}"),
+            why: format!("unexpected row {row:?} of {what}"),
         })
     });
-    let panes: Result<Vec<PaneSeen>, _> = rows.collect();
-    Ok(panes?.into_iter().filter(|pane| pane.session != OWN_SESSION).collect())
+    rows.collect()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct ClientSeen {
+    is_control: bool,
+    typed_at: Wall,
+    session: String,
+}
+
+impl ClientSeen {
+    /// Nobody types in a control client: it is ours, or a program's.
+    fn is_in(&self, session: &str) -> bool {
+        !self.is_control && self.session == session
+    }
+}
+
+fn parse_client(row: &str) -> Option<ClientSeen> {
+    let fields: Vec<&str> = row.splitn(CLIENT_FIELD_COUNT, ' ').collect();
+    let [control, activity_s, session] = fields.try_into().ok()?;
+    let activity_s: i64 = activity_s.parse().ok()?;
+    Some(ClientSeen {
+        is_control: control == "1",
+        typed_at: Wall(activity_s.checked_mul(1000)?),
+        session: session.to_owned(),
+    })
 }
 
 fn parse_row(row: &str) -> Option<PaneSeen> {
@@ -56,6 +115,7 @@ fn parse_row(row: &str) -> Option<PaneSeen> {
         active: window == "1" && active == "1",
         typed_at: None,
         attached: attached.parse().ok()?,
+        typed_at: None,
         title: title.to_owned(),
         fence: fence.parse().ok().filter(|fence| *fence > 0),
         stamp: PaneStamp {
@@ -160,14 +220,6 @@ fn resumed_in(row: &str) -> Option<ConversationId> {
     words.next()?.parse().ok()
 }
 
-/// The only block of a reply that must have succeeded.
-pub fn text_of(reply: &Reply, what: &'static str) -> Result<String, TerminalError> {
-    match reply.as_slice() {
-        [block] if block.ok => Ok(block.lossy()),
-        other => Err(TerminalError::Refused { what, why: refusal(other, "it") }),
-    }
-}
-
 fn refusal(reply: &[Block], what: &str) -> String {
     let error = reply.iter().find(|block| !block.ok);
     error.map_or_else(|| format!("{what} gave an unexpected answer"), Block::lossy)
@@ -187,6 +239,18 @@ mod tests {
         assert_eq!((seen.attached, seen.fence), (2, Some(41)));
         assert_eq!(seen.stamp.cursor, (3, 40));
         assert_eq!((seen.stamp.activity_s, seen.stamp.history_size), (1_795_362_343, 92));
+    }
+
+    #[test]
+    fn a_client_is_read_from_the_left_too() {
+        let typed_at = Wall(1_795_362_343_000);
+        for (row, is_control, session) in
+            [("0 1795362343 a b %1 c", false, "a b %1 c"), ("1 1795362343 work", true, "work")]
+        {
+            let session = session.to_owned();
+            assert_eq!(parse_client(row), Some(ClientSeen { is_control, typed_at, session }));
+        }
+        assert_eq!(parse_client("0 work"), None);
     }
 
     #[test]

@@ -58,7 +58,7 @@ fn a_single_text_is_one_line_of_json() {
         SCREEN,
         0,
         &expect![[r#"
-        {"id":null,"verdict":"exhausted","swap":true,"limit":"five_hour","resets_at":"2026-11-22T16:24:00Z","rule":"hit_your_limit","row":"You've hit your 5-hour limit · resets 4:24pm (UTC)","reset_text":"resets 4:24pm (UTC)","activity":"unknown","unrecognised":null}
+        {"id":null,"verdict":"exhausted","swap":true,"limit":"five_hour","resets_at":"2026-11-22T16:24:00Z","rule":"hit_your_limit","row":"You've hit your 5-hour limit · resets 4:24pm (UTC)","reset_text":"resets 4:24pm (UTC)","activity":"unknown","armed":false,"unrecognised":null}
     "#]],
         &expect![""],
     );
@@ -67,7 +67,7 @@ fn a_single_text_is_one_line_of_json() {
         "  ⎿  You've hit your weekly limit · resets Mon 1:30am",
         0,
         &expect![[r#"
-            {"id":null,"verdict":"exhausted","swap":true,"limit":"weekly","resets_at":"2026-11-22T16:30:00Z","rule":"hit_your_limit","row":"You've hit your weekly limit · resets Mon 1:30am","reset_text":"resets Mon 1:30am","activity":"unknown","unrecognised":null}
+            {"id":null,"verdict":"exhausted","swap":true,"limit":"weekly","resets_at":"2026-11-22T16:30:00Z","rule":"hit_your_limit","row":"You've hit your weekly limit · resets Mon 1:30am","reset_text":"resets Mon 1:30am","activity":"unknown","armed":false,"unrecognised":null}
         "#]],
         &expect![""],
     );
@@ -76,7 +76,7 @@ fn a_single_text_is_one_line_of_json() {
         "",
         0,
         &expect![[r#"
-        {"id":null,"verdict":"clear","swap":false,"limit":null,"resets_at":null,"rule":"none","row":"","reset_text":null,"activity":"unknown","unrecognised":null}
+        {"id":null,"verdict":"clear","swap":false,"limit":null,"resets_at":null,"rule":"none","row":"","reset_text":null,"activity":"unknown","armed":false,"unrecognised":null}
     "#]],
         &expect![""],
     );
@@ -294,7 +294,7 @@ fn of_a_conversation_the_end_is_judged() {
         &conversation(),
         0,
         &expect![[r#"
-        {"id":null,"verdict":"exhausted","swap":true,"limit":"five_hour","resets_at":"2026-11-22T17:00:00Z","rule":"record_text","row":"You've hit your session limit · resets 5pm (UTC)","reset_text":"resets 5pm (UTC)","activity":"unknown","unrecognised":null}
+        {"id":null,"verdict":"exhausted","swap":true,"limit":"five_hour","resets_at":"2026-11-22T17:00:00Z","rule":"record_text","row":"You've hit your session limit · resets 5pm (UTC)","reset_text":"resets 5pm (UTC)","activity":"unknown","armed":false,"unrecognised":null}
     "#]],
         &expect![""],
     );
@@ -382,7 +382,7 @@ fn a_report_is_judged_as_the_client_gives_it_and_as_we_send_it() {
         &ours.to_string(),
         0,
         &expect![[r#"
-        {"id":null,"verdict":"exhausted","swap":true,"limit":"weekly","resets_at":"2026-11-25T13:24:00Z","rule":"hook_text","row":"You've hit your weekly limit · resets Nov 25, 1:24pm (UTC)","reset_text":"resets Nov 25, 1:24pm (UTC)","activity":"unknown","unrecognised":null}
+        {"id":null,"verdict":"exhausted","swap":true,"limit":"weekly","resets_at":"2026-11-25T13:24:00Z","rule":"hook_text","row":"You've hit your weekly limit · resets Nov 25, 1:24pm (UTC)","reset_text":"resets Nov 25, 1:24pm (UTC)","activity":"unknown","armed":false,"unrecognised":null}
     "#]],
         &expect![""],
     );

@@ -1,6 +1,7 @@
 //! The reader of screens: against labelled texts, against whole screens as the client paints them,
 //! and against texts that are meant to hurt.
 
+mod armed;
 mod corpus;
 mod dialog_keys;
 mod hard;

@@ -124,17 +124,47 @@ fn every_prefix_of_a_file_is_read_as_its_lines_one_by_one() {
 }
 
 #[test]
-fn each_prompt_of_a_person_is_a_prompt_and_nothing_else_is() {
+fn what_a_person_or_the_clients_own_wait_prompts_is_a_prompt_and_nothing_else_is() {
     for (name, text) in files() {
         for line in text.lines() {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
             // Only the newer clients say who typed it, and nothing relies on that.
-            let typed = value["origin"]["kind"] == "human" && value["isSidechain"] == false;
+            let origin = &value["origin"]["kind"];
+            let begins = *origin == "human" || *origin == "auto-continuation";
+            let typed = begins && value["isSidechain"] == false;
             let entry = entry(line.as_bytes(), &CONTEXT);
             let is_prompt = matches!(entry, Some(Entry::Prompt { .. }));
             assert_eq!(is_prompt, typed, "{name}: {line}");
         }
     }
+}
+
+/// Its record is meta as those that begin no turn are; what was refused before it is history.
+#[test]
+fn a_client_that_goes_on_by_itself_sits_refused_no_more() {
+    let files = files();
+    for (name, refused_at, went_on_at) in [
+        ("2.1.250-armed_fires", 1_795_373_684_751, 1_795_373_775_159),
+        ("2.1.330-armed_fires", 1_795_373_674_446, 1_795_373_794_881),
+    ] {
+        let mut ending = Ending::default();
+        let entries = files[name].lines().filter_map(|line| entry(line.as_bytes(), &CONTEXT));
+        for entry in entries {
+            let is_next_answer = matches!(entry, Entry::Answer { .. }) && ending.error.is_some();
+            if is_next_answer {
+                break;
+            }
+            ending.take(entry);
+        }
+        assert_eq!(ending.error.map(|error| error.at), Some(Wall(refused_at)), "{name}");
+        assert_eq!(ending.prompted_at, Some(Wall(went_on_at)), "{name}");
+    }
+    let armed = &files["2.1.330-armed"];
+    let mut ending = Ending::default();
+    for entry in armed.lines().filter_map(|line| entry(line.as_bytes(), &CONTEXT)) {
+        ending.take(entry);
+    }
+    assert!(ending.prompted_at < ending.error.map(|error| error.at), "it still waits");
 }
 
 #[test]

@@ -31,7 +31,10 @@ const ARROWS: [(&str, &[&str]); 34] = [
     ("systemd", &["clock"]),
     ("logging", &["clock", "moment"]),
     ("signals", &["component", "core"]),
-    ("terminal", &["clock", "component", "core", "files", "ids", "launch", "process", "quota"]),
+    (
+        "terminal",
+        &["clock", "component", "core", "files", "ids", "launch", "moment", "process", "quota"],
+    ),
     // Components.
     ("lifecycle", &["clock", "component", "config", "core", "ids", "moment", "process"]),
     (

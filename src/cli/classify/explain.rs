@@ -34,6 +34,10 @@ pub fn words(source: Source, bytes: &[u8], reading: &Reading, context: &Context<
     if source == Source::Pane {
         facts.push(("activity", activity(reading.activity)));
     }
+    if reading.armed {
+        let wait = "the client waits for the reset and will go on by itself";
+        facts.push(("armed", wait.to_owned()));
+    }
     if let Some(row) = &reading.unrecognised {
         facts.push(("unrecognised", row.clone()));
     }

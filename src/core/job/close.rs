@@ -141,7 +141,7 @@ impl Core {
             && let Some(seen) = self.sessions.get_mut(session)
             && seen.agent.as_ref().map(|agent| agent.process) == process
         {
-            seen.agent = None;
+            seen.agent_is_gone();
         }
         match (&job.stage, why) {
             (JobStage::Stopping { .. }, None) => {

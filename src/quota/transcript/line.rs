@@ -26,6 +26,7 @@ pub struct Line {
     pub timestamp: Scalar,
     pub is_sidechain: Scalar,
     pub is_meta: Scalar,
+    pub origin: Object<Origin>,
     pub is_compact_summary: Scalar,
     pub is_api_error_message: Scalar,
     pub error: Scalar,
@@ -46,6 +47,13 @@ pub struct RateLimitInfo {
     pub rate_limit_type: Scalar,
     /// Seconds since 1970.
     pub resets_at: Scalar,
+}
+
+/// Who made a line of a user; only newer clients say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    pub kind: Scalar,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -90,6 +90,7 @@ fn quiet(session: &str, pane: u32) -> PaneSeen {
         in_mode: false,
         active: true,
         attached: 0,
+        typed_at: None,
         title: String::new(),
         fence: None,
         stamp: PaneStamp { activity_s: 1000, history_size: 0, cursor: (0, 0) },

@@ -1,9 +1,11 @@
 //! Beside others: operators who look, other daemons, other servers.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use claude_failover::clock::Clock;
 use claude_failover::ids::PaneId;
 use claude_failover::terminal::error::TerminalError;
 use claude_failover::terminal::{Order, probe};
@@ -38,6 +40,75 @@ fn an_attached_operator_is_told_and_keeps_his_window() {
     });
     rig.terminal.order(Order::Tell { session: name("nobody"), text: "lost".to_owned() }).unwrap();
     assert_eq!(rig.list().len(), 2);
+}
+
+/// A person at a terminal of his own, attached to this session.
+fn attach(rig: &Rig, session: &str) -> PrivateTmux {
+    let outer = PrivateTmux::new();
+    let socket = rig.tmux.socket();
+    let attach = format!("env -u TMUX tmux -S {} attach -t '={session}:'", socket.display());
+    outer.run(&["new-session", "-d", "-x", "120", "-y", "20", &attach]);
+    outer
+}
+
+#[test]
+fn a_session_tells_when_a_person_last_typed_in_it() {
+    let rig = Rig::connected();
+    let pane = rig.runs("work", "exec cat").pane;
+    let own = rig.tmux.run(&["list-clients", "-F", "#{client_control_mode} #{session_name}"]);
+    assert_eq!(own, "1 _claude-failover", "our own client is attached, and nobody else");
+    let typed_s = || rig.pane("work").typed_at.map(|at| at.0.div_euclid(1000));
+    assert_eq!(typed_s(), None);
+
+    let begun = now_s();
+    let person = attach(&rig, "work");
+    // Whoever has only looked so far came at most then; from then on a second has passed.
+    let came = eventually("attached", SOON, || typed_s().filter(|came| now_s() > came + 1));
+    assert!(came >= begun, "{came} is before {begun}");
+    assert_eq!(rig.paste("work", pane, 1, "ours"), Ok(()));
+    rig.shows(pane, "ours\nours\n");
+    rig.tmux.run(&["send-keys", "-t", "=work:", "-l", "a program's"]);
+    rig.shows(pane, "a program's");
+    assert_eq!(typed_s(), Some(came), "no person typed that");
+
+    let before = now_s();
+    person.run(&["send-keys", "-l", " a person's"]);
+    rig.shows(pane, " a person's");
+    let at = typed_s().unwrap();
+    assert!((before..=now_s()).contains(&at), "{at} is not about {before}");
+    drop(person);
+    eventually("detached", SOON, || typed_s().is_none().then_some(()));
+}
+
+#[test]
+fn typing_counts_for_the_session_it_is_done_in() {
+    let rig = Rig::connected();
+    rig.runs("work", "exec cat");
+    rig.runs("a b %1", "exec cat");
+    rig.tmux.run(&["new-session", "-d", "-t", "=a b %1:", "-s", "beside"]);
+    let typed = || -> Vec<String> {
+        let panes = rig.list().into_iter().filter(|pane| pane.typed_at.is_some());
+        panes.map(|pane| pane.session).collect()
+    };
+    let _person = attach(&rig, "a b %1");
+    eventually("attached", SOON, || (typed() == ["a b %1"]).then_some(()));
+    let mut program = Waiting(control_client(&rig.tmux.socket()));
+    eventually("a control client", SOON, || (rig.pane("work").attached == 1).then_some(()));
+    assert_eq!(typed(), ["a b %1"], "a program types nothing");
+    program.end();
+    let clients = rig.tmux.run(&["list-clients", "-t", "=a b %1:", "-F", "#{client_name}"]);
+    rig.tmux.run(&["switch-client", "-c", &clients, "-t", "=beside:"]);
+    assert_eq!(typed(), ["beside"], "of two sessions with the same window");
+}
+
+fn now_s() -> i64 {
+    Clock::start().wall().0.div_euclid(1000)
+}
+
+fn control_client(socket: &Path) -> Child {
+    let mut tmux = Command::new("tmux");
+    tmux.arg("-S").arg(socket).args(["-C", "attach", "-t", "=work:"]);
+    tmux.env_remove("TMUX").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use claude_failover::core::action::Action;
 use claude_failover::core::event::{AgentState, Event};
 use claude_failover::ids::ProcessRef;
+use claude_failover::quota::verdict::Reading;
 
 use crate::tables::desk::{Desk, account, config, id, session};
 
@@ -151,4 +152,39 @@ fn a_drain_orders_nothing_new_and_stops_when_all_is_answered() {
     desk.send(Event::DeadlineReached);
     assert!(desk.orders.contains(&Action::Stop));
     assert_eq!(desk.stops.len() + desk.launches.len(), 0);
+}
+
+#[test]
+fn a_wait_is_of_the_agent_whose_screen_showed_it() {
+    let mut desk = Desk::at_rest();
+    let waits = |desk: &Desk| desk.core.sessions[&session("ded")].armed;
+    let show = |desk: &mut Desk, armed| {
+        desk.show("ded", Reading { armed, ..Reading::clear() });
+        assert_eq!(waits(desk), armed);
+    };
+    show(&mut desk, true);
+    desk.look();
+    assert!(waits(&desk), "the same agent");
+    show(&mut desk, false);
+
+    show(&mut desk, true);
+    desk.agent("ded").process = ProcessRef { pid: 7, started_ticks: 2 };
+    desk.look();
+    assert!(!waits(&desk), "another agent took its place");
+
+    show(&mut desk, true);
+    let agent = desk.agent("ded").clone();
+    desk.agents.retain(|agent| agent.session != session("ded"));
+    desk.look();
+    assert!(!waits(&desk), "its agent is gone");
+
+    // The screen of a new agent may be read before its process is seen.
+    show(&mut desk, true);
+    desk.agents.push(agent);
+    desk.look();
+    assert!(waits(&desk), "its own screen says so");
+
+    desk.send(Event::SwapRequested { to: Some(account("two")) });
+    desk.work();
+    assert!(!waits(&desk), "the swap has ended it");
 }
