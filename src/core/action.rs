@@ -60,6 +60,11 @@ pub enum Action {
         order: OrderId,
         to: AccountName,
     },
+    /// One headless request to this account → `AccountProbed`, after a minute or so at most.
+    ProbeAccount {
+        order: OrderId,
+        account: AccountName,
+    },
     CreateSession {
         order: OrderId,
         session: SessionName,

@@ -47,6 +47,12 @@ pub enum Event {
         order: OrderId,
         result: Result<(), String>,
     },
+    /// `Err`: it came to nothing that tells about the account, and why.
+    AccountProbed {
+        order: OrderId,
+        account: AccountName,
+        result: Result<ProbeEnd, String>,
+    },
     SessionCreated {
         order: OrderId,
         session: SessionName,
@@ -131,6 +137,15 @@ pub enum Event {
     },
     /// The moment given by `next_wakeup` has come.
     DeadlineReached,
+}
+
+/// What one headless request to an account came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeEnd {
+    /// The model has answered.
+    Answered,
+    /// The plan refused it, or its login fails: the reading of the client's words.
+    Refused(Reading),
 }
 
 /// The head of the queue: who may be claimed now, the most urgent and oldest first, and what else

@@ -184,6 +184,7 @@ impl Core {
             Event::TargetChecked { order, result } => self.target_checked(order, result),
             Event::AgentsStopped { order, survivors } => self.agents_stopped(order, &survivors),
             Event::LinkFlipped { order, result } => self.link_flipped(order, result),
+            Event::AccountProbed { .. } => {}
             Event::SessionCreated { order, session, result } => {
                 self.session_created(order, &session, result);
             }

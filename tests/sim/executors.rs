@@ -1,7 +1,7 @@
 //! How orders become effects: late, lost, failed, doubled, or after the death of who gave them.
 
 use claude_failover::core::action::{Action, LaunchAgent, OrderId};
-use claude_failover::core::event::Event;
+use claude_failover::core::event::{Event, ProbeEnd};
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
 
 use crate::run::{Sim, Step};
@@ -98,6 +98,7 @@ impl Sim {
             | Action::CheckTarget { .. }
             | Action::StopAgents { .. }
             | Action::FlipLink { .. }
+            | Action::ProbeAccount { .. }
             | Action::CreateSession { .. }
             | Action::LaunchAgent(_)
             | Action::ReadPane { .. }
@@ -174,6 +175,11 @@ impl Sim {
                 let good = is_done && !broken;
                 let result = if good { Ok(()) } else { Err("home is broken".to_owned()) };
                 Event::TargetChecked { order: *order, result }
+            }
+            Action::ProbeAccount { order, account } => {
+                let (order, account) = (*order, account.clone());
+                let result = if is_done { Ok(ProbeEnd::Answered) } else { Err("busy".to_owned()) };
+                Event::AccountProbed { order, account, result }
             }
             Action::StopAgents { order, agents } => {
                 self.stop_agents(life, fate, *order, agents, is_done);
