@@ -24,7 +24,9 @@ use crate::moment::{Mono, Wall};
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::task::HeldTask;
 use crate::terminal::Terminal;
-use crate::{dispatcher, janitor, lifecycle, monitor, switcher, systemd, terminal, watcher};
+use crate::{
+    dispatcher, janitor, lifecycle, monitor, prober, switcher, systemd, terminal, watcher,
+};
 
 /// Events that may wait. Far above any burst of ours; beyond it we no longer keep up and end.
 pub const EVENTS_WAITING_MAX: usize = 100_000;
@@ -49,6 +51,7 @@ pub struct House {
     pub lifecycle: Component<lifecycle::Order>,
     pub dispatcher: Component<dispatcher::Order>,
     pub janitor: Component<janitor::Order>,
+    pub prober: Component<prober::Order>,
     pub switcher: Component<switcher::Order>,
     pub terminal: Terminal,
 }
@@ -212,12 +215,14 @@ impl Coordinator {
             Action::CheckTarget { order, account } => {
                 house.switcher.order(switcher::Order::CheckTarget { order, account })
             }
-            Action::ProbeAccount { .. } => Ok(()),
             Action::StopAgents { order, agents } => {
                 house.switcher.order(switcher::Order::StopAgents { order, agents })
             }
             Action::FlipLink { order, to } => {
                 house.switcher.order(switcher::Order::FlipLink { order, to })
+            }
+            Action::ProbeAccount { order, account } => {
+                house.prober.order(prober::Order::Probe { order, account })
             }
             Action::CreateSession { order, session, cwd } => {
                 house.terminal.order(terminal::Order::Create { order, session, cwd })
@@ -255,7 +260,10 @@ impl Coordinator {
                 unreachable!("carried out by the driver itself")
             }
         };
-        let refused = sent.err()?;
+        sent.err().and_then(|refused| self.news_of(refused))
+    }
+
+    fn news_of(&self, refused: Refused) -> Option<Event> {
         let known = self.core.dead_components.contains(&refused.name);
         (!known).then(|| Event::ComponentExited {
             name: refused.name,
@@ -277,6 +285,7 @@ impl Coordinator {
         self.house.dispatcher.order(dispatcher::Order::Reconfigure(config.clone()))?;
         self.house.janitor.order(janitor::Order::Reconfigure(config.clone()))?;
         self.house.monitor.order(monitor::Order::Reconfigure(config.clone()))?;
+        self.house.prober.order(prober::Order::Reconfigure(config.clone()))?;
         self.house.switcher.order(switcher::Order::Reconfigure(config.clone()))
     }
 

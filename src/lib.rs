@@ -10,7 +10,7 @@
 //!   lifecycle  tmux panes → SessionsObserved     terminal  every tmux command, one FIFO
 //!   watcher    agents     → AgentsObserved       switcher  link, shared directories, stopping
 //!              their files → TranscriptsObserved; the hooks' spool → ReportsReceived
-//!   monitor    screens    → PanesObserved
+//!   monitor    screens    → PanesObserved        prober    one question to an account
 //!   signals    HUP TERM INT
 //!   api        GET: a snapshot; verbs, reports of hooks → events
 //!                        \                       /
@@ -26,7 +26,7 @@
 //!    [`launch`] (the process in a pane that starts an agent), [`agent_settings`] (what it is
 //!    launched with), [`spool`] (what its hooks leave), [`api`] (HTTP and control socket),
 //!    [`signals`], [`systemd`], [`logging`], [`crash_point`] (tests only);
-//! 5. components: [`lifecycle`], [`watcher`], [`monitor`], [`switcher`];
+//! 5. components: [`lifecycle`], [`watcher`], [`monitor`], [`switcher`], [`prober`];
 //! 6. [`cli`]: one file a verb; `cli::run` puts the house together.
 //!
 //! The arrows between modules are a table in `tests/it/tidy.rs`, and a test holds them.
@@ -51,6 +51,7 @@ pub mod logging;
 pub mod moment;
 pub mod monitor;
 pub mod preflight;
+pub mod prober;
 pub mod process;
 pub mod queue;
 pub mod quota;

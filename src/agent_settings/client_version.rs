@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::files;
-use crate::process::environment::{Variables, allowed, is_credential};
+use crate::process::environment::{Variables, of_agent};
 use crate::process::run::{Environment, run};
 
 /// It answers within 0.2 s; the first time after a boot it is read from the disk.
@@ -169,11 +169,7 @@ fn ask(config: &Config, program: &Path) -> Result<Version, String> {
 /// The environment that agents get, with a home of no account: there is nothing for it to find,
 /// and nothing that it could change.
 fn environment(config: &Config) -> Variables {
-    let mut variables = allowed();
-    for (name, value) in &config.agent.env {
-        variables.insert(name.into(), value.into());
-    }
-    variables.retain(|name, _| !name.to_str().is_some_and(is_credential));
+    let mut variables = of_agent(&config.agent.env);
     variables.retain(|name, _| name != "TMUX" && name != "TMUX_PANE");
     variables.insert("CLAUDE_CONFIG_DIR".into(), config.runtime_dir.join("no-home").into());
     variables

@@ -25,7 +25,7 @@ use crate::snapshot::SnapshotCell;
 use crate::switcher::check::resolve_agent;
 use crate::terminal::error::TerminalError;
 use crate::terminal::{DEADLINE, Handle, Settings, Terminal};
-use crate::{dispatcher, janitor, lifecycle, monitor, switcher, watcher};
+use crate::{dispatcher, janitor, lifecycle, monitor, prober, switcher, watcher};
 
 impl PaneSource for Handle {
     fn list(&mut self) -> anyhow::Result<Vec<PaneSeen>> {
@@ -64,6 +64,13 @@ pub fn house(
     let source = terminal.handle();
     let switcher = switcher::spawn(config.clone(), agent_settings, events.clone())
         .context("starting switcher")?;
+    let settings = prober::Settings {
+        config: config.clone(),
+        clock,
+        zone: zone.clone(),
+        timeout: prober::question::TIMEOUT,
+    };
+    let prober = prober::spawn(settings, events.clone()).context("starting prober")?;
     let lifecycle = lifecycle::spawn(config.clone(), source.clone(), events.clone())
         .context("starting lifecycle")?;
     let dispatcher =
@@ -86,6 +93,7 @@ pub fn house(
         lifecycle,
         dispatcher,
         janitor,
+        prober,
         switcher,
         terminal,
     })

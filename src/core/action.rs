@@ -51,11 +51,6 @@ pub enum Action {
         order: OrderId,
         account: AccountName,
     },
-    /// One headless request on this account: does it answer? → `AccountProbed`
-    ProbeAccount {
-        order: OrderId,
-        account: AccountName,
-    },
     /// Each named process and its descendants; never an ancestor. "Already gone" is success.
     StopAgents {
         order: OrderId,
@@ -64,6 +59,11 @@ pub enum Action {
     FlipLink {
         order: OrderId,
         to: AccountName,
+    },
+    /// One headless request to this account → `AccountProbed`, after a minute or so at most.
+    ProbeAccount {
+        order: OrderId,
+        account: AccountName,
     },
     CreateSession {
         order: OrderId,

@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SI
 use signal_hook::iterator::Signals;
 
 use crate::launch::LaunchSpec;
-use crate::process::environment::{Variables, allowed, is_credential};
+use crate::process::environment::{Variables, of_agent};
 use crate::process::shell::resolve_program;
 
 /// Handled, not ignored: exec resets a handler, while an ignored signal stays ignored in the agent
@@ -51,11 +51,7 @@ pub fn watch_signals() -> io::Result<Signals> {
 
 /// The agent's whole environment: the allowed part of ours, the spec's, its configuration.
 pub fn environment(spec: &LaunchSpec) -> Variables {
-    let mut variables = allowed();
-    for (name, value) in &spec.env {
-        variables.insert(name.into(), value.into());
-    }
-    variables.retain(|name, _| !name.to_str().is_some_and(is_credential));
+    let mut variables = of_agent(&spec.env);
     variables.insert("CLAUDE_CONFIG_DIR".into(), spec.home.clone().into());
     variables
 }

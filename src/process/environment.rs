@@ -31,6 +31,17 @@ fn is_allowed(name: &str) -> bool {
     ALLOWED.contains(&name) || name.starts_with(ALLOWED_PREFIX)
 }
 
+/// What an agent is started with: the allowed part of ours and what the operator adds, without any
+/// login.
+pub fn of_agent(added: &BTreeMap<String, String>) -> Variables {
+    let mut variables = allowed();
+    for (name, value) in added {
+        variables.insert(name.into(), value.into());
+    }
+    variables.retain(|name, _| !name.to_str().is_some_and(is_credential));
+    variables
+}
+
 /// Whether a variable of this name carries a login of its own. An agent with one of these would
 /// leave its account, so they pass from nowhere, not even from `agent.env`.
 pub fn is_credential(name: &str) -> bool {

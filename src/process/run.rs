@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,22 @@ pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
 const KILLED_WAIT: Duration = Duration::from_secs(2);
 /// Bytes taken from a pipe at a time: a pipe holds no more by default.
 const READ_BYTES: usize = 64 << 10;
+
+/// Between two looks at whether the caller still wants the answer.
+const WANTED_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A command, where it runs, and its bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    pub program: &'a OsStr,
+    pub args: &'a [&'a OsStr],
+    pub environment: Environment<'a>,
+    /// `None`: where we are.
+    pub cwd: Option<&'a Path>,
+    pub timeout: Duration,
+    /// From SIGTERM to SIGKILL for one that is ended early; zero: it is killed at once.
+    pub stop_grace: Duration,
+}
 
 /// Which environment a command gets.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +64,8 @@ pub enum RunError {
     TimedOut { program: String, timeout: Duration },
     #[error("{program} wrote more than {OUTPUT_BYTES_MAX} bytes and was killed")]
     TooMuchOutput { program: String },
+    #[error("{program} was ended: its answer is not wanted any more")]
+    Unwanted { program: String },
     #[error("cannot follow {program}: {source}")]
     Follow { program: String, source: io::Error },
 }
@@ -54,41 +73,51 @@ pub enum RunError {
 /// Starts `program` and waits for its end, `timeout` at most, without a terminal or input.
 ///
 /// What it leaves running in the background after a normal end is left alone, and not waited for.
-#[expect(clippy::disallowed_methods, reason = "the owner of short commands")]
 pub fn run(
     program: &OsStr,
     args: &[&OsStr],
     environment: Environment<'_>,
     timeout: Duration,
 ) -> Result<Output, RunError> {
-    let name = || program.to_string_lossy().into_owned();
-    let mut command = Command::new(program);
+    let call = Call { program, args, environment, cwd: None, timeout, stop_grace: Duration::ZERO };
+    run_while(&call, &mut || true)
+}
+
+/// The same for as long as somebody wants the answer: `is_wanted` is asked while the command runs.
+#[expect(clippy::disallowed_methods, reason = "the owner of short commands")]
+pub fn run_while(call: &Call<'_>, is_wanted: &mut dyn FnMut() -> bool) -> Result<Output, RunError> {
+    let program = || call.program.to_string_lossy().into_owned();
+    let mut command = Command::new(call.program);
     command
-        .args(args)
+        .args(call.args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    if let Environment::Exactly(variables) = environment {
+    if let Environment::Exactly(variables) = call.environment {
         command.env_clear().envs(variables);
     }
-    let deadline = clock::instant() + timeout;
+    if let Some(cwd) = call.cwd {
+        command.current_dir(cwd);
+    }
+    let deadline = clock::instant() + call.timeout;
     let mut child =
-        command.spawn().map_err(|source| RunError::Start { program: name(), source })?;
+        command.spawn().map_err(|source| RunError::Start { program: program(), source })?;
     let mut pipes = [
         Pipe::of(child.stdout.take().map(OwnedFd::from)),
         Pipe::of(child.stderr.take().map(OwnedFd::from)),
     ];
-    let end = follow(&mut child, &mut pipes, deadline);
+    let end = follow(&mut child, &mut pipes, deadline, is_wanted);
     if !matches!(end, Ok(End::Exited(_))) {
-        kill_group(&mut child);
+        end_group(&mut child, call.stop_grace);
     }
     let [stdout, stderr] = pipes.map(|pipe| pipe.bytes);
     match end {
         Ok(End::Exited(status)) => Ok(Output { status, stdout, stderr }),
-        Ok(End::TimedOut) => Err(RunError::TimedOut { program: name(), timeout }),
-        Ok(End::TooMuchOutput) => Err(RunError::TooMuchOutput { program: name() }),
-        Err(source) => Err(RunError::Follow { program: name(), source }),
+        Ok(End::TimedOut) => Err(RunError::TimedOut { program: program(), timeout: call.timeout }),
+        Ok(End::TooMuchOutput) => Err(RunError::TooMuchOutput { program: program() }),
+        Ok(End::Unwanted) => Err(RunError::Unwanted { program: program() }),
+        Err(source) => Err(RunError::Follow { program: program(), source }),
     }
 }
 
@@ -96,6 +125,7 @@ enum End {
     Exited(ExitStatus),
     TimedOut,
     TooMuchOutput,
+    Unwanted,
 }
 
 /// One output of the command and what has come out of it.
@@ -105,7 +135,12 @@ struct Pipe {
     bytes: Vec<u8>,
 }
 
-fn follow(child: &mut Child, pipes: &mut [Pipe; 2], deadline: Instant) -> io::Result<End> {
+fn follow(
+    child: &mut Child,
+    pipes: &mut [Pipe; 2],
+    deadline: Instant,
+    is_wanted: &mut dyn FnMut() -> bool,
+) -> io::Result<End> {
     let pidfd = pidfd_open(pid_of(child), PidfdFlags::empty())?;
     for fd in pipes.iter().filter_map(|pipe| pipe.fd.as_ref()) {
         fcntl_setfl(fd, OFlags::NONBLOCK)?;
@@ -116,7 +151,8 @@ fn follow(child: &mut Child, pipes: &mut [Pipe; 2], deadline: Instant) -> io::Re
             return Ok(End::TimedOut);
         }
         let fds = pipes.iter().filter_map(|pipe| pipe.fd.as_ref());
-        let exited = wait_readable(pidfd.as_fd(), fds.map(AsFd::as_fd), left)?;
+        let pause = left.min(WANTED_INTERVAL);
+        let exited = wait_readable(pidfd.as_fd(), fds.map(AsFd::as_fd), pause)?;
         for pipe in pipes.iter_mut() {
             pipe.drain()?;
             if pipe.bytes.len() > OUTPUT_BYTES_MAX {
@@ -125,6 +161,9 @@ fn follow(child: &mut Child, pipes: &mut [Pipe; 2], deadline: Instant) -> io::Re
         }
         if exited {
             return child.wait().map(End::Exited);
+        }
+        if !is_wanted() {
+            return Ok(End::Unwanted);
         }
     }
 }
@@ -149,14 +188,22 @@ pub(crate) fn timespec(length: Duration) -> Timespec {
     Timespec::try_from(length).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 })
 }
 
-fn kill_group(child: &mut Child) {
+/// Gently first where there is a grace: some tidy up after themselves only then.
+fn end_group(child: &mut Child, grace: Duration) {
     let pid = pid_of(child);
+    let wait = |timeout| {
+        if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) {
+            let _ = wait_readable(pidfd.as_fd(), std::iter::empty(), timeout);
+        }
+    };
     // Not reaped yet, so neither its pid nor its group can be another's.
+    if !grace.is_zero() {
+        let _ = kill_process_group(pid, Signal::TERM);
+        wait(grace);
+    }
     let _ = kill_process_group(pid, Signal::KILL);
     let _ = child.kill();
-    if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) {
-        let _ = wait_readable(pidfd.as_fd(), std::iter::empty(), KILLED_WAIT);
-    }
+    wait(KILLED_WAIT);
     if !matches!(child.try_wait(), Ok(Some(_))) {
         log::warn!("process {pid} does not end after SIGKILL");
     }

@@ -4,8 +4,10 @@
 //! [`fold`], [`row`] and [`screen`] (its rows), [`live`] (the row that counts), [`form`] (what one row
 //! of the client says, by the words in [`phrases`]), [`banner`] (how it ends), [`pattern`] (the
 //! operator's phrases), [`quoted`] (a wrapper's row), [`unknown`] (rows to report), [`activity`],
-//! [`armed`] and [`dialog`] (what the client does), [`dialog_keys`] (what may be pressed in one); [`transcript`] (a
-//! record of a conversation file), [`report`] (a hook's); [`reset_phrase`] and [`reset_time`] (when it ends), [`local_time`] (zones).
+//! [`armed`] and [`dialog`] (what the client does), [`dialog_keys`] (what may be pressed in one);
+//! [`transcript`] (a record of a conversation file), [`report`] (a hook's), [`headless`] (what one
+//! request without a screen came to); [`reset_phrase`] and [`reset_time`] (when it ends), [`local_time`]
+//! (zones).
 
 pub mod activity;
 pub mod armed;
@@ -14,6 +16,7 @@ pub mod dialog;
 pub mod dialog_keys;
 pub mod fold;
 pub mod form;
+pub mod headless;
 pub mod live;
 pub mod local_time;
 pub mod pane;

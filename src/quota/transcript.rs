@@ -4,7 +4,7 @@
 //! quotes, prints or edits stands in records of other kinds.
 
 mod line;
-mod refusal;
+pub mod refusal;
 mod speech;
 
 use time::OffsetDateTime;

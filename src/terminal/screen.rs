@@ -113,7 +113,6 @@ fn parse_row(row: &str) -> Option<PaneSeen> {
         dead: dead == "1",
         in_mode: modes != "0",
         active: window == "1" && active == "1",
-        typed_at: None,
         attached: attached.parse().ok()?,
         typed_at: None,
         title: title.to_owned(),

@@ -13,6 +13,7 @@ mod agent;
 mod conversation;
 mod failover;
 mod latency;
+mod probe;
 mod rig;
 mod tasks;
 mod verdicts;

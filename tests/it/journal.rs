@@ -10,13 +10,14 @@ use std::process::{Command, Stdio};
 
 use claude_failover::core::durable::Durable;
 use claude_failover::core::event::AgentHome;
-use claude_failover::core::record::{AccountState, Record, SavedAgent, Trigger};
+use claude_failover::core::record::{Record, SavedAgent};
+use claude_failover::core::standing::{Limit, PlanWindow};
+use claude_failover::core::trigger::{EvidenceSource, Trigger};
 use claude_failover::ids::{OpId, ProcessRef};
 use claude_failover::journal::error::JournalError;
 use claude_failover::journal::line::{Entry, LINE_BYTES_MAX};
 use claude_failover::journal::{COMPACT_MIN_BYTES, Journal};
 use claude_failover::moment::Wall;
-use claude_failover::quota::verdict::{LimitKind, Verdict};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -74,18 +75,17 @@ fn real_records() -> Vec<Record> {
     let account = || "primary".parse().unwrap();
     vec![
         Record::DaemonStarted { version: "0.1.0".to_owned(), pid: 1 },
-        Record::AccountChanged {
+        Record::AccountRefused {
             account: account(),
-            state: AccountState::Exhausted {
-                verdict: Verdict::Exhausted {
-                    limit: LimitKind::FiveHour,
-                    resets_at: Some(Wall(2)),
-                },
+            window: PlanWindow::FiveHour,
+            limit: Limit {
                 row: "You've hit your limit · resets 3pm\n\0\u{2028}\"".to_owned(),
+                evidence: EvidenceSource::Transcript,
+                session: Some("ccl-auto-11".parse().unwrap()),
                 since: Wall(1),
                 until: Wall(2),
+                printed: true,
             },
-            at: Wall(1),
         },
         Record::AgentAdopted {
             session: "ccl-auto-11".parse().unwrap(),
@@ -103,6 +103,8 @@ fn real_records() -> Vec<Record> {
             source: account(),
             target: "backup".parse().unwrap(),
             trigger: Trigger::Operator,
+            because: "priority 2".to_owned(),
+            passed_over: vec![(account(), "it is the account to leave".to_owned())],
         },
         Record::Compacted { state: Box::new(Durable::default()) },
         Record::CleanStop,

@@ -19,6 +19,7 @@ mod http;
 mod janitor;
 mod journal;
 mod launch;
+mod prober;
 mod process;
 mod queue;
 mod quota;

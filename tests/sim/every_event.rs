@@ -8,7 +8,7 @@ use claude_failover::core::action::{Action, OrderId};
 use claude_failover::core::durable::{Durable, Phase};
 use claude_failover::core::event::{
     AgentHome, AgentSeen, AgentState, AgentsObserved, DialogEnd, Event, PaneReading, PaneSeen,
-    PaneStamp, SignalSeen, StuckVerb, TasksOffered, TranscriptSeen,
+    PaneStamp, ProbeEnd, SignalSeen, StuckVerb, TasksOffered, TranscriptSeen,
 };
 use claude_failover::core::record::Record;
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName, TaskRef};
@@ -228,6 +228,8 @@ fn answers(order: OrderId, sessions: &[SessionName], link: AccountName) -> Vec<E
         Event::AgentsStopped { order, survivors: vec![(survivor, failed())] },
         Event::LinkFlipped { order, result: Ok(()) },
         Event::LinkFlipped { order, result: Err(failed()) },
+        Event::AccountProbed { order, account: link.clone(), result: Ok(ProbeEnd::Answered) },
+        Event::AccountProbed { order, account: link.clone(), result: Err(failed()) },
         Event::AgentsObserved(AgentsObserved {
             order: Some(order),
             agents: Vec::new(),

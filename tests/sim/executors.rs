@@ -97,9 +97,9 @@ impl Sim {
             | Action::ObserveSessions
             | Action::ObserveAgents { .. }
             | Action::CheckTarget { .. }
-            | Action::ProbeAccount { .. }
             | Action::StopAgents { .. }
             | Action::FlipLink { .. }
+            | Action::ProbeAccount { .. }
             | Action::CreateSession { .. }
             | Action::LaunchAgent(_)
             | Action::ReadPane { .. }
