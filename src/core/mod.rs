@@ -50,6 +50,7 @@ use crate::core::event::{AgentHome, Event, StuckVerb, TasksOffered};
 use crate::core::evidence::Hit;
 use crate::core::job::watch::JobWatch;
 use crate::core::orders::{Orders, Silence, Slot};
+use crate::core::proof::Proof;
 use crate::core::record::Record;
 use crate::core::session::Session;
 use crate::core::verify::Watch;
@@ -87,8 +88,7 @@ pub struct Core {
     pub queue: TasksOffered,
     pub job_watches: BTreeMap<SessionName, JobWatch>,
     /// Until when a session, or a task that came back, is left alone.
-    /// The swap whose target could not be asked beforehand.
-    unprobed: Option<OpId>,
+    proof: Proof,
     /// Who follows a swap alone at present, and since when.
     ramp: Option<(SessionName, Mono)>,
     listed_at: Option<Mono>,
@@ -155,7 +155,7 @@ impl Core {
             launch_failures: BTreeMap::new(),
             queue: TasksOffered::default(),
             job_watches: BTreeMap::new(),
-            unprobed: None,
+            proof: Proof::default(),
             ramp: None,
             listed_at: None,
             listing_asked: false,

@@ -47,12 +47,16 @@ impl Core {
         let Some(trigger) = self.reason_to_move(&source) else {
             return false;
         };
-        let Some(target) = self.choose_target(&source, Purpose::of(&trigger)) else {
+        let Some(mut target) = self.choose_target(&source, Purpose::of(&trigger)) else {
             return !trigger.is_voluntary() && self.park(&source);
         };
         if self.throttled() {
-            self.say_throttled();
-            return false;
+            // To wake where we are flips nothing.
+            if trigger != Trigger::AccountReturned || self.bar(&source).is_some() {
+                self.say_throttled();
+                return false;
+            }
+            target.clone_from(&source);
         }
         if trigger.is_voluntary() && self.would_disturb(&trigger) {
             return false;

@@ -4,6 +4,8 @@
 //! us work goes first, alone, and comes back to its work if it is answered; where there is none, one
 //! headless request asks. A refusal costs nobody else anything: nobody has been ended for it.
 
+use std::collections::BTreeSet;
+
 use crate::core::Core;
 use crate::core::action::{Action, NoteLevel, OrderId};
 use crate::core::durable::{OpenSwap, Phase};
@@ -12,25 +14,41 @@ use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveStage, Record};
 use crate::core::standing::{Limit, PlanWindow};
 use crate::core::trigger::EvidenceSource;
-use crate::ids::{AccountName, OpId};
+use crate::ids::{AccountName, OpId, SessionName};
 use crate::moment::Wall;
 use crate::quota::verdict::{Reading, Verdict};
+
+/// What was tried for the open swap in this life. A daemon that starts anew asks again.
+#[derive(Debug, Default)]
+pub struct Proof {
+    op: OpId,
+    /// Canaries that came to nothing: they cannot be ended, or do not come up.
+    tried: BTreeSet<SessionName>,
+    /// Nobody could be asked beforehand.
+    given_up: bool,
+}
 
 impl Core {
     /// Whether the target must prove itself before this swap touches anybody.
     pub(in crate::core) fn must_prove(&self, swap: &OpenSwap) -> bool {
-        self.is_unproven(&swap.target) && self.unprobed != Some(swap.op)
+        let given_up = self.proof.op == swap.op && self.proof.given_up;
+        self.is_unproven(&swap.target) && !given_up
     }
 
     /// By one of the agents that are to move, else by a headless request.
     pub(in crate::core) fn prove(&mut self, swap: &OpenSwap, moves: Vec<Move>) {
+        if self.proof.op != swap.op {
+            self.proof = Proof { op: swap.op, ..Proof::default() };
+        }
         let goes_first = |moving: &Move| {
             moving.stage == MoveStage::Stopping
                 && moving.agent.conversation.is_some()
                 && self.nudge(moving).is_some()
+                && !self.proof.tried.contains(&moving.session)
         };
         match moves.into_iter().find(goes_first) {
             Some(canary) => {
+                self.proof.tried.insert(canary.session.clone());
                 self.orders.forget(&Slot::Launch(canary.session.clone()));
                 let canary = Box::new(Move { cause: MoveCause::Swap, ..canary });
                 self.persist(Record::SwapProbing { op: swap.op, canary });
@@ -94,7 +112,7 @@ impl Core {
     pub(in crate::core) fn probe_failed(&mut self, why: &str) {
         let Some(swap) = &self.durable.swap else { return };
         let text = format!("op={} target={} could not be asked: {why}", swap.op, swap.target);
-        self.unprobed = Some(swap.op);
+        self.proof = Proof { op: swap.op, given_up: true, ..Proof::default() };
         self.note(NoteLevel::Warn, text);
     }
 

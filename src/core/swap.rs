@@ -149,7 +149,9 @@ impl Core {
     }
 
     fn finish_stopping(&mut self, op: OpId) -> bool {
-        if self.any_move(op, |stage| *stage == MoveStage::Stopping) {
+        // Also those that follow later, one after the other: nobody is half stopped at the flip.
+        let stops = |moving: &Move| moving.op == op && moving.stage == MoveStage::Stopping;
+        if self.durable.moves.values().any(stops) {
             return false;
         }
         self.persist(Record::SwapStopped { op });

@@ -142,8 +142,11 @@ impl Core {
         let (Some(at), Some(account)) = (at, self.account_of(&agent.home).cloned()) else {
             return;
         };
+        // Whoever is on the link is answered by the account that it named then.
         let linked = agent.home == AgentHome::Linked;
-        if !linked || at > self.durable.active_since + FLIP_SETTLES {
+        let moves = self.durable.swap.is_some() || self.link_seen != self.durable.active;
+        let settled = at > self.durable.active_since + FLIP_SETTLES;
+        if !linked || settled && !moves {
             self.account_answered(&account, session, at);
         }
     }

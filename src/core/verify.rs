@@ -33,12 +33,13 @@ pub struct Watch {
     pub agent_since: Option<Mono>,
     /// In the current state (idle, busy, dialog) since.
     pub state: Option<(AgentState, Mono)>,
+    pub was_busy: bool,
     pub conversation_missing: bool,
 }
 
 impl Watch {
     pub fn since(since: Mono) -> Self {
-        Self { since, agent_since: None, state: None, conversation_missing: false }
+        Self { since, agent_since: None, state: None, was_busy: false, conversation_missing: false }
     }
 }
 
@@ -151,6 +152,7 @@ impl Core {
         match agent {
             Some(agent) => {
                 watch.agent_since.get_or_insert(now);
+                watch.was_busy |= agent.state == AgentState::Busy;
                 if watch.state.as_ref().map(|(state, _)| state) != Some(&agent.state) {
                     watch.state = Some((agent.state, now));
                 }
@@ -181,10 +183,9 @@ impl Core {
         if let (Some(agent), Some((state, since))) = (agent, &watch.state) {
             let stayed = now - *since;
             match state {
-                // Who proves an account must have been answered, as far as its client tells.
+                // Who is to prove an account has its time to be answered.
                 AgentState::Idle if self.is_probing(moving) => {
-                    let tells = !matches!(self.testimony(&moving.session, agent), Testimony::None);
-                    if !tells && stayed >= SILENT_CLIENT_UP {
+                    if now - watch.since >= self.config.swap.verify_timeout {
                         return self.proven(moving, agent);
                     }
                 }
@@ -227,6 +228,20 @@ impl Core {
             Testimony::Known(ending) => ending.answered_at.is_some() && ending.error.is_none(),
             Testimony::Awaited | Testimony::None => false,
         }
+    }
+
+    /// The model has answered this launched agent, or is at it; of a client that tells nothing, that it
+    /// took a turn and was not refused.
+    fn has_had_an_answer(&self, moving: &Move) -> bool {
+        let (Some(agent), Some(watch)) =
+            (self.agent_in(&moving.session), self.watches.get(&moving.session))
+        else {
+            return false;
+        };
+        let silent = matches!(self.testimony(&moving.session, agent), Testimony::None);
+        self.has_answered(&moving.session, agent)
+            || agent.state == AgentState::Busy
+            || silent && (watch.was_busy || agent.state == AgentState::Unknown)
     }
 
     fn proven(&self, moving: &Move, agent: &AgentSeen) -> Judgement {
@@ -277,6 +292,7 @@ impl Core {
 
     fn end_verified(&mut self, moving: &Move, outcome: MoveOutcome) {
         let (canary, probing) = (self.is_canary(moving), self.is_probing(moving));
+        let answered = self.has_had_an_answer(moving);
         let verified = outcome == MoveOutcome::Verified;
         let session = moving.session.clone();
         self.end_move(&session, outcome);
@@ -290,8 +306,12 @@ impl Core {
                 self.persist(Record::AgentAdopted { session: session.clone(), agent });
             }
         }
-        if probing && verified {
-            return self.account_proven(&moving.target, Some(&session));
+        if probing {
+            // One that was deaf to its nudge says nothing of the account.
+            if verified && answered {
+                self.account_proven(&moving.target, Some(&session));
+            }
+            return;
         }
         if canary && verified {
             let Some(op) = self.durable.swap.as_ref().map(|swap| swap.op) else {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use claude_failover::config::{Config, Group};
 use claude_failover::core::action::{Action, LaunchAgent};
-use claude_failover::core::durable::{Durable, Phase};
+use claude_failover::core::durable::{Durable, OpenSwap, Phase};
 use claude_failover::core::event::{AgentHome, AgentState, Event};
 use claude_failover::core::job::Job;
 use claude_failover::core::record::{Move, MoveOutcome, MoveStage, Record};
@@ -255,7 +255,9 @@ impl Sim {
 
     /// Everybody on the source whom a sensor could see is in the list.
     fn check_saved(&self, before: &Durable, moves: &[Move]) {
-        let Some(swap) = before.swap.as_ref().filter(|swap| swap.phase == Phase::Checked) else {
+        // Who wakes where it is leaves nobody behind.
+        let flips = |swap: &&OpenSwap| swap.phase == Phase::Checked && swap.source != swap.target;
+        let Some(swap) = before.swap.as_ref().filter(flips) else {
             return;
         };
         let ours = |name: &SessionName| self.config_of_core().group(name).is_some();
@@ -441,11 +443,14 @@ impl Sim {
             }
         }
         let active = durable.active.as_ref()?;
-        let can_work = core.is_available(active);
+        let can_work = core.working_account().is_some();
         for moving in durable.moves.values() {
             let waits = matches!(
                 moving.stage,
-                MoveStage::Stopped | MoveStage::Held | MoveStage::Launching { .. }
+                MoveStage::Staying { .. }
+                    | MoveStage::Stopped
+                    | MoveStage::Held
+                    | MoveStage::Launching { .. }
             );
             if !waits || can_work {
                 return Some(format!("{} is {:?} to {active}", moving.session, moving.stage));

@@ -29,6 +29,8 @@ impl Core {
             .jobs
             .iter()
             .filter(|(name, job)| job.is_out() && !self.sessions.contains_key(*name))
+            // A launch on its way may have made the session anew: its answer tells.
+            .filter(|(name, _)| !self.orders.is_open(&Slot::Launch((*name).clone())))
             // A move brings its conversation back.
             .filter(|(name, _)| !self.durable.moves.contains_key(*name))
             .map(|(name, _)| name.clone())
