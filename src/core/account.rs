@@ -82,7 +82,9 @@ impl Core {
             let over = standing.rejected.as_ref().is_some_and(|rejected| rejected.until <= now);
             let mended = standing.login.as_ref().is_some_and(|login| {
                 let settled = login.since + LOGIN_SETTLES;
-                self.credentials.get(&account).is_some_and(|changed| *changed > settled)
+                // A change that lies ahead was made before the clock was set back: it dates nothing.
+                let changed = self.credentials.get(&account).filter(|changed| **changed <= now);
+                changed.is_some_and(|changed| *changed > settled)
             });
             if over {
                 self.persist(Record::RejectionOver { account: account.clone(), at: now });

@@ -42,6 +42,7 @@ pub mod verify;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::core::action::{Action, NoteLevel, OrderId};
@@ -120,6 +121,9 @@ struct Watched {
     held: Option<Vec<HeldTask>>,
 }
 
+/// With an agent on its way we are woken within `WALL_CHECK`: a longer pause is not ours.
+const OVERSLEPT: Duration = Duration::from_secs(60);
+
 /// Notes are said once; past this many different ones the memory starts anew.
 const NOTES_SAID_MAX: usize = 1_000;
 
@@ -185,6 +189,7 @@ impl Core {
 
     /// One event → all its actions, in the order in which they must happen.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
+        self.wake_from_sleep(now);
         self.now = now;
         match event {
             Event::SessionsObserved { panes } => self.sessions_observed(panes),
@@ -238,6 +243,19 @@ impl Core {
         }
         self.advance();
         std::mem::take(&mut self.out)
+    }
+
+    /// While the host sleeps our clock goes on and nothing else does: who was just launched gets its
+    /// time all the same.
+    fn wake_from_sleep(&mut self, now: Now) {
+        let gap = now.monotonic - self.now.monotonic;
+        if self.watches.is_empty() || gap < OVERSLEPT {
+            return;
+        }
+        self.note(NoteLevel::Info, format!("nothing was done for {} s", gap.as_secs()));
+        for watch in self.watches.values_mut() {
+            watch.sleep(gap);
+        }
     }
 
     /// Everything that follows from the state as it is now.

@@ -43,6 +43,17 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// The host slept for so long.
+    pub fn sleep(&mut self, length: Duration) {
+        self.since = self.since + length;
+        self.agent_since = self.agent_since.map(|since| since + length);
+        if let Some((_, since)) = &mut self.state {
+            *since = *since + length;
+        }
+    }
+}
+
 enum Judgement {
     Wait,
     Ended(MoveOutcome),

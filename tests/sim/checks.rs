@@ -291,7 +291,7 @@ impl Sim {
         if let Some(swap) = before.swap.as_ref().filter(|swap| {
             mine && swap.phase != Phase::Probing && swap.phase < Phase::Aborting
         }) {
-            let asked = self.checks.could_not_be_asked == Some(swap.op);
+            let asked = self.checks.could_not_be_asked == Some(swap.op) || self.checks.clock_jumped;
             assert!(
                 before.account_state(&swap.target) != AccountState::Unproven || asked,
                 "{session} goes to {}, which nobody has proven",

@@ -181,6 +181,9 @@ impl Sim {
             // New rows come below the banner: no resume repaints it as the last one.
             self.last_banner.remove(agent.conversation.as_str());
         }
+        if !refused {
+            self.answered(pid); // its request is taken; the answer may take its time
+        }
         let delay = if refused { 400 } else { self.rng.within(2_000..60_000) };
         self.plan_turn(pid, delay);
     }

@@ -61,7 +61,7 @@ impl Sim {
         self.reports(pid, News::PromptSubmitted);
     }
 
-    fn answered(&mut self, pid: i32) {
+    pub fn answered(&mut self, pid: i32) {
         let home = self.world.agents.get(&pid).map(|agent| agent.home.clone());
         if let Some(account) = home.and_then(|home| self.world.account_of(&home)) {
             self.world.account_mut(&account).answered_last = Some(self.now);
