@@ -173,7 +173,7 @@ impl Core {
     ) {
         let known = self.standing(&account).used;
         let news = known.is_none_or(|known| {
-            at > known.at
+            at >= known.at
                 && (at - known.at >= FIGURES_AGE_MAX
                     || differs(known.figures.five_hour, figures.five_hour)
                     || differs(known.figures.weekly, figures.weekly))

@@ -31,6 +31,9 @@ pub struct Hit {
     pub row: String,
     /// When it was said; for a screen, when it was seen.
     pub at: Wall,
+    /// What it means for the account, as it was weighed then: how long to wait after a moment that
+    /// was printed wrong changes with every refusal.
+    pub limit: Limit,
     pub source: EvidenceSource,
     /// Without a printed reset a screen must say it in two polls in a row.
     pub confirmed: bool,
@@ -63,6 +66,7 @@ impl Core {
         at: Wall,
     ) -> Hit {
         Hit {
+            limit: self.limit_of(&account, reading, at, source),
             account,
             verdict: reading.verdict.clone(),
             rule: reading.rule.clone(),
@@ -194,7 +198,7 @@ impl Core {
         for session in sessions {
             let Some(hit) = self.hits.get(session) else { continue };
             let Some(window) = PlanWindow::of(&hit.verdict) else { continue };
-            let limit = Limit { session: Some(session.clone()), ..self.limit_of_hit(account, hit) };
+            let limit = Limit { session: Some(session.clone()), ..hit.limit.clone() };
             if windows.get(&window).is_none_or(|known| known.until < limit.until) {
                 windows.insert(window, limit);
             }
@@ -202,12 +206,6 @@ impl Core {
         for (window, limit) in windows {
             self.account_refused(account, window, limit);
         }
-    }
-
-    fn limit_of_hit(&self, account: &AccountName, hit: &Hit) -> Limit {
-        let Hit { verdict, rule, row, .. } = hit.clone();
-        let reading = Reading { verdict, rule, row, ..Reading::clear() };
-        self.limit_of(account, &reading, hit.at, hit.source)
     }
 
     /// An agent whose stay on its old account is over because that account refused it.

@@ -18,6 +18,7 @@ impl Record {
             Record::AccountRefused { .. } => "account_refused",
             Record::LimitReset { .. } => "limit_reset",
             Record::AccountProven { .. } => "account_proven",
+            Record::AccountTrusted { .. } => "account_trusted",
             Record::LoginFailed { .. } => "login_failed",
             Record::LoginMended { .. } => "login_mended",
             Record::AccountRejected { .. } => "account_rejected",
@@ -146,6 +147,7 @@ impl Record {
             Record::AccountRefused { .. }
                 | Record::LimitReset { .. }
                 | Record::AccountProven { .. }
+                | Record::AccountTrusted { .. }
                 | Record::LoginFailed { .. }
                 | Record::LoginMended { .. }
                 | Record::AccountRejected { .. }
@@ -177,6 +179,9 @@ impl Record {
             }
             Record::AccountProven { account, session: None, .. } => {
                 write!(f, "account={account} answers again by=probe")
+            }
+            Record::AccountTrusted { account, reason, .. } => {
+                write!(f, "account={account} could not be asked, taken on trust: {reason}")
             }
             Record::LoginFailed { account, reason, .. } => {
                 write!(f, "account={account} auth failed: {reason}")

@@ -199,12 +199,18 @@ impl Core {
         let Some(active) = self.active().filter(|_| self.durable.swap.is_none()) else {
             return Vec::new();
         };
-        if !self.reason_to_move(active).is_some_and(|trigger| trigger.is_voluntary()) {
-            return Vec::new();
-        }
-        let attended = self.sessions.keys().filter_map(|session| self.attended_until(session));
-        let moments = self.settles_until().into_iter().chain(attended);
-        moments.filter(|at| *at > self.now.wall).map(|at| self.on_wall(at)).collect()
+        // Who was left with little to spare may be preferred again when its window is over.
+        let spared = || self.durable.standings.values().filter_map(|known| known.spared_until);
+        let moments: Vec<Wall> = match self.reason_to_move(active) {
+            Some(trigger) if trigger.is_voluntary() => {
+                let attended = self.sessions.keys().filter_map(|s| self.attended_until(s));
+                self.settles_until().into_iter().chain(attended).collect()
+            }
+            Some(_) => Vec::new(),
+            None if self.config.selection.return_to_preferred => spared().collect(),
+            None => Vec::new(),
+        };
+        moments.into_iter().filter(|at| *at > self.now.wall).map(|at| self.on_wall(at)).collect()
     }
 
     /// # Errors

@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 
 use crate::core::Core;
-use crate::core::action::{Action, NoteLevel, OrderId};
+use crate::core::action::{Action, OrderId};
 use crate::core::durable::{OpenSwap, Phase};
 use crate::core::event::ProbeEnd;
 use crate::core::orders::Slot;
-use crate::core::record::{Move, MoveCause, MoveStage, Record};
+use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
 use crate::core::standing::{Limit, PlanWindow};
 use crate::core::trigger::EvidenceSource;
 use crate::ids::{AccountName, OpId, SessionName};
@@ -24,15 +24,12 @@ pub struct Proof {
     op: OpId,
     /// Canaries that came to nothing: they cannot be ended, or do not come up.
     tried: BTreeSet<SessionName>,
-    /// Nobody could be asked beforehand.
-    given_up: bool,
 }
 
 impl Core {
     /// Whether the target must prove itself before this swap touches anybody.
     pub(in crate::core) fn must_prove(&self, swap: &OpenSwap) -> bool {
-        let given_up = self.proof.op == swap.op && self.proof.given_up;
-        self.is_unproven(&swap.target) && !given_up
+        self.is_unproven(&swap.target)
     }
 
     /// By one of the agents that are to move, else by a headless request.
@@ -69,6 +66,25 @@ impl Core {
         }
         self.persist(Record::SwapProbed { op });
         true
+    }
+
+    /// A canary that is up was refused there as it was before: it waits where it is, alive.
+    pub(in crate::core) fn leave_canary(&mut self, op: OpId) {
+        if self.phase_op(Phase::Probing) != Some(op) {
+            return;
+        }
+        let up = |moving: &&Move| {
+            let lives = self.agent_in(&moving.session).is_some_and(|agent| {
+                agent.process != moving.agent.process
+                    && agent.conversation == moving.agent.conversation
+            });
+            moving.op == op && matches!(moving.stage, MoveStage::Launched { .. }) && lives
+        };
+        let canary = self.durable.moves.values().find(up).map(|moving| moving.session.clone());
+        if let Some(session) = canary {
+            let reason = "its account does not take it either; it waits there".to_owned();
+            self.end_move(&session, MoveOutcome::Dropped { reason });
+        }
     }
 
     pub(in crate::core) fn account_probed(
@@ -110,10 +126,13 @@ impl Core {
 
     /// Nobody can tell beforehand: the swap goes on, and its canary tells.
     pub(in crate::core) fn probe_failed(&mut self, why: &str) {
-        let Some(swap) = &self.durable.swap else { return };
-        let text = format!("op={} target={} could not be asked: {why}", swap.op, swap.target);
-        self.proof = Proof { op: swap.op, given_up: true, ..Proof::default() };
-        self.note(NoteLevel::Warn, text);
+        let Some(account) = self.durable.swap.as_ref().map(|swap| swap.target.clone()) else {
+            return;
+        };
+        if self.is_unproven(&account) {
+            let (reason, at) = (why.to_owned(), self.now.wall);
+            self.persist(Record::AccountTrusted { account, reason, at });
+        }
     }
 
     /// What a refusal says of the account.

@@ -47,6 +47,12 @@ pub enum Record {
         session: Option<SessionName>,
         at: Wall,
     },
+    /// Nobody could ask it: it is taken on trust, and its first refusal tells.
+    AccountTrusted {
+        account: AccountName,
+        reason: String,
+        at: Wall,
+    },
     LoginFailed {
         account: AccountName,
         reason: String,

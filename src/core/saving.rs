@@ -213,6 +213,11 @@ impl Core {
                 moving.agent.process = agent.process;
             }
         }
+        // Before the flip nobody was launched there but by this swap: whoever else is there is at home.
+        let flipped = swap.source != swap.target && self.active() == Some(&swap.target);
+        if !flipped {
+            return moves;
+        }
         let known: BTreeSet<SessionName> = moves.iter().map(|m| m.session.clone()).collect();
         for (session, seen) in &self.sessions {
             let Some(agent) = &seen.agent else { continue };

@@ -162,6 +162,7 @@ impl Core {
         let seen_before = self.hits.get(session).is_some_and(|hit| hit.row == reading.row);
         let confirmed = reading.verdict.resets_at().is_some() || seen_before;
         let hit = Hit {
+            limit: self.limit_of(&account, reading, self.now.wall, EvidenceSource::Pane),
             account,
             verdict: reading.verdict.clone(),
             rule: reading.rule.clone(),

@@ -303,6 +303,7 @@ impl Core {
             return;
         };
         self.forget_forward_orders();
+        self.leave_canary(op);
         self.persist(Record::SwapAborting { op, reason });
     }
 

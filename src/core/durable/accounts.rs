@@ -36,6 +36,9 @@ impl Durable {
                 standing.unproven_since = None;
                 standing.misses = 0;
             }
+            Record::AccountTrusted { account, .. } => {
+                self.standing_mut(account).unproven_since = None;
+            }
             Record::LoginFailed { account, reason, at } => {
                 let standing = self.standing_mut(account);
                 standing.login = Some(LoginFailure { reason: reason.clone(), since: *at });

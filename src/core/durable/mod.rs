@@ -208,6 +208,7 @@ impl Durable {
             Record::AccountRefused { .. }
             | Record::LimitReset { .. }
             | Record::AccountProven { .. }
+            | Record::AccountTrusted { .. }
             | Record::LoginFailed { .. }
             | Record::LoginMended { .. }
             | Record::AccountRejected { .. }

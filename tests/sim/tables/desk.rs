@@ -65,6 +65,10 @@ pub struct Desk {
     /// What a headless request comes to; nothing is asked twice.
     pub probe: Result<ProbeEnd, String>,
     pub probed: Vec<AccountName>,
+    /// What was said to whoever is attached.
+    pub told: Vec<String>,
+    /// The first word came before the first stop.
+    pub told_first: bool,
     /// What becomes of every dialog.
     pub dialog: Result<DialogEnd, String>,
     /// The daemon dies with this many records on disk.
@@ -153,6 +157,8 @@ impl Desk {
             typed_at: None,
             probe: Ok(ProbeEnd::Answered),
             probed: Vec::new(),
+            told: Vec::new(),
+            told_first: false,
             dialog: Ok(DialogEnd::Gone),
             dies_at: None,
             pids: 100,
@@ -336,6 +342,10 @@ impl Desk {
                 self.probed.push(account.clone());
                 let result = self.probe.clone();
                 self.send(Event::AccountProbed { order, account, result });
+            }
+            Action::TellSession { text, .. } => {
+                self.told_first |= self.stops.is_empty();
+                self.told.push(text);
             }
             Action::StopAgents { order, agents } => {
                 self.agents.retain(|agent| !agents.contains(&agent.process));

@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const LIMIT: &str = "You've hit your session limit · resets 4pm (UTC)";
 
-fn offer(name: &str, priority: Priority) -> Offer {
+pub fn offer(name: &str, priority: Priority) -> Offer {
     let (project, task) = name.split_once(':').expect("project:id");
     Offer {
         task: name.parse().expect("a valid name"),
@@ -35,7 +35,7 @@ fn offer(name: &str, priority: Priority) -> Offer {
 }
 
 /// The operator's agent in `ded`, nobody in the pool.
-fn free_pool() -> Desk {
+pub fn free_pool() -> Desk {
     let mut desk = Desk::new(config());
     desk.add_agent("ded", AgentHome::Homed(account("one")), Some(1));
     desk.start();
@@ -82,7 +82,7 @@ impl Desk {
         }
     }
 
-    fn offer(&mut self, offers: &[Offer]) {
+    pub fn offer(&mut self, offers: &[Offer]) {
         self.inbox = offers.to_vec();
         self.tell_offers();
         self.work();

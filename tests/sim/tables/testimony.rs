@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR_MIN: i64 = 60;
 
 /// A plan limit that resets in so many minutes.
-fn limit(desk: &Desk, resets_in_min: i64) -> Verdict {
+pub fn limit(desk: &Desk, resets_in_min: i64) -> Verdict {
     let resets_at = Some(Wall(desk.wall_ms + resets_in_min * 60_000));
     Verdict::Exhausted { limit: LimitKind::FiveHour, resets_at }
 }
@@ -29,7 +29,7 @@ fn reading(verdict: Verdict) -> Reading {
 }
 
 /// The agent's turn ended so, and its file says when; nobody has read it yet.
-fn write_end(desk: &mut Desk, name: &str, verdict: Verdict, at: Wall) {
+pub fn write_end(desk: &mut Desk, name: &str, verdict: Verdict, at: Wall) {
     let error = ApiError { record: at.0.to_string(), at, reading: reading(verdict) };
     let process = desk.agent(name).process;
     let ending = Ending { error: Some(error), prompted_at: Some(at), answered_at: None };
@@ -37,7 +37,7 @@ fn write_end(desk: &mut Desk, name: &str, verdict: Verdict, at: Wall) {
 }
 
 /// The agent's turn ends so now, and the watcher reads its file.
-fn record_end(desk: &mut Desk, name: &str, verdict: Verdict) {
+pub fn record_end(desk: &mut Desk, name: &str, verdict: Verdict) {
     let at = Wall(desk.wall_ms);
     write_end(desk, name, verdict, at);
     desk.tell_transcripts();
@@ -45,7 +45,7 @@ fn record_end(desk: &mut Desk, name: &str, verdict: Verdict) {
 }
 
 /// The model has just spoken to the agent, and its file says so.
-fn record_answer(desk: &mut Desk, name: &str) {
+pub fn record_answer(desk: &mut Desk, name: &str) {
     let process = desk.agent(name).process;
     let answered_at = Some(Wall(desk.wall_ms));
     desk.endings.insert(process, Ending { answered_at, ..Ending::default() });
