@@ -102,7 +102,8 @@ impl Core {
         if !at_rest && !is_over && !self.straggler_refused(session) {
             return false;
         }
-        if !self.ramp_due(moving) {
+        // An order of its own, at once: by the time another one is answered it may be at work.
+        if !self.ramp_due(moving) || self.orders.is_open(&Slot::Stop) {
             return false;
         }
         let process = agent.process;

@@ -45,6 +45,8 @@ pub struct Checks {
     /// Agents whose time to finish a turn is over.
     stays_over: BTreeSet<ProcessRef>,
     way_back_answers: u32,
+    /// When swaps flipped the link, within the last hour.
+    flips: Vec<u64>,
     pub swaps_done: u64,
     pub swaps_rolled_back: u64,
 }
@@ -127,6 +129,9 @@ impl Sim {
                 assert!(*op > self.checks.last_op, "op numbers do not rise");
                 self.checks.last_op = *op;
                 self.check_target(&before, source, target, trigger);
+                if source != target && *trigger != Trigger::Operator {
+                    self.check_rate();
+                }
             }
             Record::SwapRetargeted { target, .. } => {
                 let swap = before.swap.clone().expect("a swap is open");
@@ -152,6 +157,7 @@ impl Sim {
                 );
                 self.count("swaps stuck");
             }
+            Record::SwapFlipped { .. } => self.note_flip(&before),
             Record::SwapDone { .. } => {
                 self.checks.swaps_done += 1;
                 let target = before.swap.as_ref().map(|swap| swap.target.clone());
@@ -214,6 +220,22 @@ impl Sim {
         assert!(self.config.account(target).is_some(), "{target} is no account of ours");
     }
 
+    /// Never more flips in an hour than the operator allows; what he orders himself he has allowed.
+    fn check_rate(&mut self) {
+        let hour = 60 * 60 * 1_000;
+        let now = self.now;
+        self.checks.flips.retain(|flip| now - flip < hour);
+        let most = self.config_of_core().swap.max_per_hour as usize;
+        let count = self.checks.flips.len();
+        assert!(count < most || self.checks.clock_jumped, "{count} swaps in an hour");
+    }
+
+    fn note_flip(&mut self, before: &Durable) {
+        if before.swap.as_ref().is_some_and(|swap| swap.source != swap.target) {
+            self.checks.flips.push(self.now);
+        }
+    }
+
     fn check_refused(&self, before: &Durable, account: &AccountName) {
         let truth = self.world.account(account);
         let lately = truth.refused_last.is_some_and(|at| self.now - at < 12 * 60_000);
@@ -250,8 +272,11 @@ impl Sim {
 
     /// Everybody on the source whom a sensor could see is in the list.
     fn check_saved(&self, before: &Durable, moves: &[Move]) {
-        // Who wakes where it is leaves nobody behind.
-        let flips = |swap: &&OpenSwap| swap.phase == Phase::Checked && swap.source != swap.target;
+        // Who wakes where it is leaves nobody behind, and by choice only the idle are moved.
+        let flips = |swap: &&OpenSwap| {
+            let by_choice = swap.trigger.is_voluntary();
+            swap.phase == Phase::Checked && swap.source != swap.target && !by_choice
+        };
         let Some(swap) = before.swap.as_ref().filter(flips) else {
             return;
         };
@@ -328,6 +353,7 @@ impl Sim {
                     if self.is_ended_for_a_task(process) {
                         continue;
                     }
+                    self.check_choice(process.pid, swap.as_ref());
                     let session = self.world.agent_ever.get(process);
                     let name = session.expect("an agent is stopped that never was one");
                     owned(&name.parse().expect("a name of ours"));
@@ -356,6 +382,23 @@ impl Sim {
             });
             assert!(!early, "the link is flipped before the agents are stopped");
         }
+    }
+
+    /// By choice nobody is disturbed: no operator, and nobody at work.
+    fn check_choice(&self, pid: i32, swap: Option<&OpenSwap>) {
+        let by_choice = swap.filter(|swap| swap.trigger.is_voluntary());
+        let (Some(swap), Some(agent)) = (by_choice, self.world.agents.get(&pid)) else { return };
+        let of_swap = self.checks.shadow.moves.values().any(|moving| {
+            moving.op == swap.op && moving.agent.process == agent.process && !moving.refused
+        });
+        let ours = agent.session.parse().is_ok_and(|name| {
+            self.config_of_core().group(&name) == Some(Group::Pool)
+        });
+        assert!(
+            !of_swap || ours || swap.phase >= Phase::Aborting || self.checks.clock_jumped,
+            "pid {pid} of {} is ended by choice",
+            agent.session
+        );
     }
 
     fn config_of_core(&self) -> &Config {

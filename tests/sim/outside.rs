@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claude_failover::config::Group;
 use claude_failover::core::durable::Phase;
-use claude_failover::core::event::{AgentHome, Event, StuckVerb};
+use claude_failover::core::event::{AccountVerb, AgentHome, Event, StuckVerb};
 use claude_failover::ids::{AccountName, ConversationId, SessionName};
 
 use crate::run::{Sim, Step};
@@ -27,6 +27,8 @@ impl Sim {
                 credentials_changed: wall - 3_600_000,
                 refused_last: None,
                 answered_last: None,
+                used_permille: 0,
+                window_ends: 0,
                 prints_early_ms: 0,
             })
             .collect();
@@ -121,9 +123,10 @@ impl Sim {
             trouble.clock,
             trouble.reload,
             trouble.verb,
+            trouble.hold,
         ];
         let happens: Vec<bool> = kinds.iter().map(|chance| self.rng.chance(*chance)).collect();
-        let acts: [fn(&mut Self); 7] = [
+        let acts: [fn(&mut Self); 8] = [
             Self::limit_hits,
             Self::home_breaks,
             Self::operator_acts,
@@ -131,6 +134,7 @@ impl Sim {
             Self::clock_trouble,
             Self::reload,
             Self::verb,
+            Self::account_verb,
         ];
         for (act, happens) in acts.iter().zip(happens) {
             if happens {
@@ -155,6 +159,8 @@ impl Sim {
         self.say(|| format!("## {name} refuses for {} s", length / 1000));
         let account = self.world.account_mut(&name);
         account.refuses_until = until;
+        account.window_ends = until;
+        account.used_permille = 1_000;
         account.limits_hit += 1;
     }
 
@@ -201,8 +207,10 @@ impl Sim {
             }
             _ => {
                 let attached = u32::try_from(self.rng.below(2)).expect("small");
+                let typed_at = (attached > 0).then_some(self.now);
                 if let Some(session) = self.world.tmux.get_mut(&name) {
                     session.attached = attached;
+                    session.typed_at = typed_at;
                 }
             }
         }
@@ -329,6 +337,36 @@ impl Sim {
         self.at(1, Step::Deliver { life, event });
     }
 
+    /// An operator holds, pins and releases accounts.
+    fn account_verb(&mut self) {
+        let life = self.life_number;
+        let verbs = [AccountVerb::Hold, AccountVerb::Release, AccountVerb::Release, AccountVerb::Pin];
+        let (verb, account) = (verbs[self.rng.below(4)], self.some_account());
+        self.say(|| format!("## {verb:?} {account}"));
+        self.count("account verbs");
+        self.at(1, Step::Deliver { life, event: Event::AccountVerbRequested { verb, account } });
+    }
+
+    /// Whatever an operator has set aside is released.
+    fn release_accounts(&mut self) {
+        let life = self.life_number;
+        let Some(alive) = &self.life else { return };
+        let durable = &alive.core.durable;
+        let set_aside: Vec<AccountName> = self
+            .world
+            .accounts
+            .iter()
+            .map(|account| account.name.clone())
+            .filter(|name| {
+                durable.pinned.as_ref() == Some(name) || durable.standing(name).held_since.is_some()
+            })
+            .collect();
+        for account in set_aside {
+            let verb = AccountVerb::Release;
+            self.at(1, Step::Deliver { life, event: Event::AccountVerbRequested { verb, account } });
+        }
+    }
+
     /// In the calm somebody looks after a swap that is stuck.
     pub fn operator_verb(&mut self) {
         let stuck = self.life.as_ref().is_some_and(|life| {
@@ -341,6 +379,7 @@ impl Sim {
             let life = self.life_number;
             self.at(1, Step::Deliver { life, event: Event::StuckResolved(verb) });
         }
+        self.release_accounts();
         self.person_decides();
         self.at(20_000, Step::Verb);
     }

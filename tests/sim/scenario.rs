@@ -26,6 +26,7 @@ pub struct Trouble {
     pub clock: u64,
     pub reload: u64,
     pub verb: u64,
+    pub hold: u64,
     /// Mean milliseconds between two happenings outside.
     pub pause_ms: u64,
     pub chaos_ms: u64,
@@ -44,6 +45,7 @@ impl Trouble {
         clock: 0,
         reload: 0,
         verb: 0,
+        hold: 0,
         pause_ms: 30_000,
         chaos_ms: 0,
     };
@@ -63,6 +65,7 @@ impl Trouble {
             clock: some(100),
             reload: some(60),
             verb: some(100),
+            hold: some(60),
             pause_ms: rng.within(4_000..60_000),
             chaos_ms: rng.within(5 * 60_000..40 * 60_000),
         }
@@ -106,6 +109,13 @@ pub fn config(rng: &mut Prng) -> Config {
         .collect();
     config.swap.busy_grace = Duration::from_secs(rng.within(30..300));
     config.swap.max_per_hour = if rng.chance(200) { 3 } else { 12 };
+    config.selection.strategy = match rng.below(4) {
+        0 => Strategy::SoonestReset,
+        1 => Strategy::MostHeadroom,
+        _ => Strategy::Priority,
+    };
+    config.selection.return_to_preferred = rng.chance(250);
+    config.quota.preempt_at = rng.chance(300).then_some(0.9);
     config.watcher.idle_timeout = Duration::from_secs(rng.within(180..400));
     config.dispatcher.per_project = 1 + u32::from(rng.chance(300));
     config.quota.reactivate_cooldown = Duration::from_secs(rng.within(60..300));

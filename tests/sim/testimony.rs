@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use claude_failover::core::event::{Event, TranscriptSeen};
 use claude_failover::ids::{AccountName, ConversationId, ProcessRef};
 use claude_failover::moment::Wall;
-use claude_failover::quota::report::{News, Report};
+use claude_failover::quota::report::{Figures, News, Report, Window};
 use claude_failover::quota::transcript::{ApiError, Ending};
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 
@@ -63,9 +63,20 @@ impl Sim {
 
     pub fn answered(&mut self, pid: i32) {
         let home = self.world.agents.get(&pid).map(|agent| agent.home.clone());
-        if let Some(account) = home.and_then(|home| self.world.account_of(&home)) {
-            self.world.account_mut(&account).answered_last = Some(self.now);
+        let Some(account) = home.and_then(|home| self.world.account_of(&home)) else { return };
+        let more = u16::try_from(self.rng.within(0..60)).expect("small");
+        let (now, wall, offset) = (self.now, self.wall(), self.wall_offset);
+        let truth = self.world.account_mut(&account);
+        truth.answered_last = Some(now);
+        if truth.window_ends <= now {
+            truth.window_ends = now + 5 * 3_600_000;
+            truth.used_permille = 0;
         }
+        truth.used_permille = (truth.used_permille + more).min(990);
+        let left = i64::try_from(truth.window_ends - now).expect("small");
+        let resets_at = Some(Wall(wall - offset + left));
+        let five_hour = Some(Window { used_permille: truth.used_permille, resets_at });
+        self.reports(pid, News::Figures(Figures { five_hour, weekly: None }));
     }
 
     pub fn writes_progress(&mut self, pid: i32) {

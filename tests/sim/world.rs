@@ -28,6 +28,10 @@ pub struct Account {
     pub refused_last: Option<u64>,
     /// When it last answered anybody.
     pub answered_last: Option<u64>,
+    /// Of its five-hour window; per mille, as a status line tells it.
+    pub used_permille: u16,
+    /// True time at which that window begins anew.
+    pub window_ends: u64,
     /// What it prints lies so much before the true end of its limit.
     pub prints_early_ms: i64,
 }
