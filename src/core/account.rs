@@ -134,7 +134,11 @@ impl Core {
     }
 
     /// For how long an account is left alone whose refusal names no end, or one that had passed.
-    pub(in crate::core) fn unprinted(&self, account: &AccountName, named: Option<Wall>) -> Duration {
+    pub(in crate::core) fn unprinted(
+        &self,
+        account: &AccountName,
+        named: Option<Wall>,
+    ) -> Duration {
         match named {
             Some(_) => retry_after(self.standing(account).misses),
             None => self.config.quota.unknown_reset,

@@ -127,7 +127,10 @@ impl Core {
 
     pub(in crate::core) fn login_remedy(&self, account: &AccountName) -> String {
         let home = self.config.account(account).map(|account| account.home.display().to_string());
-        format!("log in again: `CLAUDE_CONFIG_DIR={} claude`, then /login", home.unwrap_or_default())
+        format!(
+            "log in again: `CLAUDE_CONFIG_DIR={} claude`, then /login",
+            home.unwrap_or_default()
+        )
     }
 
     fn objection(
@@ -169,8 +172,7 @@ impl Core {
         let now = self.now.wall;
         let standing = self.standing(account);
         let is_spared = self.spared(account).is_some();
-        let mut rank =
-            Rank { is_spared, no_reset: false, reset: now, headroom: Reverse(0), place };
+        let mut rank = Rank { is_spared, no_reset: false, reset: now, headroom: Reverse(0), place };
         match self.config.selection.strategy {
             Strategy::Priority => {}
             Strategy::SoonestReset => match standing.next_reset(now) {

@@ -192,8 +192,12 @@ impl Record {
             Record::AccountRejected { account, reason, until, .. } => {
                 write!(f, "account={account} rejected until={until}: {reason}")
             }
-            Record::RejectionOver { account, .. } => write!(f, "account={account} can be tried again"),
-            Record::AccountHeld { account, .. } => write!(f, "account={account} held by the operator"),
+            Record::RejectionOver { account, .. } => {
+                write!(f, "account={account} can be tried again")
+            }
+            Record::AccountHeld { account, .. } => {
+                write!(f, "account={account} held by the operator")
+            }
             Record::AccountReleased { account, .. } => {
                 write!(f, "account={account} released by the operator")
             }
@@ -203,7 +207,8 @@ impl Record {
             Record::FiguresHeard { account, used } => {
                 write!(f, "account={account} used")?;
                 let figures = used.figures;
-                for (name, window) in [("five_hour", figures.five_hour), ("weekly", figures.weekly)] {
+                for (name, window) in [("five_hour", figures.five_hour), ("weekly", figures.weekly)]
+                {
                     if let Some(window) = window {
                         let (whole, tenth) = (window.used_permille / 10, window.used_permille % 10);
                         write!(f, " {name}={whole}.{tenth}%")?;

@@ -257,21 +257,12 @@ impl Core {
                 because = candidate.merit;
             } else {
                 let behind = || format!("behind {target}: {}", candidate.merit);
-                passed_over
-                    .push((candidate.account, candidate.passed_over.unwrap_or_else(behind)));
+                passed_over.push((candidate.account, candidate.passed_over.unwrap_or_else(behind)));
             }
         }
         let op = OpId(self.durable.last_op.0 + 1);
         let at = self.now.wall;
         self.listing_asked = false;
-        self.persist(Record::SwapPlanned {
-            op,
-            at,
-            source,
-            target,
-            trigger,
-            because,
-            passed_over,
-        });
+        self.persist(Record::SwapPlanned { op, at, source, target, trigger, because, passed_over });
     }
 }

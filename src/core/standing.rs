@@ -13,9 +13,7 @@ use crate::quota::report::{Figures, Window};
 use crate::quota::verdict::{LimitKind, Verdict};
 
 /// One plan has several limits side by side; each runs out, and comes back, for itself.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanWindow {
     FiveHour,
@@ -257,7 +255,10 @@ mod tests {
         standing.limits.insert(PlanWindow::FiveHour, limit(100));
         assert_eq!(standing.until(), Some(Wall(900)));
         standing.limits.remove(&PlanWindow::Weekly);
-        assert_eq!((standing.state(), standing.until()), (AccountState::Exhausted, Some(Wall(100))));
+        assert_eq!(
+            (standing.state(), standing.until()),
+            (AccountState::Exhausted, Some(Wall(100)))
+        );
     }
 
     #[test]

@@ -348,9 +348,8 @@ impl Core {
     }
 
     fn finish_rollback(&mut self, op: OpId) -> bool {
-        let turned_back = |moving: &&Move| {
-            moving.op == op && matches!(moving.stage, MoveStage::Staying { .. })
-        };
+        let turned_back =
+            |moving: &&Move| moving.op == op && matches!(moving.stage, MoveStage::Staying { .. });
         let staying: Vec<SessionName> =
             self.durable.moves.values().filter(turned_back).map(|m| m.session.clone()).collect();
         for session in staying {

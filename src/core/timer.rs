@@ -43,7 +43,8 @@ impl Core {
         for (account, standing) in &self.durable.standings {
             let limits = standing.limits.values().map(|limit| self.limit_over(account, limit));
             let rejected = standing.rejected.iter().map(|rejected| rejected.until);
-            waits.extend(limits.chain(rejected).map(|at| (self.on_wall(at), Timer::AccountReturns)));
+            waits
+                .extend(limits.chain(rejected).map(|at| (self.on_wall(at), Timer::AccountReturns)));
         }
         waits.extend(self.choice_wakeups().into_iter().map(|at| (at, Timer::BetterMoment)));
         if let Some((_, since)) = &self.ramp

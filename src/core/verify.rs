@@ -285,9 +285,7 @@ impl Core {
     /// It is on the target alone, to prove it.
     fn is_probing(&self, moving: &Move) -> bool {
         self.durable.swap.as_ref().is_some_and(|swap| {
-            swap.op == moving.op
-                && moving.cause == MoveCause::Swap
-                && swap.phase == Phase::Probing
+            swap.op == moving.op && moving.cause == MoveCause::Swap && swap.phase == Phase::Probing
         })
     }
 

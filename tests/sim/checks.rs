@@ -308,9 +308,11 @@ impl Sim {
             swap.phase == Phase::Unflipped
                 && before.account_state(&swap.source) == AccountState::Exhausted
         });
-        if let Some(swap) = before.swap.as_ref().filter(|swap| {
-            mine && swap.phase != Phase::Probing && swap.phase < Phase::Aborting
-        }) {
+        if let Some(swap) = before
+            .swap
+            .as_ref()
+            .filter(|swap| mine && swap.phase != Phase::Probing && swap.phase < Phase::Aborting)
+        {
             assert!(
                 before.account_state(&swap.target) != AccountState::Unproven
                     || self.checks.clock_jumped,
@@ -391,9 +393,10 @@ impl Sim {
         let of_swap = self.checks.shadow.moves.values().any(|moving| {
             moving.op == swap.op && moving.agent.process == agent.process && !moving.refused
         });
-        let ours = agent.session.parse().is_ok_and(|name| {
-            self.config_of_core().group(&name) == Some(Group::Pool)
-        });
+        let ours = agent
+            .session
+            .parse()
+            .is_ok_and(|name| self.config_of_core().group(&name) == Some(Group::Pool));
         assert!(
             !of_swap || ours || swap.phase >= Phase::Aborting || self.checks.clock_jumped,
             "pid {pid} of {} is ended by choice",

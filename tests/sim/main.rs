@@ -11,6 +11,7 @@ mod outside;
 mod prng;
 mod run;
 mod scenario;
+mod seasons;
 mod sensors;
 mod tables;
 mod tasks;

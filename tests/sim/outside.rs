@@ -340,7 +340,8 @@ impl Sim {
     /// An operator holds, pins and releases accounts.
     fn account_verb(&mut self) {
         let life = self.life_number;
-        let verbs = [AccountVerb::Hold, AccountVerb::Release, AccountVerb::Release, AccountVerb::Pin];
+        let verbs =
+            [AccountVerb::Hold, AccountVerb::Release, AccountVerb::Release, AccountVerb::Pin];
         let (verb, account) = (verbs[self.rng.below(4)], self.some_account());
         self.say(|| format!("## {verb:?} {account}"));
         self.count("account verbs");
@@ -363,7 +364,10 @@ impl Sim {
             .collect();
         for account in set_aside {
             let verb = AccountVerb::Release;
-            self.at(1, Step::Deliver { life, event: Event::AccountVerbRequested { verb, account } });
+            self.at(
+                1,
+                Step::Deliver { life, event: Event::AccountVerbRequested { verb, account } },
+            );
         }
     }
 

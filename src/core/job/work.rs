@@ -118,7 +118,8 @@ impl Core {
             Testimony::Known(_) | Testimony::Awaited => false,
         };
         let rests = self.job_watches.get(session).and_then(|watch| watch.not_before);
-        let takes = self.working_account().is_some() && rests.is_none_or(|until| until <= self.now.monotonic);
+        let takes = self.working_account().is_some()
+            && rests.is_none_or(|until| until <= self.now.monotonic);
         long && cut && takes && !self.is_in_turn(session) && !self.continues_by_itself(session)
     }
 

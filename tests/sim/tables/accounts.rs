@@ -114,7 +114,10 @@ fn figures_survive_a_restart_with_their_age() {
     desk.pass(MINUTE);
     desk.restart();
     let used = desk.core.standing(&account("one")).used.expect("it is known");
-    assert_eq!((used.at, used.figures.five_hour.map(|w| w.used_permille)), (Wall(heard), Some(910)));
+    assert_eq!(
+        (used.at, used.figures.five_hour.map(|w| w.used_permille)),
+        (Wall(heard), Some(910))
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A core on a desk: events in, records and orders out. Orders are carried out at once and without
 //! fault, except where a table says otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,12 @@ use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 use claude_failover::task::{Offer, TaskResult};
 
 use crate::scenario;
+use crate::seasons::{self, Plan};
 
 pub const START_WALL: i64 = 1_772_352_000_000;
 
 /// No table needs more records; a core that goes round in circles does.
-const JOURNAL_MAX: usize = 20_000;
+const JOURNAL_MAX: usize = 200_000;
 
 pub struct Desk {
     pub core: Core,
@@ -65,6 +66,10 @@ pub struct Desk {
     /// What a headless request comes to; nothing is asked twice.
     pub probe: Result<ProbeEnd, String>,
     pub probed: Vec<AccountName>,
+    /// The truth about accounts, where a season plays it: it decides what is answered.
+    pub plans: BTreeMap<AccountName, Plan>,
+    /// When something was read by a clock that was wrong.
+    pub misread: BTreeSet<Wall>,
     /// What was said to whoever is attached.
     pub told: Vec<String>,
     /// The first word came before the first stop.
@@ -157,6 +162,8 @@ impl Desk {
             typed_at: None,
             probe: Ok(ProbeEnd::Answered),
             probed: Vec::new(),
+            plans: BTreeMap::new(),
+            misread: BTreeSet::new(),
             told: Vec::new(),
             told_first: false,
             dialog: Ok(DialogEnd::Gone),
@@ -182,6 +189,24 @@ impl Desk {
 
     pub fn now(&self) -> Now {
         Now { monotonic: Mono(self.now_ms), wall: Wall(self.wall_ms) }
+    }
+
+    /// The clock shows the truth.
+    pub fn wall_is_true(&self) -> bool {
+        self.wall_ms == START_WALL + i64::try_from(self.now_ms).expect("small")
+    }
+
+    /// What this account refuses whoever asks it now with.
+    pub fn refusal_of(&mut self, account: &AccountName) -> Option<Reading> {
+        let refusal = self.plans.get(account)?.refusal(self.now_ms, self.wall_ms);
+        if !self.wall_is_true() {
+            self.misread.insert(Wall(self.wall_ms));
+        }
+        refusal
+    }
+
+    pub fn set_clock_right(&mut self) {
+        self.wall_ms = START_WALL + i64::try_from(self.now_ms).expect("small");
     }
 
     pub fn add_agent(&mut self, name: &str, home: AgentHome, number: Option<u32>) -> ProcessRef {
@@ -240,7 +265,11 @@ impl Desk {
             match action {
                 Action::Persist(record) => {
                     self.journal.push(record);
-                    assert!(self.journal.len() < JOURNAL_MAX, "it does not come to rest: {:#?}", self.tail());
+                    assert!(
+                        self.journal.len() < JOURNAL_MAX,
+                        "it does not come to rest: {:#?}",
+                        self.tail()
+                    );
                 }
                 Action::Note { text, .. } => self.notes.push(text),
                 order => self.orders.push(order),
@@ -340,7 +369,10 @@ impl Desk {
             }
             Action::ProbeAccount { order, account } => {
                 self.probed.push(account.clone());
-                let result = self.probe.clone();
+                let result = match self.refusal_of(&account) {
+                    Some(reading) => Ok(ProbeEnd::Refused(reading)),
+                    None => self.probe.clone(),
+                };
                 self.send(Event::AccountProbed { order, account, result });
             }
             Action::TellSession { text, .. } => {
@@ -395,6 +427,13 @@ impl Desk {
             let agent = self.agents.last_mut().expect("just added");
             agent.conversation = Some(launch.conversation.clone());
             agent.state = state;
+            let process = agent.process;
+            let nudged = launch.argv.last().is_some_and(|last| last.contains("o on"));
+            if nudged && !self.plans.is_empty() {
+                let (state, ending) = seasons::answers(self, &launch.account);
+                self.endings.insert(process, ending);
+                self.agents.last_mut().expect("just added").state = state;
+            }
         }
         self.launches.push(launch);
         self.send(Event::AgentLaunched { order, session, result: Ok(pane) });

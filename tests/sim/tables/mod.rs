@@ -1,7 +1,7 @@
 //! Ring 1: given these events, expect these records and orders. Features, not functions.
 
 mod accounts;
-mod desk;
+pub mod desk;
 mod evidence;
 mod parking;
 mod sessions;
