@@ -5,7 +5,7 @@
 //! coordinator, not that it was carried out: `status` shows that.
 
 use std::io::{Read, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +31,8 @@ use crate::snapshot::SnapshotCell;
 
 /// One request, its newline included.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
+const CLIENTS_MAX: usize = 64;
+const MAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
@@ -120,6 +122,12 @@ fn lock(reports: &Mutex<Reports>) -> std::sync::MutexGuard<'_, Reports> {
 
 impl Protocol for Control {
     const REQUEST_BYTES_MAX: usize = REQUEST_BYTES_MAX;
+    const CLIENTS_MAX: usize = CLIENTS_MAX;
+    const MAKING_MAX: usize = CLIENTS_MAX;
+    const MAKE_TIMEOUT: Duration = MAKE_TIMEOUT;
+
+    /// None: all answers are there at once.
+    type Maker = OwnedFd;
 
     fn admits(&self, client: BorrowedFd<'_>) -> bool {
         match socket_peercred(client) {
@@ -139,7 +147,7 @@ impl Protocol for Control {
         received.iter().position(|byte| *byte == b'\n').map(|at| at + 1)
     }
 
-    fn respond(&mut self, request: &[u8]) -> Reply {
+    fn respond(&mut self, request: &[u8]) -> Reply<OwnedFd> {
         let answer = match serde_json::from_slice(request) {
             Ok(request) => self.carry_out(request),
             Err(error) => refusal(&format!("could not read the request: {error}")),
@@ -152,6 +160,7 @@ impl Protocol for Control {
             Failure::TooLong => "the request is too long",
             Failure::TooSlow => "the request took too long",
             Failure::NoAnswer => "no answer could be made",
+            Failure::Stopping => "the daemon is stopping",
         }))
     }
 }
