@@ -1,7 +1,7 @@
 //! The command line: one file a verb.
 //!
-//! Exit codes: 0 done, 1 a check, a demo or a task that found something wrong, 64 usage,
-//! 70 software, 74 journal I/O, 75 another instance, 78 configuration.
+//! Exit codes: 0 done, 1 a check, a demo or a task that found something wrong or a verb that was
+//! refused, 64 usage, 70 software, 74 journal I/O, 75 another instance, 78 configuration.
 
 pub mod assemble;
 pub mod check;

@@ -1,5 +1,6 @@
 //! The HTTP side over real sockets, with clients that are rude, slow, many or in the way.
 
+mod asks;
 mod control;
 mod service;
 mod siege;

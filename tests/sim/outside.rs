@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claude_failover::config::Group;
 use claude_failover::core::durable::Phase;
-use claude_failover::core::event::{AgentHome, Event, StuckVerb};
+use claude_failover::core::event::{AgentHome, Event, StuckVerb, Verb};
 use claude_failover::ids::{AccountName, ConversationId, SessionName};
 
 use crate::run::{Sim, Step};
@@ -316,12 +316,12 @@ impl Sim {
     fn verb(&mut self) {
         let life = self.life_number;
         let event = match self.rng.below(5) {
-            0 => Event::SwapRequested { to: None },
-            1 => Event::SwapRequested { to: Some(self.some_account()) },
+            0 => Verb::Swap { to: None }.into(),
+            1 => Verb::Swap { to: Some(self.some_account()) }.into(),
             2 => Event::StopRequested,
             3 => {
                 let verbs = [StuckVerb::Rollback, StuckVerb::Resume, StuckVerb::Clear];
-                Event::StuckResolved(verbs[self.rng.below(3)])
+                Verb::Stuck(verbs[self.rng.below(3)]).into()
             }
             _ => Event::ComponentExited { name: "monitor".to_owned(), error: None },
         };
@@ -339,7 +339,7 @@ impl Sim {
             let verb = verbs[self.rng.below(3)];
             self.count("stuck swaps resolved");
             let life = self.life_number;
-            self.at(1, Step::Deliver { life, event: Event::StuckResolved(verb) });
+            self.at(1, Step::Deliver { life, event: Verb::Stuck(verb).into() });
         }
         self.person_decides();
         self.at(20_000, Step::Verb);

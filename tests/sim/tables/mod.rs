@@ -6,3 +6,4 @@ mod sessions;
 mod swap;
 mod tasks;
 mod testimony;
+mod verbs;
