@@ -1,4 +1,7 @@
-//! `swap`: asks the running daemon to move now, or says how a stuck swap ends.
+//! `swap`: asks the running daemon to move now, says how a stuck swap ends, or shows what a swap would
+//! do.
+
+mod plan;
 
 use crate::api::control::Request;
 use crate::cli::daemon::SocketArgs;
@@ -12,6 +15,12 @@ pub struct Args {
     /// The account to move to; without it the daemon chooses
     #[arg(long, value_name = "NAME", group = "what")]
     to: Option<AccountName>,
+    /// Only say where a swap would go, and why not elsewhere
+    #[arg(long, conflicts_with_all = ["resume", "rollback", "clear"])]
+    dry_run: bool,
+    /// With --dry-run: as JSON
+    #[arg(long, requires = "dry_run")]
+    json: bool,
     /// Stuck: try the way forward again
     #[arg(long, group = "what")]
     resume: bool,
@@ -38,5 +47,8 @@ impl Args {
 }
 
 pub fn run(args: &Args) -> u8 {
-    args.daemon.order(&args.request())
+    match args.dry_run {
+        true => plan::run(args),
+        false => args.daemon.order(&args.request()),
+    }
 }
