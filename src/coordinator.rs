@@ -1,7 +1,7 @@
 //! The driver loop: one event → the core → the journal → the executors → a new snapshot.
 //!
 //! It owns the core and the journal and decides nothing. No effect is ordered before the records
-//! that come before it in its batch are on disk.
+//! that come before it in its batch are on disk, and nobody is told of what is not.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::component::{Component, Refused};
 use crate::config::Config;
 use crate::core::Core;
-use crate::core::action::{Action, NoteLevel};
+use crate::core::action::{Action, AskId, NoteLevel};
 use crate::core::durable::Durable;
 use crate::core::event::Event;
 use crate::core::record::Record;
@@ -77,6 +77,14 @@ enum Flow {
     Stop,
 }
 
+/// What one event has set off in the driver.
+#[derive(Default)]
+struct Turn {
+    events: VecDeque<Event>,
+    /// Not sent before the turn is over.
+    answers: Vec<(AskId, Result<String, String>)>,
+}
+
 impl Coordinator {
     /// Runs until the core says stop.
     ///
@@ -117,17 +125,22 @@ impl Coordinator {
     }
 
     /// One event and whatever the driver itself answers to its actions.
+    ///
+    /// INVARIANT: who is answered finds it in the journal and in the snapshot.
     fn step(&mut self, event: Event) -> Result<Flow, Failure> {
-        let mut events = VecDeque::from([event]);
+        let mut turn = Turn { events: VecDeque::from([event]), answers: Vec::new() };
         let mut flow = Flow::GoOn;
-        while let Some(event) = events.pop_front() {
+        while let Some(event) = turn.events.pop_front() {
             log::debug!("event {event:?}");
             let actions = self.core.handle(self.clock.now(), event);
-            if let Flow::Stop = self.carry_out(actions, &mut events)? {
+            if let Flow::Stop = self.carry_out(actions, &mut turn)? {
                 flow = Flow::Stop;
             }
         }
         self.publish();
+        for (ask, result) in turn.answers {
+            self.house.control.answer(ask, result);
+        }
         if self.journal.should_compact() {
             self.compact();
         }
@@ -145,20 +158,16 @@ impl Coordinator {
     }
 
     fn carry_out_all(&mut self, actions: Vec<Action>) -> Result<(), Failure> {
-        let mut events = VecDeque::new();
-        self.carry_out(actions, &mut events)?;
-        for event in events {
+        let mut turn = Turn::default();
+        self.carry_out(actions, &mut turn)?;
+        for event in turn.events {
             self.step(event)?;
         }
         Ok(())
     }
 
     /// INVARIANT: records are on disk before any action that comes after them in the batch.
-    fn carry_out(
-        &mut self,
-        actions: Vec<Action>,
-        events: &mut VecDeque<Event>,
-    ) -> Result<Flow, Failure> {
+    fn carry_out(&mut self, actions: Vec<Action>, turn: &mut Turn) -> Result<Flow, Failure> {
         let mut records = Vec::new();
         let mut flow = Flow::GoOn;
         for action in actions {
@@ -166,12 +175,13 @@ impl Coordinator {
             match action {
                 Action::Persist(record) => records.push(record),
                 Action::Note { level, text } => note(level, &text),
+                Action::Answer { ask, result } => turn.answers.push((ask, result)),
                 other => {
                     self.persist(&mut records)?;
                     match other {
-                        Action::ReloadConfig => events.push_back(self.reload_config()),
+                        Action::ReloadConfig => turn.events.push_back(self.reload_config()),
                         Action::Stop => flow = Flow::Stop,
-                        order => events.extend(self.order(order)),
+                        order => turn.events.extend(self.order(order)),
                     }
                 }
             }
@@ -256,9 +266,11 @@ impl Coordinator {
                 house.terminal.order(terminal::Order::Tell { session, text })
             }
             Action::ApplyConfig(config) => self.apply(&config),
-            Action::Persist(_) | Action::Note { .. } | Action::ReloadConfig | Action::Stop => {
-                unreachable!("carried out by the driver itself")
-            }
+            Action::Persist(_)
+            | Action::Note { .. }
+            | Action::Answer { .. }
+            | Action::ReloadConfig
+            | Action::Stop => unreachable!("carried out by the driver itself"),
         };
         sent.err().and_then(|refused| self.news_of(refused))
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,18 @@ impl fmt::Display for Wall {
     }
 }
 
+/// As it prints; any offset.
+impl FromStr for Wall {
+    type Err = time::error::Parse;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let format = &time::format_description::well_known::Rfc3339;
+        let at = time::OffsetDateTime::parse(text, format)?;
+        let millis = at.unix_timestamp_nanos().div_euclid(1_000_000);
+        Ok(Wall(i64::try_from(millis).unwrap_or(i64::MAX)))
+    }
+}
+
 fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
@@ -84,6 +97,14 @@ mod tests {
     #[test]
     fn a_wall_moment_prints_as_rfc_3339() {
         assert_eq!(Wall(1_795_361_004_858).to_string(), "2026-11-22T15:23:24Z");
+    }
+
+    #[test]
+    fn what_prints_reads_back() {
+        let at: Wall = "2026-11-22T15:23:24Z".parse().unwrap();
+        assert_eq!(at, Wall(1_795_361_004_000));
+        assert_eq!("2026-11-22T16:23:24.858+01:00".parse(), Ok(Wall(1_795_361_004_858)));
+        assert!("2026-11-22 15:23".parse::<Wall>().is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::component::JoinOnDrop;
-use crate::core::event::Event;
+use crate::core::event::{Event, Verb};
 
 /// Exit codes after a signal are, by custom, 128 and its number.
 const EXIT_SIGNAL_BASE: i32 = 128;
@@ -44,7 +44,7 @@ fn forward(signals: &mut Signals, events: &Sender<Event>) {
     let mut stopping = false;
     for signal in signals.forever() {
         let event = match signal {
-            SIGHUP => Event::ReloadRequested,
+            SIGHUP => Verb::Reload.into(),
             // Not a word to the log: whoever hangs may hold it, and no exit handler is run.
             _ if stopping => signal_hook::low_level::exit(EXIT_SIGNAL_BASE + signal),
             _ => {

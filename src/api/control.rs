@@ -1,8 +1,8 @@
 //! The operator's verbs, and the reports of the clients' hooks, over `<runtime_dir>/control.sock`:
 //! one JSON line in, one JSON line out.
 //!
-//! Only our own user and root are heard. `{"ok":true}` means that the verb has reached the
-//! coordinator, not that it was carried out: `status` shows that.
+//! Only our own user and root are heard. A verb is answered with what the core says to it, by the
+//! coordinator, through [`crate::api::asks`]; `status` and reports wait for nobody.
 
 use std::io::{Read, Write};
 use std::os::fd::BorrowedFd;
@@ -19,11 +19,13 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::api::asks::{Asks, NoAsk, Pending, line, refusal};
 use crate::api::exchange::ANSWER_BYTES_MAX;
 use crate::api::gate::{Failure, Gate, Protocol, Reply};
 use crate::api::socket::{self, SocketFile};
 use crate::clock::{self, Clock};
-use crate::core::event::{Event, StuckVerb};
+use crate::core::action::AskId;
+use crate::core::event::{AccountVerb, Event, StuckVerb, Verb};
 use crate::ids::{AccountName, TaskRef};
 use crate::quota::report::Wire;
 use crate::quota::verdict;
@@ -31,6 +33,20 @@ use crate::snapshot::SnapshotCell;
 
 /// One request, its newline included.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
+
+/// Verbs that may wait for the coordinator at one time; those beyond are refused.
+pub const ASKS_MAX: usize = 128;
+
+/// For the coordinator to answer a verb. It takes milliseconds; over it the coordinator hangs.
+pub const VERB_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For the whole of a request to the daemon: longer than it lets a verb wait, so that it can say so.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Places beside those of waiting verbs, so that `status` and reports find one.
+const OTHERS_MAX: usize = 64;
+
+const STOPPING: &str = "the daemon is stopping";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
@@ -41,6 +57,10 @@ pub enum Request {
     },
     Stuck {
         how: StuckVerb,
+    },
+    Account {
+        how: AccountVerb,
+        account: AccountName,
     },
     Reload,
     Status,
@@ -80,6 +100,7 @@ pub struct Server {
     _gate: Gate,
     file: SocketFile,
     reports: Arc<Mutex<Reports>>,
+    asks: Arc<Asks>,
 }
 
 impl Server {
@@ -91,10 +112,28 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let (listener, file) = socket::listen(&socket_path(runtime_dir))?;
         let reports = Arc::new(Mutex::new(reports));
-        let control = Control { snapshot, reports: reports.clone(), events: events.clone() };
-        let gate = Gate::spawn("control", listener, control, events.clone())
+        let asks = Arc::new(Asks::new(ASKS_MAX));
+        let events = events.clone();
+        let control = Control {
+            snapshot,
+            reports: reports.clone(),
+            asks: asks.clone(),
+            events: events.clone(),
+        };
+        let gate = Gate::spawn("control", listener, control, events)
             .context("could not start the thread control")?;
-        Ok(Self { _gate: gate, file, reports })
+        Ok(Self { _gate: gate, file, reports, asks })
+    }
+
+    /// What became of a verb: done, and what follows; or why not. Never waits. Whoever asked may
+    /// have gone meanwhile.
+    pub fn answer(&self, ask: AskId, result: Result<String, String>) {
+        self.asks.answer(ask, result);
+    }
+
+    /// Verbs that wait for their answer.
+    pub fn asks_waiting(&self) -> usize {
+        self.asks.waiting()
     }
 
     /// From now on `quota.patterns` are these.
@@ -110,6 +149,7 @@ impl Server {
 struct Control {
     snapshot: SnapshotCell,
     reports: Arc<Mutex<Reports>>,
+    asks: Arc<Asks>,
     events: Sender<Event>,
 }
 
@@ -120,6 +160,12 @@ fn lock(reports: &Mutex<Reports>) -> std::sync::MutexGuard<'_, Reports> {
 
 impl Protocol for Control {
     const REQUEST_BYTES_MAX: usize = REQUEST_BYTES_MAX;
+    const CLIENTS_MAX: usize = ASKS_MAX + OTHERS_MAX;
+    /// All of them: those that wait are bounded by `ASKS_MAX`.
+    const MAKING_MAX: usize = Self::CLIENTS_MAX;
+    const MAKE_TIMEOUT: Duration = VERB_TIMEOUT;
+
+    type Maker = Pending;
 
     fn admits(&self, client: BorrowedFd<'_>) -> bool {
         match socket_peercred(client) {
@@ -139,39 +185,62 @@ impl Protocol for Control {
         received.iter().position(|byte| *byte == b'\n').map(|at| at + 1)
     }
 
-    fn respond(&mut self, request: &[u8]) -> Reply {
-        let answer = match serde_json::from_slice(request) {
+    fn respond(&mut self, request: &[u8]) -> Reply<Pending> {
+        match serde_json::from_slice(request) {
             Ok(request) => self.carry_out(request),
-            Err(error) => refusal(&format!("could not read the request: {error}")),
-        };
-        Reply::Now(line(&answer))
+            Err(error) => now(&refusal(&format!("could not read the request: {error}"))),
+        }
     }
 
     fn failure(&self, failure: Failure) -> Vec<u8> {
-        line(&refusal(match failure {
-            Failure::TooLong => "the request is too long",
-            Failure::TooSlow => "the request took too long",
-            Failure::NoAnswer => "no answer could be made",
+        line(&refusal(&match failure {
+            Failure::TooLong => "the request is too long".to_owned(),
+            Failure::TooSlow => "the request took too long".to_owned(),
+            Failure::NoAnswer => format!(
+                "no answer from the coordinator within {} s; what was asked may still be done",
+                VERB_TIMEOUT.as_secs()
+            ),
+            Failure::Stopping => STOPPING.to_owned(),
         }))
     }
 }
 
 impl Control {
-    fn carry_out(&self, request: Request) -> Value {
-        let event = match request {
-            Request::Swap { to } => Event::SwapRequested { to },
-            Request::Stuck { how } => Event::StuckResolved(how),
-            Request::Reload => Event::ReloadRequested,
-            Request::TasksRetry { task } => Event::TaskRetryRequested { task },
-            Request::TasksCancel { task } => Event::TaskCancelRequested { task },
+    fn carry_out(&self, request: Request) -> Reply<Pending> {
+        let verb = match request {
+            Request::Swap { to } => Verb::Swap { to },
+            Request::Stuck { how } => Verb::Stuck(how),
+            Request::Account { how, account } => Verb::Account { verb: how, account },
+            Request::Reload => Verb::Reload,
+            Request::TasksRetry { task } => Verb::TaskRetry { task },
+            Request::TasksCancel { task } => Verb::TaskCancel { task },
             Request::Status => {
                 let snapshot = self.snapshot.read();
-                return json!({"ok": true, "health": snapshot.health, "status": snapshot.status});
+                let (health, status) = (&snapshot.health, &snapshot.status);
+                return now(&json!({"ok": true, "health": health, "status": status}));
             }
-            Request::Report { report } => return self.take_report(*report),
+            Request::Report { report } => return now(&self.take_report(*report)),
         };
-        log::info!("control: {event:?}");
-        self.pass_on(event)
+        log::info!("control: {verb:?}");
+        match self.ask(verb) {
+            Ok(pending) => Reply::From(pending),
+            Err(error) => now(&refusal(&error)),
+        }
+    }
+
+    fn ask(&self, verb: Verb) -> Result<Pending, String> {
+        let (ask, pending) = Asks::open(&self.asks).map_err(|error| {
+            log::warn!("control: {verb} was not passed on: {error}");
+            match error {
+                NoAsk::Full => {
+                    format!("{ASKS_MAX} verbs wait for the coordinator already; ask again later")
+                }
+                NoAsk::Io(error) => format!("could not wait for the coordinator: {error}"),
+            }
+        })?;
+        let event = Event::VerbRequested { verb, ask: Some(ask) };
+        self.events.send(event).map_err(|_| STOPPING.to_owned())?;
+        Ok(pending)
     }
 
     fn take_report(&self, report: Wire) -> Value {
@@ -180,25 +249,17 @@ impl Control {
         let context =
             verdict::Context { now, zone: reports.zone.as_deref(), patterns: &reports.patterns };
         match report.report(&context) {
-            Some(report) => self.pass_on(Event::ReportsReceived(vec![report])),
+            Some(report) => match self.events.send(Event::ReportsReceived(vec![report])) {
+                Ok(()) => json!({"ok": true}),
+                Err(_) => refusal(STOPPING),
+            },
             None => json!({"ok": true}),
         }
     }
-
-    fn pass_on(&self, event: Event) -> Value {
-        match self.events.send(event) {
-            Ok(()) => json!({"ok": true}),
-            Err(_) => refusal("the daemon is stopping"),
-        }
-    }
 }
 
-fn refusal(error: &str) -> Value {
-    json!({"ok": false, "error": error})
-}
-
-fn line(answer: &Value) -> Vec<u8> {
-    format!("{answer}\n").into_bytes()
+fn now(answer: &Value) -> Reply<Pending> {
+    Reply::Now(line(answer))
 }
 
 /// Why a request got no good answer.
@@ -206,6 +267,9 @@ fn line(answer: &Value) -> Vec<u8> {
 pub enum AskError {
     #[error("no daemon answers on {}; is it running, with this runtime_dir?", path.display())]
     NotRunning { path: PathBuf },
+    /// It ended, or was killed, in between.
+    #[error("the daemon behind {} ended without an answer; what was asked may be done", path.display())]
+    Gone { path: PathBuf },
     #[error("could not {doing} the daemon on {}: {source}", path.display())]
     Io { doing: &'static str, path: PathBuf, source: std::io::Error },
     /// The daemon's own words.
@@ -241,6 +305,9 @@ pub fn ask(path: &Path, request: &Request, timeout: Duration) -> Result<Value, A
             break;
         }
         answer.extend_from_slice(&chunk[..length]);
+    }
+    if answer.is_empty() {
+        return Err(AskError::Gone { path: path.to_owned() });
     }
     let answer: Value =
         serde_json::from_slice(&answer).map_err(|error| failed("understand")(error.into()))?;
@@ -279,6 +346,10 @@ mod tests {
                 Request::Swap { to: Some("backup".parse().unwrap()) },
             ),
             (r#"{"verb":"stuck","how":"rollback"}"#, Request::Stuck { how: StuckVerb::Rollback }),
+            (
+                r#"{"verb":"account","how":"hold","account":"backup"}"#,
+                Request::Account { how: AccountVerb::Hold, account: "backup".parse().unwrap() },
+            ),
             (r#"{"verb":"reload"}"#, Request::Reload),
             (r#"{"verb":"status"}"#, Request::Status),
             (
@@ -299,6 +370,8 @@ mod tests {
             r#"{"verb":"swap","to":null,"force":true}"#,
             r#"{"verb":"stuck","how":"later"}"#,
             r#"{"verb":"stuck"}"#,
+            r#"{"verb":"account","how":"sell","account":"backup"}"#,
+            r#"{"verb":"account","how":"hold","account":null}"#,
             r#"{"verb":"tasks_cancel","task":"shop:../t"}"#,
             "{}",
             "",

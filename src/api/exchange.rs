@@ -13,9 +13,6 @@ use crate::api::gate::{Failure, Protocol, Reply};
 
 /// From the connection to the last byte of the request.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(2);
-/// For the maker of the answer, with the wait for its turn. It reads a snapshot, so this ends
-/// only what is broken.
-pub const MAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// For the client to take the whole answer.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the client to close after us. To close with bytes of its unread would make the kernel
@@ -28,19 +25,26 @@ const CHUNK_BYTES: usize = 16 << 10;
 /// Chunks taken from one socket in one turn, so that a flooding client waits for the others.
 const CHUNKS_PER_TURN: usize = 16;
 
-pub struct Exchange {
+pub struct Exchange<Maker> {
     client: OwnedFd,
     came: Instant,
     until: Instant,
-    stage: Stage,
+    stage: Stage<Maker>,
 }
 
-enum Stage {
+enum Stage<Maker> {
     Asking { received: Vec<u8> },
     Queued { request: Vec<u8> },
-    Making { maker: OwnedFd, answer: Vec<u8> },
+    Making { maker: Maker, answer: Vec<u8> },
     Answering { answer: Vec<u8>, sent: usize },
     Leaving,
+}
+
+/// What has happened to the sockets of [`Exchange::interest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stir {
+    pub awaited: bool,
+    pub hung_up: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +61,7 @@ enum Flow {
     Broken,
 }
 
-impl Exchange {
+impl<Maker: AsFd> Exchange<Maker> {
     pub fn new(client: OwnedFd, now: Instant) -> Self {
         Self {
             client,
@@ -75,14 +79,16 @@ impl Exchange {
         self.until
     }
 
-    /// What to poll for. A hang-up is reported whatever is asked for.
-    pub fn interest(&self) -> PollFd<'_> {
-        match &self.stage {
+    /// What to poll for: the socket that is waited for, and the client's, whose hang-up is reported
+    /// although nothing is asked for.
+    pub fn interest(&self) -> [PollFd<'_>; 2] {
+        let awaited = match &self.stage {
             Stage::Asking { .. } | Stage::Leaving => PollFd::new(&self.client, PollFlags::IN),
             Stage::Queued { .. } => PollFd::new(&self.client, PollFlags::empty()),
             Stage::Making { maker, .. } => PollFd::new(maker, PollFlags::IN),
             Stage::Answering { .. } => PollFd::new(&self.client, PollFlags::OUT),
-        }
+        };
+        [awaited, PollFd::new(&self.client, PollFlags::empty())]
     }
 
     pub fn is_making(&self) -> bool {
@@ -103,7 +109,7 @@ impl Exchange {
     }
 
     /// Hands a queued request to its maker. Whether it did.
-    pub fn start<P: Protocol>(&mut self, protocol: &mut P, now: Instant) -> bool {
+    pub fn start<P: Protocol<Maker = Maker>>(&mut self, protocol: &mut P, now: Instant) -> bool {
         let Stage::Queued { request } = &self.stage else {
             return false;
         };
@@ -117,10 +123,12 @@ impl Exchange {
         true
     }
 
-    /// Does what can be done without waiting; `ready` = the socket of `interest` has something.
-    pub fn advance<P: Protocol>(&mut self, protocol: &P, ready: bool, now: Instant) -> Next {
+    /// Does what can be done without waiting.
+    pub fn advance<P: Protocol>(&mut self, protocol: &P, stir: Stir, now: Instant) -> Next {
         let next = match self.stage {
-            _ if !ready => Next::Stay,
+            // Nobody is left to take what is being made.
+            Stage::Making { .. } if stir.hung_up => Next::Close,
+            _ if !stir.awaited => Next::Stay,
             Stage::Asking { .. } => self.ask(protocol, now),
             // Nothing was asked for, so this is a hang-up.
             Stage::Queued { .. } => Next::Close,
@@ -131,6 +139,20 @@ impl Exchange {
         match next {
             Next::Stay if now >= self.until => self.time_out(protocol, now),
             next => next,
+        }
+    }
+
+    /// We end: who has asked gets the answer that has just come, or is told that none will.
+    pub fn part<P: Protocol>(&mut self, protocol: &P, now: Instant) {
+        if let Stage::Making { .. } = self.stage {
+            let _ = self.make(protocol, now);
+        }
+        if !self.waits_for_client() {
+            self.answer(protocol.failure(Failure::Stopping), now);
+        }
+        if let Stage::Answering { .. } = self.stage {
+            // What does not fit now is not waited for.
+            let _ = self.send(now);
         }
     }
 
@@ -145,7 +167,7 @@ impl Exchange {
                 received.truncate(length);
                 let request = std::mem::take(received);
                 self.stage = Stage::Queued { request };
-                self.until = now + MAKE_TIMEOUT;
+                self.until = now + P::MAKE_TIMEOUT;
                 Next::Stay
             }
             _ if received.len() > P::REQUEST_BYTES_MAX => {
@@ -160,7 +182,7 @@ impl Exchange {
         let Stage::Making { maker, answer } = &mut self.stage else {
             return Next::Stay;
         };
-        let flow = receive(maker, answer, ANSWER_BYTES_MAX);
+        let flow = receive(&*maker, answer, ANSWER_BYTES_MAX);
         if flow == Flow::Pause && answer.len() <= ANSWER_BYTES_MAX {
             return Next::Stay;
         }

@@ -14,19 +14,15 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
-use crate::api::exchange::{Exchange, Next};
+use crate::api::exchange::{Exchange, Next, Stir};
 use crate::clock;
 use crate::component::JoinOnDrop;
 use crate::core::event::Event;
 
-/// Connections held at one time; the next one takes the place of the oldest.
-pub const CLIENTS_MAX: usize = 64;
 /// A client that asks within this time is served, however many knock after it.
 pub const STAY_MIN: Duration = Duration::from_millis(50);
 /// Connections the kernel keeps until there is room.
 const BACKLOG: i32 = 1024;
-/// Requests that are with their maker at one time; the others wait for their turn.
-pub const MAKING_MAX: usize = 8;
 /// Connections taken in one turn, so that those already here are looked at in between.
 const ACCEPTS_PER_TURN: usize = 16;
 /// No accepting for so long after it failed for want of descriptors or memory.
@@ -36,20 +32,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub trait Protocol: Send + 'static {
     /// Bytes a request may have before it is complete.
     const REQUEST_BYTES_MAX: usize;
+    /// Connections held at one time; the next one takes the place of the oldest.
+    const CLIENTS_MAX: usize;
+    /// Requests that are with their maker at one time; the others wait for their turn.
+    const MAKING_MAX: usize;
+    /// For the maker of the answer, with the wait for its turn.
+    const MAKE_TIMEOUT: Duration;
+
+    /// Where an answer that takes time comes from. Dropped when nobody waits for it any more.
+    type Maker: AsFd + Send;
 
     /// Whether this client may ask at all.
     fn admits(&self, client: BorrowedFd<'_>) -> bool;
     /// The length of the request at the start of `received`; `None` while it is incomplete.
     fn complete(&self, received: &[u8]) -> Option<usize>;
     /// Never waits: an answer that takes time comes through a [`Reply::From`].
-    fn respond(&mut self, request: &[u8]) -> Reply;
+    fn respond(&mut self, request: &[u8]) -> Reply<Self::Maker>;
     fn failure(&self, failure: Failure) -> Vec<u8>;
 }
 
-pub enum Reply {
+pub enum Reply<Maker> {
     Now(Vec<u8>),
     /// All that comes from this non-blocking socket until its end.
-    From(OwnedFd),
+    From(Maker),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +65,8 @@ pub enum Failure {
     TooSlow,
     /// The maker of the answer failed or took too long.
     NoAnswer,
+    /// We end before there is an answer.
+    Stopping,
 }
 
 /// A running gate.
@@ -93,9 +100,9 @@ impl Gate {
     }
 }
 
-struct Loop<P> {
+struct Loop<P: Protocol> {
     protocol: P,
-    exchanges: Vec<Exchange>,
+    exchanges: Vec<Exchange<P::Maker>>,
     /// Set after accepting failed.
     paused_until: Option<Instant>,
 }
@@ -112,12 +119,13 @@ enum Room {
     },
 }
 
-fn run(listener: &OwnedFd, stop: &PipeReader, protocol: impl Protocol) -> anyhow::Result<()> {
-    let mut turn =
-        Loop { protocol, exchanges: Vec::with_capacity(CLIENTS_MAX), paused_until: None };
+fn run<P: Protocol>(listener: &OwnedFd, stop: &PipeReader, protocol: P) -> anyhow::Result<()> {
+    let exchanges = Vec::with_capacity(P::CLIENTS_MAX);
+    let mut turn = Loop { protocol, exchanges, paused_until: None };
     loop {
         let ready = turn.wait(listener, stop)?;
         if ready.stop {
+            turn.part();
             return Ok(());
         }
         turn.advance(&ready.exchanges);
@@ -131,7 +139,7 @@ struct Ready {
     stop: bool,
     listener: bool,
     /// By the places in [`Loop::exchanges`].
-    exchanges: Vec<bool>,
+    exchanges: Vec<Stir>,
 }
 
 impl<P: Protocol> Loop<P> {
@@ -144,7 +152,7 @@ impl<P: Protocol> Loop<P> {
             (Some(_), _) | (_, Room::None { .. }) => PollFlags::empty(),
         };
         let mut fds = vec![PollFd::new(stop, PollFlags::IN), PollFd::new(listener, accepting)];
-        fds.extend(self.exchanges.iter().map(Exchange::interest));
+        fds.extend(self.exchanges.iter().flat_map(Exchange::interest));
         let deadline = self
             .exchanges
             .iter()
@@ -156,31 +164,41 @@ impl<P: Protocol> Loop<P> {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(anyhow::Error::new(error).context("could not poll")),
         }
-        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let (ours, theirs) = ready.split_at(2);
+        let stirs = theirs.chunks_exact(2);
         Ok(Ready {
-            stop: ready.next().unwrap_or(false),
-            listener: ready.next().unwrap_or(false),
-            exchanges: ready.collect(),
+            stop: ours[0],
+            listener: ours[1],
+            exchanges: stirs.map(|pair| Stir { awaited: pair[0], hung_up: pair[1] }).collect(),
         })
     }
 
-    fn advance(&mut self, ready: &[bool]) {
+    fn advance(&mut self, ready: &[Stir]) {
         let now = clock::instant();
         self.paused_until = self.paused_until.filter(|until| *until > now);
         let mut ready = ready.iter();
         let protocol = &mut self.protocol;
         self.exchanges.retain_mut(|exchange| {
-            let ready = *ready.next().unwrap_or(&false);
-            match exchange.advance(protocol, ready, now) {
+            let stir = ready.next().copied().unwrap_or_default();
+            match exchange.advance(protocol, stir, now) {
                 Next::Stay => true,
                 Next::Close => false,
             }
         });
         let mut making = self.exchanges.iter().filter(|one| one.is_making()).count();
         for exchange in &mut self.exchanges {
-            if making < MAKING_MAX && exchange.start(protocol, now) {
+            if making < P::MAKING_MAX && exchange.start(protocol, now) {
                 making += usize::from(exchange.is_making());
             }
+        }
+    }
+
+    /// The last word to those who have asked; nobody is waited for.
+    fn part(&mut self) {
+        let now = clock::instant();
+        for exchange in &mut self.exchanges {
+            exchange.part(&self.protocol, now);
         }
     }
 
@@ -215,10 +233,11 @@ impl<P: Protocol> Loop<P> {
     /// Those that have their answer go first. New ones are pushed at the end, so the first found
     /// is the oldest.
     fn room(&self, now: Instant) -> Room {
-        if self.exchanges.len() < CLIENTS_MAX {
+        if self.exchanges.len() < P::CLIENTS_MAX {
             return Room::Free;
         }
-        let first = |wanted: fn(&Exchange) -> bool| self.exchanges.iter().position(wanted);
+        let first =
+            |wanted: fn(&Exchange<P::Maker>) -> bool| self.exchanges.iter().position(wanted);
         if let Some(at) = first(Exchange::is_leaving) {
             return Room::Oldest(at);
         }

@@ -2,7 +2,7 @@
 //!
 //! tiny_http has a thread for each open connection and neither timeouts nor caps, so it never meets
 //! a client: it listens on a private Unix socket behind a [`Gate`], which hands it whole requests,
-//! at most [`MAKING_MAX`](crate::api::gate::MAKING_MAX) at a time, and takes the answers off it at
+//! at most [`MAKING_MAX`] at a time, and takes the answers off it at
 //! once, however slow the client. Timeouts on its own sockets would not do: one byte in time after
 //! another keeps a thread for ever, and a timeout inherited from the listener ends its accept loop.
 //! Only the request line and `Host` are handed on, because it allocates and zeroes what a
@@ -15,6 +15,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Sender, bounded};
@@ -29,6 +30,12 @@ use crate::snapshot::SnapshotCell;
 
 /// Request line and headers.
 pub const HEAD_BYTES_MAX: usize = 8 << 10;
+/// Connections held at one time.
+pub const CLIENTS_MAX: usize = 64;
+/// Requests that tiny_http has at one time.
+pub const MAKING_MAX: usize = 8;
+/// An answer is made from a snapshot, so this ends only what is broken.
+pub const MAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 /// Ends of a request line. Of any other version tiny_http's thread would hang for ever.
@@ -94,6 +101,11 @@ struct Http {
 
 impl Protocol for Http {
     const REQUEST_BYTES_MAX: usize = HEAD_BYTES_MAX;
+    const CLIENTS_MAX: usize = CLIENTS_MAX;
+    const MAKING_MAX: usize = MAKING_MAX;
+    const MAKE_TIMEOUT: Duration = MAKE_TIMEOUT;
+
+    type Maker = OwnedFd;
 
     fn admits(&self, _client: BorrowedFd<'_>) -> bool {
         true
@@ -106,7 +118,7 @@ impl Protocol for Http {
             .map(|at| at + HEAD_END.len())
     }
 
-    fn respond(&mut self, request: &[u8]) -> Reply {
+    fn respond(&mut self, request: &[u8]) -> Reply<OwnedFd> {
         let Some(essence) = essence(request) else {
             return Reply::Now(render(&plain(400, "this is no HTTP/1.1\n"), Verb::Get));
         };
@@ -124,6 +136,7 @@ impl Protocol for Http {
             Failure::TooLong => plain(431, "the request's head is too long\n"),
             Failure::TooSlow => plain(408, "the request's head took too long\n"),
             Failure::NoAnswer => plain(503, "no answer could be made\n"),
+            Failure::Stopping => plain(503, "the daemon is stopping\n"),
         };
         render(&answer, Verb::Get)
     }

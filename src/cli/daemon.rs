@@ -3,19 +3,15 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use rustix::process::geteuid;
 use serde_json::Value;
 
-use crate::api::control::{self, AskError, Request};
+use crate::api::control::{self, AskError, REQUEST_TIMEOUT, Request};
 use crate::cli::exit;
 use crate::config::Config;
 use crate::config::load::{DEFAULT_PATH, load};
 use crate::queue::instance;
-
-/// The daemon answers when a verb has reached it, so this only bounds a hung one.
-const DEADLINE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct DaemonArgs {
@@ -36,9 +32,65 @@ pub struct DaemonArgs {
     state_dir: Option<PathBuf>,
 }
 
+/// A daemon that is only asked, so that its configuration matters as far as it names the socket.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SocketArgs {
+    /// Instead of /etc/claude-failover/config.yaml
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = DEFAULT_PATH,
+        hide_default_value = true,
+        global = true
+    )]
+    config: PathBuf,
+    /// The daemon's --runtime-dir, if it was given one
+    #[arg(long, value_name = "DIR", global = true)]
+    runtime_dir: Option<PathBuf>,
+}
+
 #[derive(Debug)]
 pub struct Daemon {
     pub config: Config,
+}
+
+impl SocketArgs {
+    /// # Errors
+    /// The exit code; what is wrong has been said.
+    pub fn ask(&self, request: &Request) -> Result<Value, u8> {
+        let runtime_dir = match &self.runtime_dir {
+            Some(dir) => dir.clone(),
+            None => match load(&self.config) {
+                Ok(loaded) => loaded.config.runtime_dir,
+                Err(error) => {
+                    eprintln!("{error}");
+                    return Err(exit::CONFIG);
+                }
+            },
+        };
+        control::ask(&control::socket_path(&runtime_dir), request, REQUEST_TIMEOUT).map_err(
+            |error| {
+                eprintln!("{error}");
+                exit::FAILED
+            },
+        )
+    }
+
+    /// Asks for a verb and prints what became of it. Gives the exit code.
+    pub fn order(&self, request: &Request) -> u8 {
+        match self.ask(request) {
+            Ok(answer) => {
+                println!("{}", said(&answer));
+                exit::OK
+            }
+            Err(code) => code,
+        }
+    }
+}
+
+/// What the daemon says to a verb.
+pub fn said(answer: &Value) -> &str {
+    answer["said"].as_str().unwrap_or("accepted: see /status or the log for what becomes of it")
 }
 
 impl DaemonArgs {
@@ -64,7 +116,7 @@ impl DaemonArgs {
 
 impl Daemon {
     pub fn ask(&self, request: &Request) -> Result<Value, AskError> {
-        control::ask(&control::socket_path(&self.config.runtime_dir), request, DEADLINE)
+        control::ask(&control::socket_path(&self.config.runtime_dir), request, REQUEST_TIMEOUT)
     }
 
     pub fn seems_to_run(&self) -> bool {

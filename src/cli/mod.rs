@@ -1,8 +1,9 @@
 //! The command line: one file a verb.
 //!
-//! Exit codes: 0 done, 1 a check, a demo or a task that found something wrong, 64 usage,
-//! 70 software, 74 journal I/O, 75 another instance, 78 configuration.
+//! Exit codes: 0 done, 1 a check, a demo or a task that found something wrong or a verb that was
+//! refused, 64 usage, 70 software, 74 journal I/O, 75 another instance, 78 configuration.
 
+pub mod account;
 pub mod assemble;
 pub mod check;
 pub mod classify;
@@ -16,6 +17,7 @@ pub mod status_line;
 pub mod submit;
 pub mod swap;
 pub mod tasks;
+pub mod text;
 
 use std::path::PathBuf;
 
@@ -60,6 +62,10 @@ enum Verb {
     },
     /// Move to another account now, or end a stuck swap
     Swap(swap::Args),
+    /// List the accounts; hold, release or pin one of them
+    Account(account::Args),
+    /// Use this account alone until it is released: `account pin`
+    Pin(account::PinArgs),
     /// Put a task into a project's inbox
     Submit(submit::Args),
     /// List, show, retry or cancel tasks
@@ -98,6 +104,8 @@ pub fn run() -> u8 {
         ),
         Verb::Demo { keep } => demo::run(if keep { Ending::KeepRunning } else { Ending::CleanUp }),
         Verb::Swap(args) => swap::run(&args),
+        Verb::Account(args) => account::run(&args),
+        Verb::Pin(args) => account::pin(&args),
         Verb::Submit(args) => submit::run(&args),
         Verb::Tasks(args) => tasks::run(&args),
         Verb::Classify(args) => classify::run(&args),

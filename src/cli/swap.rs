@@ -1,28 +1,26 @@
-//! `swap`: asks the running daemon to move now, or says how a stuck swap ends.
+//! `swap`: asks the running daemon to move now, says how a stuck swap ends, or shows what a swap would
+//! do.
 
-use std::path::PathBuf;
-use std::time::Duration;
+mod plan;
 
-use crate::api::control::{self, Request};
-use crate::cli::exit;
-use crate::config::load::{DEFAULT_PATH, load};
+use crate::api::control::Request;
+use crate::cli::daemon::SocketArgs;
 use crate::core::event::StuckVerb;
 use crate::ids::AccountName;
 
-/// The daemon answers when the verb has reached it, so this only bounds a hung one.
-const DEADLINE: Duration = Duration::from_secs(5);
-
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Instead of /etc/claude-failover/config.yaml
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH, hide_default_value = true)]
-    config: PathBuf,
-    /// The daemon's --runtime-dir, if it was given one
-    #[arg(long, value_name = "DIR")]
-    runtime_dir: Option<PathBuf>,
+    #[command(flatten)]
+    daemon: SocketArgs,
     /// The account to move to; without it the daemon chooses
     #[arg(long, value_name = "NAME", group = "what")]
     to: Option<AccountName>,
+    /// Only say where a swap would go, and why not elsewhere
+    #[arg(long, conflicts_with_all = ["resume", "rollback", "clear"])]
+    dry_run: bool,
+    /// With --dry-run: as JSON
+    #[arg(long, requires = "dry_run")]
+    json: bool,
     /// Stuck: try the way forward again
     #[arg(long, group = "what")]
     resume: bool,
@@ -49,24 +47,8 @@ impl Args {
 }
 
 pub fn run(args: &Args) -> u8 {
-    let runtime_dir = match &args.runtime_dir {
-        Some(dir) => dir.clone(),
-        None => match load(&args.config) {
-            Ok(loaded) => loaded.config.runtime_dir,
-            Err(error) => {
-                eprintln!("{error}");
-                return exit::CONFIG;
-            }
-        },
-    };
-    match control::ask(&control::socket_path(&runtime_dir), &args.request(), DEADLINE) {
-        Ok(_) => {
-            println!("accepted: see /status or the log for what becomes of it");
-            exit::OK
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            exit::FAILED
-        }
+    match args.dry_run {
+        true => plan::run(args),
+        false => args.daemon.order(&args.request()),
     }
 }

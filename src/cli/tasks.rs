@@ -13,7 +13,7 @@ use std::io::Write as _;
 use anyhow::Context as _;
 
 use crate::api::control::{AskError, Request};
-use crate::cli::daemon::{Daemon, DaemonArgs};
+use crate::cli::daemon::{Daemon, DaemonArgs, said};
 use crate::cli::exit;
 use crate::cli::tasks::survey::{Row, State};
 use crate::clock::Clock;
@@ -134,8 +134,8 @@ impl Desk {
     /// Asks the daemon, in whose hands the task is.
     fn ask(&self, task: &TaskRef, request: &Request) -> anyhow::Result<()> {
         match self.daemon.ask(request) {
-            Ok(_) => {
-                println!("{task}: the daemon has been told; tasks list shows what becomes of it");
+            Ok(answer) => {
+                println!("{}", said(&answer));
                 Ok(())
             }
             Err(error @ AskError::NotRunning { .. }) => Err(error).context(format!(

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::core::Core;
-use crate::core::action::NoteLevel;
 use crate::core::event::AccountVerb;
 use crate::core::record::Record;
 use crate::core::standing::{AccountState, Limit, PlanWindow, Standing, Used};
@@ -217,16 +216,6 @@ impl Core {
             }
         }
         Ok(())
-    }
-
-    pub(in crate::core) fn account_verb_requested(
-        &mut self,
-        verb: AccountVerb,
-        account: &AccountName,
-    ) {
-        if let Err(why) = self.account_verb(verb, account) {
-            self.note(NoteLevel::Warn, format!("{verb:?} refused: {why}"));
-        }
     }
 }
 

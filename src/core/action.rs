@@ -13,6 +13,10 @@ use crate::task::{HeldTask, TaskResult};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct OrderId(pub u64);
 
+/// The number of one question from outside; its answer carries it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct AskId(pub u64);
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Fsynced before any later action of the same batch.
@@ -128,6 +132,12 @@ pub enum Action {
     ReloadConfig,
     /// The configuration from now on, for every component.
     ApplyConfig(Arc<Config>),
+    /// What became of a verb: what was done and what follows, or why not. Once for each ask; told
+    /// when the records of its batch are on disk.
+    Answer {
+        ask: AskId,
+        result: Result<String, String>,
+    },
     /// Everything is at rest; the driver may write `CleanStop` and end.
     Stop,
 }

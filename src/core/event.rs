@@ -1,12 +1,13 @@
 //! Everything that can happen to the core. Past participles; facts, never wishes.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::core::action::OrderId;
+use crate::core::action::{AskId, OrderId};
 use crate::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName, TaskRef};
 use crate::moment::Wall;
 use crate::quota::report::Report;
@@ -113,22 +114,11 @@ pub enum Event {
         session: SessionName,
         process: ProcessRef,
     },
-    TaskRetryRequested {
-        task: TaskRef,
+    /// `ask`: somebody waits to be told what became of it → `Action::Answer`.
+    VerbRequested {
+        verb: Verb,
+        ask: Option<AskId>,
     },
-    TaskCancelRequested {
-        task: TaskRef,
-    },
-
-    SwapRequested {
-        to: Option<AccountName>,
-    },
-    StuckResolved(StuckVerb),
-    AccountVerbRequested {
-        verb: AccountVerb,
-        account: AccountName,
-    },
-    ReloadRequested,
     ConfigReloaded(Arc<Config>),
     ConfigRejected {
         problems: Vec<String>,
@@ -207,6 +197,57 @@ pub enum ProbeEnd {
     Answered,
     /// The plan refused it, or its login fails: the reading of the client's words.
     Refused(Reading),
+}
+
+/// What an operator wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// `to: None` leaves the choice of the account to us.
+    Swap {
+        to: Option<AccountName>,
+    },
+    Stuck(StuckVerb),
+    Account {
+        verb: AccountVerb,
+        account: AccountName,
+    },
+    /// Another try for a task that waits for a decision.
+    TaskRetry {
+        task: TaskRef,
+    },
+    TaskCancel {
+        task: TaskRef,
+    },
+    Reload,
+}
+
+/// Nobody waits for an answer.
+impl From<Verb> for Event {
+    fn from(verb: Verb) -> Self {
+        Event::VerbRequested { verb, ask: None }
+    }
+}
+
+/// As it is typed; of a swap without its target.
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verb::Swap { .. } => f.write_str("swap"),
+            Verb::Stuck(StuckVerb::Rollback) => f.write_str("swap --rollback"),
+            Verb::Stuck(StuckVerb::Resume) => f.write_str("swap --resume"),
+            Verb::Stuck(StuckVerb::Clear) => f.write_str("swap --clear"),
+            Verb::Account { verb: AccountVerb::Hold, account } => {
+                write!(f, "account hold {account}")
+            }
+            Verb::Account { verb: AccountVerb::Release, account } => {
+                write!(f, "account release {account}")
+            }
+            Verb::Account { verb: AccountVerb::Pin, account } => write!(f, "account pin {account}"),
+            Verb::TaskRetry { task } => write!(f, "tasks retry {task}"),
+            Verb::TaskCancel { task } => write!(f, "tasks cancel {task}"),
+            Verb::Reload => f.write_str("reload"),
+        }
+    }
 }
 
 /// What an operator decides about an account.

@@ -8,7 +8,7 @@
 //! [`account`] (what is known of an account), [`choice`] (which one next), [`park`] (when to move, wait
 //! and wake), [`proof`] (whether a target answers), [`swap`] (the phases), [`moves`] (one agent on its way: [`saving`], [`stopping`],
 //! [`launching`], [`verify`]), [`job`] (tasks), [`session`] (what must exist: [`looks`], [`losses`]),
-//! [`orders`] and [`timer`] (waiting).
+//! [`verbs`] (what an operator wants, and is told), [`orders`] and [`timer`] (waiting).
 
 pub mod account;
 pub mod action;
@@ -37,6 +37,7 @@ pub mod swap;
 pub mod testimony;
 pub mod timer;
 pub mod trigger;
+pub mod verbs;
 pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,9 +46,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::core::action::{Action, NoteLevel, OrderId};
-use crate::core::durable::{Durable, IllegalRecord, Phase};
-use crate::core::event::{AgentHome, Event, StuckVerb, TasksOffered};
+use crate::core::action::{Action, AskId, NoteLevel, OrderId};
+use crate::core::durable::{Durable, IllegalRecord};
+use crate::core::event::{AgentHome, Event, TasksOffered};
 use crate::core::evidence::Hit;
 use crate::core::job::watch::JobWatch;
 use crate::core::orders::{Orders, Silence, Slot};
@@ -95,6 +96,8 @@ pub struct Core {
     listed_at: Option<Mono>,
     /// A listing was asked for to see who is attended.
     listing_asked: bool,
+    /// Who waits to hear how the file reads. Few: the door bounds those who wait.
+    reloads_asked: Vec<AskId>,
     session_rests: BTreeMap<SessionName, Mono>,
     task_rests: BTreeMap<TaskRef, Mono>,
     notes_said: BTreeSet<String>,
@@ -163,6 +166,7 @@ impl Core {
             ramp: None,
             listed_at: None,
             listing_asked: false,
+            reloads_asked: Vec::new(),
             session_rests: BTreeMap::new(),
             task_rests: BTreeMap::new(),
             notes_said: BTreeSet::new(),
@@ -191,6 +195,7 @@ impl Core {
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
         self.wake_from_sleep(now);
         self.now = now;
+        let mut owed = None;
         match event {
             Event::SessionsObserved { panes } => self.sessions_observed(panes),
             Event::AgentsObserved(seen) => self.agents_observed(seen),
@@ -227,14 +232,7 @@ impl Core {
                 self.dialog_handled(order, &session, result);
             }
             Event::ToolsWorked { session, process } => self.tools_worked(&session, process),
-            Event::TaskRetryRequested { task } => self.task_retry_requested(&task),
-            Event::TaskCancelRequested { task } => self.task_cancel_requested(&task),
-            Event::SwapRequested { to } => self.swap_requested(to.as_ref()),
-            Event::StuckResolved(verb) => self.stuck_resolved(verb),
-            Event::AccountVerbRequested { verb, account } => {
-                self.account_verb_requested(verb, &account);
-            }
-            Event::ReloadRequested => self.out.push(Action::ReloadConfig),
+            Event::VerbRequested { verb, ask } => owed = self.verb_requested(&verb, ask),
             Event::ConfigReloaded(config) => self.config_reloaded(&config),
             Event::ConfigRejected { problems } => self.config_rejected(problems),
             Event::StopRequested => self.stop_requested(),
@@ -242,6 +240,7 @@ impl Core {
             Event::DeadlineReached => {}
         }
         self.advance();
+        self.pay(owed);
         std::mem::take(&mut self.out)
     }
 
@@ -330,28 +329,6 @@ impl Core {
         self.out.push(Action::ObserveSessions);
     }
 
-    fn swap_requested(&mut self, to: Option<&AccountName>) {
-        if let Err(why) = self.plan_operator_swap(to) {
-            self.note(NoteLevel::Warn, format!("swap refused: {why}"));
-        }
-    }
-
-    fn stuck_resolved(&mut self, verb: StuckVerb) {
-        match &self.durable.swap {
-            Some(swap) if swap.phase == Phase::Stuck => {
-                let (op, account) = (swap.op, swap.target.clone());
-                if verb == StuckVerb::Resume {
-                    // Forward means this target: the operator has mended what was wrong with it.
-                    self.end_rejection(account);
-                }
-                self.persist(Record::StuckCleared { op, verb });
-            }
-            Some(_) | None => {
-                self.note(NoteLevel::Warn, format!("{verb:?} refused: nothing is stuck"));
-            }
-        }
-    }
-
     fn config_reloaded(&mut self, config: &Arc<Config>) {
         let kept = self.config.restart_keys(config);
         if !kept.is_empty() {
@@ -367,12 +344,14 @@ impl Core {
         let config = self.config.clone();
         self.sessions.retain(|name, _| config.group(name).is_some());
         self.out.push(Action::ObserveSessions);
+        self.reload_told(Ok(&kept));
     }
 
     fn config_rejected(&mut self, problems: Vec<String>) {
         for problem in &problems {
             self.note(NoteLevel::Error, format!("reload refused, nothing changed: {problem}"));
         }
+        self.reload_told(Err(&problems));
         self.config_problems = problems;
     }
 

@@ -18,3 +18,4 @@ mod task_chaos;
 mod tasks;
 mod testimony;
 mod turns;
+mod verbs;

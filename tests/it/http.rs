@@ -1,5 +1,6 @@
 //! The HTTP side over real sockets, with clients that are rude, slow, many or in the way.
 
+mod asks;
 mod control;
 mod service;
 mod siege;
@@ -12,9 +13,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use claude_failover::api::answer::HostPolicy;
-use claude_failover::api::exchange::{ASK_TIMEOUT, LEAVE_TIMEOUT, MAKE_TIMEOUT};
-use claude_failover::api::gate::{CLIENTS_MAX, MAKING_MAX};
-use claude_failover::api::http::{HEAD_BYTES_MAX, HttpError, Server};
+use claude_failover::api::exchange::{ASK_TIMEOUT, LEAVE_TIMEOUT};
+use claude_failover::api::http::{
+    CLIENTS_MAX, HEAD_BYTES_MAX, HttpError, MAKE_TIMEOUT, MAKING_MAX, Server,
+};
 use claude_failover::core::event::Event;
 use claude_failover::snapshot::{Health, Snapshot, SnapshotCell};
 use crossbeam_channel::{Receiver, Sender, unbounded};

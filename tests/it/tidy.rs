@@ -74,7 +74,18 @@ const ARROWS: [(&str, &[&str]); 35] = [
     ("snapshot", &["config", "core", "ids", "moment", "quota", "task"]),
     (
         "api",
-        &["clock", "component", "core", "files", "ids", "moment", "process", "quota", "snapshot"],
+        &[
+            "clock",
+            "component",
+            "core",
+            "files",
+            "ids",
+            "moment",
+            "process",
+            "quota",
+            "snapshot",
+            "task",
+        ],
     ),
     ("preflight", &["config", "files", "ids", "process", "terminal"]),
     // Those who know everybody.

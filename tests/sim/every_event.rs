@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use claude_failover::core::Core;
-use claude_failover::core::action::{Action, OrderId};
+use claude_failover::core::action::{Action, AskId, OrderId};
 use claude_failover::core::durable::{Durable, Phase};
 use claude_failover::core::event::{
-    AgentHome, AgentSeen, AgentState, AgentsObserved, DialogEnd, Event, PaneReading, PaneSeen,
-    PaneStamp, ProbeEnd, SignalSeen, StuckVerb, TasksOffered, TranscriptSeen,
+    AccountVerb, AgentHome, AgentSeen, AgentState, AgentsObserved, DialogEnd, Event, PaneReading,
+    PaneSeen, PaneStamp, ProbeEnd, SignalSeen, StuckVerb, TasksOffered, TranscriptSeen, Verb,
 };
 use claude_failover::core::record::Record;
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName, TaskRef};
@@ -92,20 +92,25 @@ fn events(core: &Core) -> Vec<Event> {
         Event::SessionsObserved { panes: vec![row] },
         Event::TerminalLost { reason: "gone".to_owned() },
         Event::TerminalConnected,
-        Event::ReloadRequested,
+        asked(Verb::Reload),
         Event::ConfigReloaded(config.clone()),
         Event::ConfigRejected { problems: vec!["a: b".to_owned()] },
         Event::StopRequested,
         Event::ComponentExited { name: "monitor".to_owned(), error: Some("x".to_owned()) },
         Event::DeadlineReached,
-        Event::SwapRequested { to: None },
-        Event::StuckResolved(StuckVerb::Rollback),
-        Event::StuckResolved(StuckVerb::Resume),
-        Event::StuckResolved(StuckVerb::Clear),
+        Verb::Swap { to: None }.into(),
+        asked(Verb::Swap { to: None }),
+        asked(Verb::Stuck(StuckVerb::Rollback)),
+        asked(Verb::Stuck(StuckVerb::Resume)),
+        asked(Verb::Stuck(StuckVerb::Clear)),
     ];
     events.extend(of_tasks(core, &session));
     for account in &config.accounts {
-        events.push(Event::SwapRequested { to: Some(account.name.clone()) });
+        let account = account.name.clone();
+        events.push(asked(Verb::Swap { to: Some(account.clone()) }));
+        for verb in [AccountVerb::Hold, AccountVerb::Release, AccountVerb::Pin] {
+            events.push(asked(Verb::Account { verb, account: account.clone() }));
+        }
     }
     events.extend(sightings(&session, pane, &account, conversation.as_ref()));
     let sessions: Vec<SessionName> = core.durable.moves.keys().cloned().chain([session]).collect();
@@ -113,6 +118,28 @@ fn events(core: &Core) -> Vec<Event> {
         events.extend(answers(OrderId(number), &sessions, account.clone()));
     }
     events
+}
+
+fn asked(verb: Verb) -> Event {
+    Event::VerbRequested { verb, ask: Some(AskId(1)) }
+}
+
+/// Answers that are owed at the end: each verb's own, and a reload's when the file has been read.
+fn answers_owed(events: &[&Event]) -> usize {
+    let (mut owed, mut reloads) = (0, 0);
+    for event in events {
+        match event {
+            Event::VerbRequested { verb: Verb::Reload, ask } => {
+                reloads += usize::from(ask.is_some());
+            }
+            Event::VerbRequested { ask, .. } => owed += usize::from(ask.is_some()),
+            Event::ConfigReloaded(_) | Event::ConfigRejected { .. } => {
+                owed += std::mem::take(&mut reloads);
+            }
+            _ => {}
+        }
+    }
+    owed
 }
 
 /// What may be said of the first task in hand, or of one that nobody has.
@@ -135,8 +162,8 @@ fn of_tasks(core: &Core, session: &SessionName) -> Vec<Event> {
             session: session.clone(),
             process: ProcessRef { pid: 71, started_ticks: 1 },
         },
-        Event::TaskRetryRequested { task: task.clone() },
-        Event::TaskCancelRequested { task: task.clone() },
+        asked(Verb::TaskRetry { task: task.clone() }),
+        asked(Verb::TaskCancel { task: task.clone() }),
     ];
     for order in (1..3).map(OrderId) {
         let failed = || "it failed".to_owned();
@@ -270,6 +297,8 @@ fn play(case: &Case, events: &[&Event]) {
     for (event, step) in events.iter().zip(1..) {
         actions.extend(core.handle(at(step), (*event).clone()));
     }
+    let answers = actions.iter().filter(|action| matches!(action, Action::Answer { .. }));
+    assert_eq!(answers.count(), answers_owed(events), "{events:?}");
     for action in actions {
         if let Action::Persist(record) = action {
             durable.apply(&record).expect("the record follows the journal");

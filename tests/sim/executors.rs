@@ -87,7 +87,10 @@ impl Sim {
                 self.count("clean stops");
                 self.end_life();
             }
-            Action::Persist(_) | Action::Note { .. } | Action::TellSession { .. } => {}
+            Action::Persist(_)
+            | Action::Note { .. }
+            | Action::Answer { .. }
+            | Action::TellSession { .. } => {}
             Action::HoldTasks { .. } => {
                 if let Some(life) = &mut self.life {
                     life.said.held = true;

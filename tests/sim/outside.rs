@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claude_failover::config::Group;
 use claude_failover::core::durable::Phase;
-use claude_failover::core::event::{AccountVerb, AgentHome, Event, StuckVerb};
+use claude_failover::core::event::{AccountVerb, AgentHome, Event, StuckVerb, Verb};
 use claude_failover::ids::{AccountName, ConversationId, SessionName};
 
 use crate::run::{Sim, Step};
@@ -324,12 +324,12 @@ impl Sim {
     fn verb(&mut self) {
         let life = self.life_number;
         let event = match self.rng.below(5) {
-            0 => Event::SwapRequested { to: None },
-            1 => Event::SwapRequested { to: Some(self.some_account()) },
+            0 => Verb::Swap { to: None }.into(),
+            1 => Verb::Swap { to: Some(self.some_account()) }.into(),
             2 => Event::StopRequested,
             3 => {
                 let verbs = [StuckVerb::Rollback, StuckVerb::Resume, StuckVerb::Clear];
-                Event::StuckResolved(verbs[self.rng.below(3)])
+                Verb::Stuck(verbs[self.rng.below(3)]).into()
             }
             _ => Event::ComponentExited { name: "monitor".to_owned(), error: None },
         };
@@ -345,7 +345,7 @@ impl Sim {
         let (verb, account) = (verbs[self.rng.below(4)], self.some_account());
         self.say(|| format!("## {verb:?} {account}"));
         self.count("account verbs");
-        self.at(1, Step::Deliver { life, event: Event::AccountVerbRequested { verb, account } });
+        self.at(1, Step::Deliver { life, event: Verb::Account { verb, account }.into() });
     }
 
     /// Whatever an operator has set aside is released.
@@ -364,10 +364,7 @@ impl Sim {
             .collect();
         for account in set_aside {
             let verb = AccountVerb::Release;
-            self.at(
-                1,
-                Step::Deliver { life, event: Event::AccountVerbRequested { verb, account } },
-            );
+            self.at(1, Step::Deliver { life, event: Verb::Account { verb, account }.into() });
         }
     }
 
@@ -381,7 +378,7 @@ impl Sim {
             let verb = verbs[self.rng.below(3)];
             self.count("stuck swaps resolved");
             let life = self.life_number;
-            self.at(1, Step::Deliver { life, event: Event::StuckResolved(verb) });
+            self.at(1, Step::Deliver { life, event: Verb::Stuck(verb).into() });
         }
         self.release_accounts();
         self.person_decides();

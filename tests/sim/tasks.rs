@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use claude_failover::config::Group;
 use claude_failover::core::action::{Action, OrderId};
 use claude_failover::core::event::{
-    AgentState, DialogEnd, Event, LastWords, QueueCounts, SignalSeen, TasksOffered,
+    AgentState, DialogEnd, Event, LastWords, QueueCounts, SignalSeen, TasksOffered, Verb,
 };
 use claude_failover::core::job::{Fate, JobStage};
 use claude_failover::core::record::Record;
@@ -502,9 +502,9 @@ impl Sim {
         for task in open {
             self.count("tasks decided by a person");
             let event = if self.rng.chance(500) {
-                Event::TaskRetryRequested { task }
+                Verb::TaskRetry { task }.into()
             } else {
-                Event::TaskCancelRequested { task }
+                Verb::TaskCancel { task }.into()
             };
             self.at(1, Step::Deliver { life: number, event });
         }

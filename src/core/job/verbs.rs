@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::core::action::{Action, NoteLevel};
-use crate::core::job::{Decision, Fate, JobStage};
+use crate::core::job::{Decision, Fate, Job, JobStage};
 use crate::core::orders::Slot;
 use crate::core::record::Record;
 use crate::ids::{SessionName, TaskRef};
@@ -10,34 +10,49 @@ use crate::task::{HeldState, HeldTask, TaskResult};
 
 impl Core {
     /// For a task of which nobody can tell whether it was delivered.
-    pub(in crate::core) fn task_retry_requested(&mut self, task: &TaskRef) {
+    pub(in crate::core) fn retry_task(&mut self, task: &TaskRef) -> Result<String, String> {
         if self.durable.set_aside.contains_key(task) {
-            self.decide(task, Decision::Retry);
-        } else {
-            let text = format!("retry of task={task} refused: it waits for nobody's decision");
-            self.note(NoteLevel::Warn, text);
+            self.decide(task, Decision::Retry)?;
+            return Ok(format!("{task} goes back to the queue for another try"));
+        }
+        match self.session_of(task) {
+            Some(session) => Err(format!("{task} is at work in {session}: nothing to try again")),
+            None => Err(format!("{task} is not in the daemon's hands")),
         }
     }
 
-    pub(in crate::core) fn task_cancel_requested(&mut self, task: &TaskRef) {
+    pub(in crate::core) fn cancel_task(&mut self, task: &TaskRef) -> Result<String, String> {
         if self.durable.set_aside.contains_key(task) {
-            self.decide(task, Decision::Cancel);
-            return;
+            self.decide(task, Decision::Cancel)?;
+            return Ok(format!("{task} is cancelled: its file goes to failed/"));
         }
+        let Some(session) = self.session_of(task) else {
+            return Err(format!("{task} is not in the daemon's hands"));
+        };
+        if self.durable.jobs.get(&session).is_some_and(Job::is_over) {
+            return Err(format!("{task} is ending already"));
+        }
+        self.end_job(&session, Fate::Failed { reason: "cancelled".to_owned() });
+        Ok(format!("{task} is cancelled: whoever works on it in {session} is ended"))
+    }
+
+    fn session_of(&self, task: &TaskRef) -> Option<SessionName> {
         let mut jobs = self.durable.jobs.iter();
-        let found = jobs.find(|(_, job)| job.offer.task == *task);
-        match found.map(|(session, job)| (session.clone(), job.stage.clone())) {
-            None | Some((_, JobStage::Ending { .. } | JobStage::Closing { .. })) => {
-                self.note(NoteLevel::Warn, format!("cancel of task={task} refused: not at work"));
-            }
-            Some((session, _)) => {
-                self.end_job(&session, Fate::Failed { reason: "cancelled".to_owned() });
-            }
-        }
+        jobs.find(|(_, job)| job.task() == task).map(|(session, _)| session.clone())
     }
 
-    fn decide(&mut self, task: &TaskRef, decision: Decision) {
+    /// Once: what was decided first is on its way.
+    fn decide(&mut self, task: &TaskRef, decision: Decision) -> Result<(), String> {
+        let decided = self.durable.set_aside.get(task).and_then(|aside| aside.decision);
+        if let Some(decided) = decided {
+            let word = match decided {
+                Decision::Retry => "retry",
+                Decision::Cancel => "cancel",
+            };
+            return Err(format!("{word} of {task} is on its way already"));
+        }
         self.persist(Record::TaskDecided { task: task.clone(), decision, at: self.now.wall });
+        Ok(())
     }
 
     /// True when the state changed.

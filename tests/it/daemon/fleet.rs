@@ -199,11 +199,34 @@ impl Fleet {
 
     /// The verb of the command line, as the operator types it: exit code and output.
     pub fn swap(&self, args: &[&str]) -> (Option<i32>, String) {
+        let said = self.say(&[&["swap"], args].concat());
+        (said.code, said.out + &said.errors)
+    }
+
+    /// Any verb of the command line.
+    pub fn say(&self, args: &[&str]) -> Said {
         let mut command = Command::new(binary());
-        command.args(["swap", "--config"]).arg(self.root().join("config.yaml")).args(args);
+        command.args(args).arg("--config").arg(self.root().join("config.yaml"));
         let output = self.at_home(&mut command).output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (out, errors) = (text(output.stdout), text(output.stderr));
+        Said { code: output.status.code(), out, errors }
+    }
+
+    /// A verb that is carried out; what it prints.
+    #[track_caller]
+    pub fn done(&self, args: &[&str]) -> String {
+        let said = self.say(args);
+        assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{args:?}: {}", said.out);
+        said.out
+    }
+
+    /// A verb that is refused, with its reason and nothing else.
+    #[track_caller]
+    pub fn refused(&self, args: &[&str]) -> String {
+        let said = self.say(args);
+        assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{args:?}: {}", said.errors);
+        said.errors
     }
 
     #[track_caller]
@@ -226,6 +249,12 @@ impl Fleet {
             self.log().contains(text).then_some(())
         });
     }
+}
+
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub errors: String,
 }
 
 /// Conversation ids by session.

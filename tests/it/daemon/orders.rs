@@ -42,18 +42,18 @@ fn an_order_that_cannot_be_carried_out_changes_nothing_and_says_why() {
     let (fleet, talks) = Fleet::up(Layout::default());
     let before = fleet.agent_pids();
     for (to, why) in [
-        ("nosuch", "swap refused: nosuch is no account of the configuration"),
-        ("a", "swap refused: a: it is the account to leave"),
+        ("nosuch", "nosuch is no account of the configuration"),
+        ("a", "a: it is the account to leave"),
     ] {
-        fleet.order_swap(&["--to", to]);
-        fleet.await_log(why);
+        assert_eq!(fleet.refused(&["swap", "--to", to]), format!("{why}\n"));
+        fleet.await_log(&format!("swap refused: {why}"));
     }
     let (code, text) = fleet.swap(&["--to", "not a name"]);
     assert_eq!(code, Some(64), "{text}");
     for verb in ["--clear", "--rollback", "--resume"] {
-        fleet.order_swap(&[verb]);
+        assert_eq!(fleet.refused(&["swap", verb]), "nothing is stuck\n");
+        fleet.await_log(&format!("swap {verb} refused: nothing is stuck"));
     }
-    fleet.await_log("Resume refused: nothing is stuck");
     assert_eq!(fleet.agent_pids(), before);
     assert_eq!(fleet.await_idle_or_waiting(), talks);
     assert!(fleet.status()["swap"]["last"].is_null());
@@ -62,6 +62,6 @@ fn an_order_that_cannot_be_carried_out_changes_nothing_and_says_why() {
 #[test]
 fn a_swap_without_a_name_takes_the_next_account() {
     let (fleet, talks) = Fleet::up(Layout { accounts: 3, ..Layout::default() });
-    fleet.order_swap(&[]);
+    assert_eq!(fleet.done(&["swap"]), "swap 1 planned: a → b (priority 2)\n");
     fleet.await_all_on("b", &talks);
 }

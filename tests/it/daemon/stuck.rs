@@ -74,7 +74,7 @@ fn a_stuck_swap_is_stuck_after_a_restart_too_and_nothing_is_tried() {
     fleet.start_with(None);
     fleet.await_state("stuck");
     assert_eq!(fleet.get("/health").0, 503);
-    fleet.order_swap(&["--to", "b"]);
+    assert_eq!(fleet.refused(&["swap", "--to", "b"]), "swap 1 is stuck\n");
     fleet.await_log("swap refused: swap 1 is stuck");
     assert!(fleet.agents().is_empty(), "all were stopped before the flip");
     fleet.order_swap(&["--rollback"]);

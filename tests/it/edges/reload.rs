@@ -85,6 +85,29 @@ fn a_bad_file_changes_nothing_and_shows_until_a_good_one_comes() {
     daemon.drained();
 }
 
+/// Whoever asks over the socket hears it; the log and `/status` say it to the others.
+#[test]
+fn who_asks_for_a_reload_is_told_what_the_file_holds() {
+    let site = site_with_pool();
+    let daemon = site.start();
+    daemon.normal();
+    let reload = || daemon.ask(r#"{"verb":"reload"}"#).unwrap();
+    let read = "the configuration has been read again";
+    assert_eq!(reload(), serde_json::json!({"ok": true, "said": read}));
+    let good = fs_err::read_to_string(site.config()).unwrap();
+    site.write_config(&good.replace("link:", "lnik:").replace("min: 1, max: 2", "min: 3, max: 2"));
+    let answer = reload();
+    let error = answer["error"].as_str().unwrap();
+    assert_eq!(answer["ok"], false);
+    assert!(error.starts_with("nothing changed: "), "{error}");
+    assert!(error.contains("lnik") && error.contains("3 is more than max, which is 2"), "{error}");
+    assert_eq!(error.lines().count(), daemon.status()["config_problems"].as_array().unwrap().len());
+    site.write_config(&good.replace("DIR/state", "DIR/state2"));
+    site.edit("listen: null", "listen: \"127.0.0.1:1\"");
+    assert_eq!(reload()["said"], format!("{read}; a restart is needed for http"));
+    daemon.drained();
+}
+
 #[test]
 fn keys_that_need_a_restart_are_named_and_keep_their_values() {
     let site = site_with_pool();

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::support::binary;
 
-const VERBS: [&str; 7] = ["run", "check", "demo", "swap", "submit", "tasks", "classify"];
+const VERBS: [&str; 9] =
+    ["run", "check", "demo", "swap", "account", "pin", "submit", "tasks", "classify"];
 const COLUMNS: usize = 80;
 
 fn said(args: &[&str]) -> (Option<i32>, String, String) {
@@ -29,7 +30,9 @@ fn help_and_version_are_answers() {
 #[test]
 fn the_help_of_every_verb_fits_a_terminal() {
     let of_tasks = ["list", "show", "retry", "cancel"].map(|verb| vec!["tasks", verb]);
-    let verbs = VERBS.map(|verb| vec![verb]).into_iter().chain([vec![]]).chain(of_tasks);
+    let of_account = ["list", "hold", "release", "pin"].map(|verb| vec!["account", verb]);
+    let verbs = VERBS.map(|verb| vec![verb]).into_iter().chain([vec![]]);
+    let verbs = verbs.chain(of_tasks).chain(of_account);
     for mut args in verbs {
         args.push("--help");
         let (code, help, _) = said(&args);
@@ -51,6 +54,13 @@ fn what_is_not_known_is_a_usage_error() {
         vec!["demo", "--kept"],
         vec!["swap", "--to", "a", "--clear"],
         vec!["swap", "--to", "two words"],
+        vec!["swap", "--dry-run", "--clear"],
+        vec!["swap", "--json"],
+        vec!["account"],
+        vec!["account", "hold"],
+        vec!["account", "sell", "a"],
+        vec!["account", "release", "two words"],
+        vec!["pin"],
         vec!["launch"],
         vec!["submit"],
         vec!["submit", "--project", "../x"],
@@ -66,15 +76,24 @@ fn what_is_not_known_is_a_usage_error() {
 }
 
 #[test]
-fn a_swap_without_a_daemon_says_where_it_looked() {
+fn a_verb_without_a_daemon_says_where_it_looked() {
     let dir = tempfile::tempdir().unwrap();
-    let (code, _, errors) = said(&["swap", "--runtime-dir", dir.path().to_str().unwrap()]);
-    assert_eq!(code, Some(1), "{errors}");
     let socket = dir.path().join("control.sock");
-    assert!(errors.contains(socket.to_str().unwrap()), "{errors}");
-    assert_eq!(errors.matches("running").count(), 1, "{errors}");
     let config = dir.path().join("none.yaml");
-    let (code, _, errors) = said(&["swap", "--config", config.to_str().unwrap()]);
-    assert_eq!(code, Some(78), "{errors}");
-    assert!(errors.contains(config.to_str().unwrap()), "{errors}");
+    for verb in [
+        &["swap"][..],
+        &["swap", "--dry-run"],
+        &["account", "list"],
+        &["account", "hold", "a"],
+        &["pin", "a"],
+    ] {
+        let of = |option, path: &str| said(&[verb, &[option, path]].concat());
+        let (code, out, errors) = of("--runtime-dir", dir.path().to_str().unwrap());
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{errors}");
+        assert!(errors.contains(socket.to_str().unwrap()), "{errors}");
+        assert_eq!(errors.matches("running").count(), 1, "{errors}");
+        let (code, out, errors) = of("--config", config.to_str().unwrap());
+        assert_eq!((code, out.as_str()), (Some(78), ""), "{errors}");
+        assert!(errors.contains(config.to_str().unwrap()), "{errors}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The control socket: verbs in, events out, and only for our own user.
+//! The control socket: verbs in, events out, the core's answers back, and only for our own user.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,18 +11,19 @@ use claude_failover::api::control::{
     AskError, REQUEST_BYTES_MAX, Reports, Request, Server, ask, socket_path,
 };
 use claude_failover::clock::Clock;
-use claude_failover::core::event::{Event, StuckVerb};
+use claude_failover::core::action::AskId;
+use claude_failover::core::event::{AccountVerb, Event, StuckVerb, Verb};
 use claude_failover::snapshot::SnapshotCell;
 use crossbeam_channel::{Receiver, unbounded};
 
 use super::snapshot;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-struct House {
-    server: Server,
-    events: Receiver<Event>,
-    dir: tempfile::TempDir,
+pub struct House {
+    pub server: Server,
+    pub events: Receiver<Event>,
+    pub dir: tempfile::TempDir,
 }
 
 fn reports() -> Reports {
@@ -30,7 +31,7 @@ fn reports() -> Reports {
 }
 
 impl House {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("cf-").tempdir().unwrap();
         let (sender, events) = unbounded();
         let cell = SnapshotCell::new(snapshot(true));
@@ -38,12 +39,35 @@ impl House {
         Self { server, events, dir }
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         socket_path(self.dir.path())
     }
 
-    fn ask(&self, request: &Request) -> Result<serde_json::Value, AskError> {
+    pub fn ask(&self, request: &Request) -> Result<serde_json::Value, AskError> {
         ask(&self.path(), request, TIMEOUT)
+    }
+
+    /// The verb that has reached the coordinator, and whom to answer.
+    #[track_caller]
+    pub fn next_verb(&self) -> (Verb, AskId) {
+        match self.events.recv_timeout(TIMEOUT).unwrap() {
+            Event::VerbRequested { verb, ask: Some(ask) } => (verb, ask),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the client hears, and the verb, when the coordinator answers this.
+    fn ask_with(
+        &self,
+        request: &Request,
+        result: Result<String, String>,
+    ) -> (Result<serde_json::Value, AskError>, Verb) {
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| self.ask(request));
+            let (verb, ask) = self.next_verb();
+            self.server.answer(ask, result);
+            (asking.join().unwrap(), verb)
+        })
     }
 
     fn exchange(&self, bytes: &[u8]) -> String {
@@ -61,28 +85,33 @@ impl House {
 }
 
 #[test]
-fn each_verb_becomes_its_event() {
+fn each_verb_is_answered_with_what_the_core_says() {
     let house = House::new();
-    for (request, event) in [
-        (Request::Swap { to: None }, "SwapRequested { to: None }"),
+    let account = || "backup".parse().unwrap();
+    let task = || "shop:t-1".parse().unwrap();
+    for (request, verb) in [
+        (Request::Swap { to: None }, Verb::Swap { to: None }),
+        (Request::Swap { to: Some(account()) }, Verb::Swap { to: Some(account()) }),
+        (Request::Stuck { how: StuckVerb::Rollback }, Verb::Stuck(StuckVerb::Rollback)),
         (
-            Request::Swap { to: Some("backup".parse().unwrap()) },
-            r#"SwapRequested { to: Some(AccountName("backup")) }"#,
+            Request::Account { how: AccountVerb::Pin, account: account() },
+            Verb::Account { verb: AccountVerb::Pin, account: account() },
         ),
-        (Request::Stuck { how: StuckVerb::Rollback }, "StuckResolved(Rollback)"),
-        (Request::Reload, "ReloadRequested"),
-        (
-            Request::TasksRetry { task: "shop:t-1".parse().unwrap() },
-            r#"TaskRetryRequested { task: TaskRef { project: ProjectName("shop"), id: TaskId("t-1") } }"#,
-        ),
-        (
-            Request::TasksCancel { task: "shop:t-1".parse().unwrap() },
-            r#"TaskCancelRequested { task: TaskRef { project: ProjectName("shop"), id: TaskId("t-1") } }"#,
-        ),
+        (Request::Reload, Verb::Reload),
+        (Request::TasksRetry { task: task() }, Verb::TaskRetry { task: task() }),
+        (Request::TasksCancel { task: task() }, Verb::TaskCancel { task: task() }),
     ] {
-        assert_eq!(house.ask(&request).unwrap(), serde_json::json!({"ok": true}));
-        assert_eq!(house.next_event(), event);
+        let (answer, heard) = house.ask_with(&request, Ok("it is done".to_owned()));
+        assert_eq!(answer.unwrap(), serde_json::json!({"ok": true, "said": "it is done"}));
+        assert_eq!(heard, verb);
+        let (answer, _) = house.ask_with(&request, Err("no:\nfor two\treasons".to_owned()));
+        let error = answer.unwrap_err();
+        assert!(
+            matches!(&error, AskError::Refused(why) if why == "no:\nfor two reasons"),
+            "{error}"
+        );
     }
+    assert_eq!(house.server.asks_waiting(), 0);
 }
 
 #[test]
@@ -136,7 +165,7 @@ fn a_silent_client_keeps_nobody_from_an_answer() {
     let house = House::new();
     let silent: Vec<_> = (0..100).map(|_| UnixStream::connect(house.path()).unwrap()).collect();
     let begun = Instant::now();
-    house.ask(&Request::Reload).unwrap();
+    house.ask(&Request::Status).unwrap();
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     drop(silent);
 }
@@ -164,7 +193,7 @@ fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
     };
     let error = format!("{:#}", again().err().unwrap());
     assert!(error.contains("another process answers"), "{error}");
-    house.ask(&Request::Reload).unwrap();
+    house.ask(&Request::Status).unwrap();
 
     let other = tempfile::tempdir().unwrap();
     let path = socket_path(other.path());

@@ -75,7 +75,7 @@ fn hup_reloads_as_often_as_it_comes_also_while_stopping() {
     for turn in 0..9 {
         let (sent, event) = match turn {
             4 => (Signal::TERM, "StopRequested"),
-            _ => (Signal::HUP, "ReloadRequested"),
+            _ => (Signal::HUP, "VerbRequested { verb: Reload, ask: None }"),
         };
         signal(&child, sent);
         assert_eq!(told(&mut child, "event"), event);

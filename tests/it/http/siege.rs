@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use claude_failover::api::exchange::ASK_TIMEOUT;
-use claude_failover::api::gate::{CLIENTS_MAX, MAKING_MAX, STAY_MIN};
+use claude_failover::api::gate::STAY_MIN;
+use claude_failover::api::http::{CLIENTS_MAX, MAKING_MAX};
 use crossbeam_channel::{Receiver, tick, unbounded};
 
 use super::{House, connect, get, in_a_child, is_child, is_closed, rest, told};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use claude_failover::api::control::{Reports, Server};
 use claude_failover::clock::Clock;
-use claude_failover::core::event::Event;
+use claude_failover::core::event::{Event, Verb};
 use claude_failover::queue::dir::Put;
 use claude_failover::snapshot::SnapshotCell;
 use claude_failover::task::front_matter;
@@ -97,12 +97,24 @@ fn a_task_in_the_daemons_hands_is_left_to_the_daemon() {
     for verb in ["retry", "cancel"] {
         refused(&place, verb, "shop:t", "shop:t is in the daemon's hands: start the daemon");
     }
-    let (_server, events) = daemon(&place);
-    accepted(&place, "retry", "shop:t", "the daemon has been told");
-    accepted(&place, "cancel", "shop:t", "the daemon has been told");
-    let heard = || events.recv_timeout(DEADLINE).unwrap();
-    assert!(matches!(heard(), Event::TaskRetryRequested { task: t } if t == task("shop:t")));
-    assert!(matches!(heard(), Event::TaskCancelRequested { task: t } if t == task("shop:t")));
+    let (server, events) = daemon(&place);
+    let told = |verb: &str, expected: &Verb, result: Result<String, String>| {
+        let child = place.start(&["tasks", verb, "shop:t"]);
+        match events.recv_timeout(DEADLINE).unwrap() {
+            Event::VerbRequested { verb, ask: Some(ask) } if verb == *expected => {
+                server.answer(ask, result);
+            }
+            other => panic!("{other:?}"),
+        }
+        let said = place.said(child);
+        (said.code, said.out, said.errors)
+    };
+    let retry = Verb::TaskRetry { task: task("shop:t") };
+    let done = told("retry", &retry, Ok("shop:t is tried again".to_owned()));
+    assert_eq!(done, (Some(0), "shop:t is tried again\n".to_owned(), String::new()));
+    let cancel = Verb::TaskCancel { task: task("shop:t") };
+    let refused = told("cancel", &cancel, Err("shop:t is ending already".to_owned()));
+    assert_eq!(refused, (Some(1), String::new(), "shop:t is ending already\n".to_owned()));
     assert_eq!(place.read("shop/inbox/t.md.dispatched"), before);
     assert_eq!(place.names("shop/inbox"), ["t.md", "t.md.dispatched"]);
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use claude_failover::config::{Config, Strategy};
 use claude_failover::core::choice::Purpose;
-use claude_failover::core::event::{AccountVerb, AgentHome, AgentState, AgentsObserved, Event};
+use claude_failover::core::event::{
+    AccountVerb, AgentHome, AgentState, AgentsObserved, Event, Verb,
+};
 use claude_failover::core::standing::{AccountState, PlanWindow};
 use claude_failover::moment::Wall;
 use claude_failover::quota::report::{Figures, News, Report, Window};
@@ -54,7 +56,7 @@ fn figures(desk: &mut Desk, name: &str, five_hour: (u16, i64), week: (u16, i64))
 }
 
 fn verb(desk: &mut Desk, verb: AccountVerb, name: &str) {
-    desk.send(Event::AccountVerbRequested { verb, account: account(name) });
+    desk.send(Verb::Account { verb, account: account(name) }.into());
     desk.work();
     desk.pass(10 * SECOND);
 }
@@ -221,7 +223,7 @@ fn a_pin_means_this_one_and_no_other() {
         (AccountVerb::Hold, "three", "Hold refused: three is pinned"),
         (AccountVerb::Pin, "nine", "Pin refused: nine is no account"),
     ] {
-        desk.send(Event::AccountVerbRequested { verb, account: account(name) });
+        desk.send(Verb::Account { verb, account: account(name) }.into());
         assert_eq!(desk.noted(why), 1);
     }
     verb(&mut desk, AccountVerb::Release, "three");
@@ -246,7 +248,7 @@ fn a_login_that_fails_is_left_like_a_limit_and_comes_back_through_one_proof() {
         credentials_changed: vec![(account("one"), changed)],
     }));
     assert_eq!(state(&desk, "one"), AccountState::Unproven);
-    desk.send(Event::SwapRequested { to: Some(account("one")) });
+    desk.send(Verb::Swap { to: Some(account("one")) }.into());
     desk.work();
     desk.pass(10 * SECOND);
     assert_eq!((desk.probed.len(), desk.active()), (1, "one"));
@@ -296,7 +298,7 @@ fn the_account_left_by_choice_is_the_last_resort_until_its_window_is_reset() {
     assert_eq!(desk.active(), "two");
     desk.pass(30 * MINUTE);
     assert_eq!(desk.active(), "two", "no return before the window is over");
-    desk.send(Event::SwapRequested { to: None });
+    desk.send(Verb::Swap { to: None }.into());
     desk.work();
     desk.pass(10 * SECOND);
     assert_eq!(desk.active(), "three", "preferred, but nearly out");

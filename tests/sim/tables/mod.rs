@@ -8,3 +8,4 @@ mod sessions;
 mod swap;
 mod tasks;
 mod testimony;
+mod verbs;

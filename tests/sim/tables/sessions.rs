@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claude_failover::core::action::Action;
-use claude_failover::core::event::{AgentState, Event};
+use claude_failover::core::event::{AgentState, Event, Verb};
 use claude_failover::ids::ProcessRef;
 use claude_failover::quota::verdict::Reading;
 
@@ -61,7 +61,7 @@ fn a_session_that_cannot_be_made_keeps_its_agent_waiting_and_holds_up_no_swap() 
     let mut desk = Desk::at_rest();
     desk.creations_fail = true;
     lose(&mut desk, "ded");
-    desk.send(Event::SwapRequested { to: Some(account("two")) });
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
     desk.work();
     desk.pass(30 * SECOND);
     assert_eq!((desk.active(), desk.phase()), ("two", None));
@@ -98,7 +98,7 @@ fn sessions_outside_the_configuration_are_never_touched() {
 fn a_reload_takes_what_it_can_and_drops_moves_of_sessions_that_left() {
     let mut desk = Desk::at_rest();
     desk.set_state("auto-12", AgentState::Busy);
-    desk.send(Event::SwapRequested { to: Some(account("two")) });
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
     desk.work();
     desk.pass(10 * SECOND);
     assert!(desk.core.durable.moves.contains_key(&session("auto-12")));
@@ -143,7 +143,7 @@ fn nothing_is_decided_while_the_tmux_server_is_unreachable() {
 #[test]
 fn a_drain_orders_nothing_new_and_stops_when_all_is_answered() {
     let mut desk = Desk::at_rest();
-    desk.send(Event::SwapRequested { to: Some(account("two")) });
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
     let check = desk.orders.remove(0);
     desk.send(Event::StopRequested);
     assert!(!desk.orders.contains(&Action::Stop), "one answer is still to come");
@@ -184,7 +184,7 @@ fn a_wait_is_of_the_agent_whose_screen_showed_it() {
     desk.look();
     assert!(waits(&desk), "its own screen says so");
 
-    desk.send(Event::SwapRequested { to: Some(account("two")) });
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
     desk.work();
     assert!(!waits(&desk), "the swap has ended it");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use claude_failover::core::action::Action;
 use claude_failover::core::durable::Phase;
-use claude_failover::core::event::{AgentHome, AgentState, Event, StuckVerb};
+use claude_failover::core::event::{AgentHome, AgentState, Event, StuckVerb, Verb};
 use claude_failover::core::moves::NUDGE;
 use claude_failover::core::record::Record;
 use claude_failover::ids::{ProcessRef, SessionName};
@@ -91,10 +91,10 @@ fn each_verb_ends_a_stuck_swap_its_own_way_and_nothing_is_done_before() {
         desk.restart();
         desk.pass(300 * SECOND);
         assert_eq!(desk.launches.len(), 0, "{verb:?}");
-        desk.send(Event::SwapRequested { to: None });
+        desk.send(Verb::Swap { to: None }.into());
         assert_eq!(desk.noted("swap refused: swap 1 is stuck"), 1);
         desk.flips_fail.clear();
-        desk.send(Event::StuckResolved(verb));
+        desk.send(Verb::Stuck(verb).into());
         desk.work();
         if verb == StuckVerb::Clear {
             assert_eq!(desk.phase(), None);
@@ -221,7 +221,7 @@ fn too_many_swaps_in_an_hour_wait_for_the_hour() {
     few.swap.max_per_hour = 1;
     desk.send(Event::ConfigReloaded(few.into()));
     desk.work();
-    desk.send(Event::SwapRequested { to: None });
+    desk.send(Verb::Swap { to: None }.into());
     desk.work();
     desk.pass(400 * SECOND);
     desk.set_state("ded", AgentState::Busy);
@@ -262,7 +262,7 @@ fn an_agent_that_tells_nobody_its_id_is_resumed_by_the_row_it_leaves() {
 #[test]
 fn a_late_or_doubled_answer_is_dropped() {
     let mut desk = Desk::at_rest();
-    desk.send(Event::SwapRequested { to: Some(account("two")) });
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
     let check = desk.orders.iter().find_map(|order| match order {
         Action::CheckTarget { order, .. } => Some(*order),
         _ => None,
@@ -280,7 +280,7 @@ fn an_operator_swap_to_the_account_in_use_or_one_that_is_out_is_refused() {
     let mut desk = Desk::at_rest();
     refuse_dedicated(&mut desk);
     for (name, why) in [("two", "the account to leave"), ("one", "exhausted until")] {
-        desk.send(Event::SwapRequested { to: Some(account(name)) });
+        desk.send(Verb::Swap { to: Some(account(name)) }.into());
         assert_eq!(desk.noted(&format!("swap refused: {name}: ")), 1, "{why}");
     }
     assert_eq!(desk.active(), "two");

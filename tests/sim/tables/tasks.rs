@@ -5,7 +5,7 @@ use std::time::Duration;
 use claude_failover::config::Group;
 use claude_failover::core::action::{Action, LaunchAgent};
 use claude_failover::core::event::{
-    AgentHome, AgentState, DialogEnd, Event, LastWords, SignalSeen, TasksOffered,
+    AgentHome, AgentState, DialogEnd, Event, LastWords, SignalSeen, TasksOffered, Verb,
 };
 use claude_failover::moment::Wall;
 use claude_failover::quota::report::{News, Report};
@@ -96,7 +96,7 @@ impl Desk {
     }
 
     /// One task of the project `p` in the hands of `auto-11`, received.
-    fn at_work() -> Self {
+    pub fn at_work() -> Self {
         let mut desk = free_pool();
         desk.offer(&[offer("p:a", Priority::Default)]);
         desk.prompt("auto-11");
@@ -163,7 +163,7 @@ impl Desk {
     }
 
     /// `done` and `failed` by now, as `task=outcome(reason)`.
-    fn results(&self) -> String {
+    pub fn results(&self) -> String {
         let word = |done| if done { "done" } else { "failed" };
         let line = |closed: &TaskResult| {
             format!("{}={}({})", closed.task, word(closed.done), closed.reason)
@@ -458,11 +458,11 @@ fn what_nobody_can_tell_is_left_to_a_person() {
         assert_eq!(desk.deliveries(), 1, "never sent twice unasked");
         let task = "p:a".parse().expect("a valid name");
         if cancelled {
-            desk.send(Event::TaskCancelRequested { task });
+            desk.send(Verb::TaskCancel { task }.into());
             desk.work();
             assert_eq!(desk.results(), "p:a=failed(cancelled)");
         } else {
-            desk.send(Event::TaskRetryRequested { task });
+            desk.send(Verb::TaskRetry { task }.into());
             desk.work();
             desk.pass(SECOND);
             assert_eq!(desk.deliveries(), 2);
@@ -523,7 +523,7 @@ fn wherever_the_daemon_dies_the_task_is_delivered_once_and_closed_once() {
 #[test]
 fn a_running_task_can_be_cancelled() {
     let mut desk = Desk::at_work();
-    desk.send(Event::TaskCancelRequested { task: "p:a".parse().expect("a valid name") });
+    desk.send(Verb::TaskCancel { task: "p:a".parse().expect("a valid name") }.into());
     desk.work();
     assert_eq!(desk.results(), "p:a=failed(cancelled)");
     assert_eq!(desk.homes(), "ded=one");

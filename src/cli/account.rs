@@ -1,0 +1,91 @@
+//! `account`: what stands for and against each account, and an operator's word on one of them.
+
+mod table;
+
+use std::io::Write as _;
+
+use crate::api::control::Request;
+use crate::cli::daemon::SocketArgs;
+use crate::cli::exit;
+use crate::clock::Clock;
+use crate::core::event::AccountVerb;
+use crate::ids::AccountName;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    daemon: SocketArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Verb {
+    /// All accounts: state, how long, used shares, why passed over
+    List {
+        /// As a JSON array: `accounts` of /status
+        #[arg(long)]
+        json: bool,
+    },
+    /// Nothing goes there until it is released; work there moves off it
+    Hold {
+        #[arg(value_name = "NAME")]
+        account: AccountName,
+    },
+    /// Whatever stands against it is over: hold, pin, failed login, limit
+    Release {
+        #[arg(value_name = "NAME")]
+        account: AccountName,
+    },
+    /// This one and no other, until it is released
+    Pin {
+        #[arg(value_name = "NAME")]
+        account: AccountName,
+    },
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct PinArgs {
+    #[command(flatten)]
+    daemon: SocketArgs,
+    #[arg(value_name = "NAME")]
+    account: AccountName,
+}
+
+pub fn run(args: &Args) -> u8 {
+    let (how, account) = match &args.verb {
+        Verb::List { json } => return list(&args.daemon, *json),
+        Verb::Hold { account } => (AccountVerb::Hold, account),
+        Verb::Release { account } => (AccountVerb::Release, account),
+        Verb::Pin { account } => (AccountVerb::Pin, account),
+    };
+    args.daemon.order(&Request::Account { how, account: account.clone() })
+}
+
+pub fn pin(args: &PinArgs) -> u8 {
+    let account = args.account.clone();
+    args.daemon.order(&Request::Account { how: AccountVerb::Pin, account })
+}
+
+fn list(daemon: &SocketArgs, as_json: bool) -> u8 {
+    let answer = match daemon.ask(&Request::Status) {
+        Ok(answer) => answer,
+        Err(code) => return code,
+    };
+    let status = &answer["status"];
+    let text = match as_json {
+        true => Ok(format!("{:#}\n", status["accounts"])),
+        false => table::text(status, Clock::start().wall()),
+    };
+    match text {
+        Ok(text) => {
+            // A closed pipe has nobody left to tell.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            exit::OK
+        }
+        Err(error) => {
+            eprintln!("could not understand the daemon's list of accounts: {error}");
+            exit::FAILED
+        }
+    }
+}
