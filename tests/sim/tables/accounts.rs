@@ -220,8 +220,8 @@ fn a_pin_means_this_one_and_no_other() {
     desk.restart();
     assert!(desk.core.is_parked());
     for (verb, name, why) in [
-        (AccountVerb::Hold, "three", "Hold refused: three is pinned"),
-        (AccountVerb::Pin, "nine", "Pin refused: nine is no account"),
+        (AccountVerb::Hold, "three", "account hold refused: three is pinned"),
+        (AccountVerb::Pin, "nine", "account pin refused: nine is no account"),
     ] {
         desk.send(Verb::Account { verb, account: account(name) }.into());
         assert_eq!(desk.noted(why), 1);
