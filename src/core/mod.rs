@@ -8,7 +8,7 @@
 //! [`account`] (what is known of an account), [`choice`] (which one next), [`park`] (when to move, wait
 //! and wake), [`proof`] (whether a target answers), [`swap`] (the phases), [`moves`] (one agent on its way: [`saving`], [`stopping`],
 //! [`launching`], [`verify`]), [`job`] (tasks), [`session`] (what must exist: [`looks`], [`losses`]),
-//! [`orders`] and [`timer`] (waiting).
+//! [`orders`] and [`timer`] (waiting); and, used by nobody here, [`history`] (what records tell people).
 
 pub mod account;
 pub mod action;
@@ -18,6 +18,7 @@ pub mod choice;
 pub mod durable;
 pub mod event;
 pub mod evidence;
+pub mod history;
 pub mod job;
 pub mod launching;
 pub mod line;
