@@ -9,6 +9,7 @@ pub mod check;
 pub mod classify;
 pub mod daemon;
 pub mod demo;
+pub mod history;
 pub mod hook;
 pub mod launch;
 pub mod obstacles;
@@ -70,6 +71,8 @@ enum Verb {
     Submit(submit::Args),
     /// List, show, retry or cancel tasks
     Tasks(tasks::Args),
+    /// Swaps, refusals, parkings and what else has happened, from the journal and its archives
+    History(history::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
     /// Start an agent in this pane (used by the daemon)
@@ -108,6 +111,7 @@ pub fn run() -> u8 {
         Verb::Pin(args) => account::pin(&args),
         Verb::Submit(args) => submit::run(&args),
         Verb::Tasks(args) => tasks::run(&args),
+        Verb::History(args) => history::run(&args),
         Verb::Classify(args) => classify::run(&args),
         Verb::Launch { spec } => launch::run(&spec),
     }

@@ -6,9 +6,11 @@
 //! Reading order: [`event`], [`action`], [`record`], [`durable`]; then [`screen`] and [`testimony`] (what
 //! panes show, what clients say), [`evidence`] (who is refused), [`agent_state`], [`standing`] and
 //! [`account`] (what is known of an account), [`choice`] (which one next), [`park`] (when to move, wait
-//! and wake), [`proof`] (whether a target answers), [`swap`] (the phases), [`moves`] (one agent on its way: [`saving`], [`stopping`],
-//! [`launching`], [`verify`]), [`job`] (tasks), [`session`] (what must exist: [`looks`], [`losses`]),
-//! [`verbs`] (what an operator wants, and is told), [`orders`] and [`timer`] (waiting).
+//! and wake), [`proof`] (whether a target answers), [`swap`] (the phases), [`moves`] (one agent on its
+//! way: [`saving`], [`stopping`], [`launching`], [`verify`]), [`job`] (tasks), [`session`] (what must
+//! exist: [`looks`], [`losses`]),
+//! [`verbs`] (what an operator wants, and is told), [`orders`] and [`timer`] (waiting); and, used by
+//! nobody here, [`history`] (what records tell people).
 
 pub mod account;
 pub mod action;
@@ -18,7 +20,9 @@ pub mod choice;
 pub mod durable;
 pub mod event;
 pub mod evidence;
+pub mod history;
 pub mod job;
+pub mod kind;
 pub mod launching;
 pub mod line;
 pub mod looks;

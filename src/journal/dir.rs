@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::journal::error::JournalError;
@@ -34,29 +34,49 @@ impl Drop for Lock {
     }
 }
 
+/// One file, whatever its names are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+/// A file opened to be read, as it was at that moment.
+pub struct ReadFile {
+    pub file: File,
+    pub id: FileId,
+    pub path: PathBuf,
+}
+
 impl StateDir {
+    /// Makes it when it is missing.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        // Without a trailing slash, which would make the kernel follow a link.
-        let path: PathBuf = path.components().collect();
+        let path = without_trailing_slash(path);
         match rustix::fs::mkdir(&path, DIR_MODE) {
             Ok(()) => sync_parent(&path)?,
             Err(Errno::EXIST) => {}
             Err(error) => return Err(JournalError::io("make the directory", &path)(error)),
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd =
-            rustix::fs::openat(CWD, &path, flags, Mode::empty()).map_err(|error| match error {
-                Errno::NOTDIR | Errno::LOOP => {
-                    unusable(&path, "is no directory (or a symbolic link); name a real one")
-                }
-                error => JournalError::io("open the directory", &path)(error),
-            })?;
+        let fd = open_dir(&path).map_err(|error| not_opened(&path, error))?;
         let stat = rustix::fs::fstat(&fd).map_err(JournalError::io("look at", &path))?;
         check_owner(&stat, &path)?;
         if Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH) {
             return Err(unusable(&path, "can be written by other users; run `chmod 700` on it"));
         }
         Ok(Self { fd, path })
+    }
+
+    /// For somebody who only reads: makes and changes nothing. `None`: there is none.
+    pub fn open_to_read(path: &Path) -> Result<Option<Self>, JournalError> {
+        let path = without_trailing_slash(path);
+        let fd = match open_dir(&path) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(not_opened(&path, error)),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(JournalError::io("look at", &path))?;
+        check_reader(&stat, &path)?;
+        Ok(Some(Self { fd, path }))
     }
 
     pub fn lock(&self) -> Result<Lock, JournalError> {
@@ -101,6 +121,54 @@ impl StateDir {
         Ok(File::from(fd))
     }
 
+    /// Opens a plain file of ours to read, as it is. `None` when nothing has that name.
+    pub fn read_file(&self, name: &str) -> Result<Option<ReadFile>, JournalError> {
+        let path = self.path_of(name);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => {
+                return Err(unusable(&path, "is a symbolic link; put the file itself there"));
+            }
+            Err(error) => return Err(JournalError::io("open", &path)(error)),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(JournalError::io("look at", &path))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(unusable(&path, "is no plain file; move it away"));
+        }
+        check_reader(&stat, &path)?;
+        Ok(Some(ReadFile { file: File::from(fd), id: FileId::of(&stat), path }))
+    }
+
+    /// The names in it that `wanted` makes something of, in no order.
+    pub fn names<T>(&self, wanted: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, JournalError> {
+        let failed = JournalError::io("list", &self.path);
+        let list = || -> Result<Vec<T>, Errno> {
+            let mut found = Vec::new();
+            for entry in Dir::read_from(&self.fd)? {
+                found.extend(entry?.file_name().to_str().ok().and_then(&wanted));
+            }
+            Ok(found)
+        };
+        list().map_err(failed)
+    }
+
+    /// What a name stands for, and its size in bytes. `None` when nothing has that name.
+    pub fn look(&self, name: &str) -> Result<Option<(FileId, u64)>, JournalError> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some((FileId::of(&stat), u64::try_from(stat.st_size).unwrap_or(0)))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(JournalError::io("look at", &self.path_of(name))(error)),
+        }
+    }
+
+    /// One more name for a file. Durable after [`StateDir::sync`].
+    pub fn link(&self, source: &str, name: &str) -> Result<(), JournalError> {
+        rustix::fs::linkat(&self.fd, source, &self.fd, name, AtFlags::empty())
+            .map_err(JournalError::io("make the hard link", &self.path_of(name)))
+    }
+
     /// Success when it is gone, also when it never was.
     pub fn remove(&self, name: &str) -> Result<(), JournalError> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
@@ -121,6 +189,31 @@ impl StateDir {
 
     pub fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+impl FileId {
+    pub fn of(stat: &Stat) -> Self {
+        Self { device: stat.st_dev, inode: stat.st_ino }
+    }
+}
+
+/// A trailing slash would make the kernel follow a link.
+fn without_trailing_slash(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
+}
+
+fn not_opened(path: &Path, error: Errno) -> JournalError {
+    match error {
+        Errno::NOTDIR | Errno::LOOP => {
+            unusable(path, "is no directory (or a symbolic link); name a real one")
+        }
+        error => JournalError::io("open the directory", path)(error),
     }
 }
 
@@ -146,6 +239,18 @@ fn check_owner(stat: &Stat, path: &Path) -> Result<(), JournalError> {
         stat.st_uid
     );
     Err(unusable(path, &why))
+}
+
+fn check_reader(stat: &Stat, path: &Path) -> Result<(), JournalError> {
+    let own = rustix::process::geteuid().as_raw();
+    if stat.st_uid == own {
+        return Ok(());
+    }
+    let owner = stat.st_uid;
+    Err(unusable(
+        path,
+        &format!("belongs to user {owner}, this is user {own}; run this as user {owner}"),
+    ))
 }
 
 fn holder(file: &mut File) -> String {

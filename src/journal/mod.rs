@@ -1,19 +1,23 @@
 //! The facts on disk: one checked line a record, appended and flushed before anything acts on it.
 //!
-//! Owns `<state_dir>/journal` and `<state_dir>/lock`, and knows nothing of what a record means.
-//! It never repairs: a torn last line is cut, any other damage stops the start; `replay` says how
-//! they differ.
+//! Owns `<state_dir>/journal`, its archives `journal.<first>-<last>` and `<state_dir>/lock`, and knows
+//! nothing of what a record means. It never repairs: a torn last line is cut, any other damage stops
+//! the start; `replay` says how they differ. What a compaction replaces is kept by [`archive`] for
+//! people, whom [`reader`] serves; the daemon itself never reads it again.
 //!
 //! Order of flushes. Append: one write, one fdatasync; only then may the record be acted upon.
 //! Open: the file (after a cut) and its directory are fsynced before the first record is handed
 //! out, because a predecessor may have died between its write and its flush. Compaction: the new
-//! file is written and fsynced, renamed over the old one, and the directory fsynced; a crash at any
-//! point leaves the old or the new journal whole, and at worst a file `journal.new` that the next
-//! start removes.
+//! file is written and fsynced; the old one gets its second name, that of an archive, and the
+//! directory is fsynced; the new one is renamed over the old one's first name, and the directory
+//! fsynced again. A crash at any point leaves the old or the new journal whole. What else it may leave
+//! the next start removes: a file `journal.new`, and a second name of the journal in use.
 
+pub mod archive;
 mod dir;
 pub mod error;
 pub mod line;
+pub mod reader;
 mod replay;
 
 use std::fs::File;
@@ -24,6 +28,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::journal::archive::Range;
 use crate::journal::dir::{Lock, StateDir};
 use crate::journal::error::JournalError;
 use crate::journal::line::Entry;
@@ -42,12 +47,16 @@ const JOURNAL_NEXT: &str = "journal.new";
 /// The open journal of the only instance that works in this state directory.
 pub struct Journal<T> {
     file: File,
+    /// Of its first line, or of the one that will be.
+    first_seq: u64,
     next_seq: u64,
     size_bytes: u64,
     compact_above_bytes: u64,
     /// INVARIANT: true from the start of a write to its proven end. After a failed fsync the
     /// kernel may have dropped the pages, so a retry would report success for lost data.
     poisoned: bool,
+    /// That there is no archive has been said.
+    unkept_said: bool,
     dir: StateDir,
     _record: PhantomData<fn(&T)>,
     /// INVARIANT: the last field, so that nothing of this journal outlives its lock.
@@ -71,13 +80,18 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
         }
         file.sync_all().map_err(JournalError::io("flush", &path))?;
         dir.remove(JOURNAL_NEXT)?;
+        let archived = archive::settle(&dir, JOURNAL);
         dir.sync()?;
+        // A journal that was moved away takes no numbers back that archives have.
+        let first_seq = replayed.entries.first().map_or(archived + 1, |first| first.seq);
         let journal = Self {
             file,
-            next_seq: replayed.entries.last().map_or(1, |last| last.seq + 1),
+            first_seq,
+            next_seq: replayed.entries.last().map_or(first_seq, |last| last.seq + 1),
             size_bytes: replayed.size_bytes,
             compact_above_bytes: compact_above_bytes(replayed.first_line_bytes),
             poisoned: false,
+            unkept_said: false,
             dir,
             _record: PhantomData,
             _lock: lock,
@@ -123,7 +137,8 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
         self.size_bytes > self.compact_above_bytes
     }
 
-    /// Replaces all lines by one that says the same. Numbers go on where they were.
+    /// Replaces all lines by one that says the same, and keeps the old ones as an archive where the
+    /// file system has hard links. Numbers go on where they were.
     ///
     /// An error before the rename leaves the journal as it was, usable, and not asking for another
     /// try before [`COMPACT_MIN_BYTES`] more are written. After the rename it poisons the journal.
@@ -136,16 +151,35 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
         let mut lines = Vec::new();
         line::encode(&mut lines, self.next_seq, at, snapshot)?;
         let file = self.write_next(&lines)?;
+        self.keep();
 
         self.poisoned = true;
         self.dir.replace(JOURNAL_NEXT, JOURNAL)?;
         self.dir.sync()?;
         self.file = file;
+        self.first_seq = self.next_seq;
         self.next_seq += 1;
         self.size_bytes = lines.len() as u64;
         self.compact_above_bytes = compact_above_bytes(self.size_bytes);
         self.poisoned = false;
+        archive::prune(&self.dir);
         Ok(())
+    }
+
+    /// The state is worth more than its past: without an archive we go on, and say so once.
+    fn keep(&mut self) {
+        if self.size_bytes == 0 {
+            return;
+        }
+        let range = Range { first: self.first_seq, last: self.next_seq - 1 };
+        if let Err(error) = archive::keep(&self.dir, JOURNAL, range)
+            && !std::mem::replace(&mut self.unkept_said, true)
+        {
+            log::warn!(
+                "{error}: what the journal held before this compaction will be missing in \
+                 `claude-failover history`; the state is not touched"
+            );
+        }
     }
 
     pub fn size_bytes(&self) -> u64 {

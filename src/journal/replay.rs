@@ -82,7 +82,8 @@ fn read_line<T: DeserializeOwned>(bytes: &[u8], prev: Option<&Entry<T>>) -> Resu
     }
 }
 
-fn is_torn(bytes: &[u8]) -> bool {
+/// Of the last line alone.
+pub fn is_torn(bytes: &[u8]) -> bool {
     !bytes.ends_with(b"\n") || bytes.contains(&0)
 }
 

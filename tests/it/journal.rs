@@ -1,6 +1,8 @@
 //! The journal on a real file system: torn, damaged, full, contested and half compacted.
 
+mod archive;
 mod damage;
+mod reader;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

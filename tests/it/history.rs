@@ -1,0 +1,6 @@
+//! What has happened: told from records, and by the verb from real files.
+
+mod fold;
+mod missing;
+mod script;
+mod verb;
