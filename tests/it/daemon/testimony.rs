@@ -219,10 +219,10 @@ fn a_swap_is_planned_right_after_the_clients_record() {
     let mut took_ms = Vec::new();
     for round in 0..ROUNDS {
         let (from, to) = if round % 2 == 0 { ("a", "b") } else { ("b", "a") };
-        eventually("the target is available", SOON, || {
+        eventually("the target can be taken", SOON, || {
             let status = fleet.status();
             let rows = status["accounts"].as_array().map(Vec::as_slice).unwrap_or_default();
-            rows.iter().all(|row| row["state"] == "available").then_some(())
+            rows.iter().all(|row| row["state"] != "exhausted").then_some(())
         });
         fleet.script(to, "ok");
         fleet.exhaust(from, RESETS_IN_S);

@@ -205,7 +205,10 @@ fn one_order_is_one_answer() {
     rig.shows(pane, "Esc to cancel");
     assert_eq!(rig.handle("work", pane, 3), answered("folder trust"));
     eventually("it was chosen", SOON, || (rig.keys("work").len() == 1).then_some(()));
-    assert_eq!(rig.handle("work", pane, 3), answered("folder trust"), "it has run");
+    // The menu is painted anew after its key: for a moment nothing stands there.
+    eventually("it has run, and is asked about again", SOON, || {
+        (rig.handle("work", pane, 3) == answered("folder trust")).then_some(())
+    });
     let error = rig.handle("work", pane, 2).unwrap_err();
     assert!(error.contains("not done"), "{error}");
     assert_eq!(rig.handle("work", pane, 4), answered("folder trust"));
@@ -259,7 +262,8 @@ fn a_dialog_whose_program_has_ended_gets_no_key() {
     rig.tmux.run(&["set-option", "-g", "remain-on-exit", "on"]);
     let [title, no, yes] = TRUST;
     let pane = rig.runs("work", &format!("printf '%s\\n' '{title}' '' ' ❯ {no}' '   {yes}'")).pane;
-    rig.shows(pane, "Pane is dead");
+    // tmux 3.3a does not always paint its row about a dead pane.
+    eventually("it has ended", SOON, || rig.pane("work").dead.then_some(()));
     assert_eq!(rig.handle("work", pane, 1), Ok(DialogEnd::Gone));
     assert!(rig.pane("work").dead, "and the server lives");
 }
