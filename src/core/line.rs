@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::core::job::Fate;
+use crate::core::kind::Subject;
 use crate::core::record::{MoveOutcome, MoveStage, Record};
 use crate::core::standing::Limit;
 use crate::core::trigger::{EvidenceSource, Trigger};
@@ -58,33 +59,17 @@ impl fmt::Display for Record {
                 write!(f, "session={session} launched pane={pane}")
             }
             Record::MoveEnded { session, outcome } => write!(f, "session={session} {outcome}"),
-            _ if self.name().starts_with("swap") => self.fmt_swap(f),
-            _ if self.is_of_account() => self.fmt_account(f),
-            _ => self.fmt_task(f),
+            _ => match self.subject() {
+                Subject::Account => self.fmt_account(f),
+                Subject::Swap => self.fmt_swap(f),
+                Subject::Task => self.fmt_task(f),
+                Subject::Daemon | Subject::Session | Subject::Move => f.write_str(self.name()),
+            },
         }
     }
 }
 
 impl Record {
-    fn is_of_account(&self) -> bool {
-        matches!(
-            self,
-            Record::AccountRefused { .. }
-                | Record::LimitReset { .. }
-                | Record::AccountProven { .. }
-                | Record::AccountTrusted { .. }
-                | Record::LoginFailed { .. }
-                | Record::LoginMended { .. }
-                | Record::AccountRejected { .. }
-                | Record::RejectionOver { .. }
-                | Record::AccountHeld { .. }
-                | Record::AccountReleased { .. }
-                | Record::AccountPinned { .. }
-                | Record::FiguresHeard { .. }
-                | Record::Parked { .. }
-        )
-    }
-
     fn fmt_account(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Record::AccountRefused { account, window, limit } => {

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::core::job::{Job, SetAside};
+use crate::core::kind::Subject;
 use crate::core::record::{Move, Record, SavedAgent};
 use crate::core::standing::Standing;
 use crate::core::trigger::Trigger;
@@ -204,44 +205,13 @@ impl Durable {
 
     /// The records of accounts, and of swaps, moves and tasks that are under way.
     fn apply_step(&mut self, record: &Record) -> Result<(), IllegalRecord> {
+        match record.subject() {
+            Subject::Account => return self.apply_account(record),
+            Subject::Move => return self.apply_move(record),
+            Subject::Task => return self.apply_task(record),
+            Subject::Daemon | Subject::Session | Subject::Swap => {}
+        }
         match record {
-            Record::AccountRefused { .. }
-            | Record::LimitReset { .. }
-            | Record::AccountProven { .. }
-            | Record::AccountTrusted { .. }
-            | Record::LoginFailed { .. }
-            | Record::LoginMended { .. }
-            | Record::AccountRejected { .. }
-            | Record::RejectionOver { .. }
-            | Record::AccountHeld { .. }
-            | Record::AccountReleased { .. }
-            | Record::AccountPinned { .. }
-            | Record::FiguresHeard { .. }
-            | Record::Parked { .. } => self.apply_account(record),
-            Record::MoveStopping { .. }
-            | Record::MoveStopped { .. }
-            | Record::MoveIdentified { .. }
-            | Record::MoveLaunching { .. }
-            | Record::MoveLaunched { .. }
-            | Record::MoveEnded { .. } => self.apply_move(record),
-            Record::TaskClaimed { .. }
-            | Record::TaskMarked { .. }
-            | Record::TaskMakingRoom { .. }
-            | Record::TaskReady { .. }
-            | Record::TaskLaunching { .. }
-            | Record::TaskLaunched { .. }
-            | Record::TaskNotLaunched { .. }
-            | Record::TaskReceived { .. }
-            | Record::TaskTakenUp { .. }
-            | Record::TaskBackground { .. }
-            | Record::TaskLost { .. }
-            | Record::TaskEnding { .. }
-            | Record::TaskLeft { .. }
-            | Record::TaskClosed { .. }
-            | Record::TaskDecided { .. }
-            | Record::TaskUndecided { .. }
-            | Record::TaskSettled { .. }
-            | Record::DialogHandling { .. } => self.apply_task(record),
             Record::SwapChecked { op }
             | Record::SwapProbing { op, .. }
             | Record::SwapProbed { op }

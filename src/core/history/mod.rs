@@ -17,6 +17,7 @@ mod swaps;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::core::history::entry::{Entry, Happening, Links, Start};
+use crate::core::kind::Subject;
 use crate::core::record::Record;
 use crate::core::standing::PlanWindow;
 use crate::ids::{AccountName, OpId, SessionName};
@@ -157,46 +158,7 @@ enum Topic {
 
 fn topic(record: &Record) -> Topic {
     match record {
-        Record::DaemonStarted { .. }
-        | Record::CleanStop
-        | Record::Compacted { .. }
-        | Record::ActiveFound { .. } => Topic::Daemon,
-        Record::AccountRefused { .. }
-        | Record::LimitReset { .. }
-        | Record::AccountProven { .. }
-        | Record::AccountTrusted { .. }
-        | Record::LoginFailed { .. }
-        | Record::LoginMended { .. }
-        | Record::AccountRejected { .. }
-        | Record::RejectionOver { .. }
-        | Record::AccountHeld { .. }
-        | Record::AccountReleased { .. }
-        | Record::AccountPinned { .. }
-        | Record::Parked { .. } => Topic::Account,
-        Record::RestorePlanned { .. } | Record::MoveStopping { .. } | Record::MoveEnded { .. } => {
-            Topic::Move
-        }
-        Record::SwapPlanned { .. }
-        | Record::SwapProbing { .. }
-        | Record::SwapProbed { .. }
-        | Record::SwapRetargeted { .. }
-        | Record::SwapSaved { .. }
-        | Record::SwapFlipped { .. }
-        | Record::SwapCanaryProven { .. }
-        | Record::SwapRelaunched { .. }
-        | Record::SwapDone { .. }
-        | Record::SwapAborting { .. }
-        | Record::SwapRolledBack { .. }
-        | Record::SwapStuck { .. }
-        | Record::StuckCleared { .. } => Topic::Swap,
         Record::FiguresHeard { .. }
-        | Record::RowLeft { .. }
-        | Record::NewcomerSeen { .. }
-        | Record::TurnTaken { .. }
-        | Record::AgentAdopted { .. }
-        | Record::AgentEnded { .. }
-        | Record::SessionLost { .. }
-        | Record::SessionCreated { .. }
         | Record::SwapChecked { .. }
         | Record::SwapStopped { .. }
         | Record::SwapVerified { .. }
@@ -205,25 +167,15 @@ fn topic(record: &Record) -> Topic {
         | Record::MoveStopped { .. }
         | Record::MoveIdentified { .. }
         | Record::MoveLaunching { .. }
-        | Record::MoveLaunched { .. }
-        | Record::TaskClaimed { .. }
-        | Record::TaskMarked { .. }
-        | Record::TaskMakingRoom { .. }
-        | Record::TaskReady { .. }
-        | Record::TaskLaunching { .. }
-        | Record::TaskLaunched { .. }
-        | Record::TaskNotLaunched { .. }
-        | Record::TaskReceived { .. }
-        | Record::TaskTakenUp { .. }
-        | Record::TaskBackground { .. }
-        | Record::TaskLost { .. }
-        | Record::TaskEnding { .. }
-        | Record::TaskLeft { .. }
-        | Record::TaskClosed { .. }
-        | Record::TaskDecided { .. }
-        | Record::TaskUndecided { .. }
-        | Record::TaskSettled { .. }
-        | Record::DialogHandling { .. } => Topic::None,
+        | Record::MoveLaunched { .. } => Topic::None,
+        Record::RestorePlanned { .. } => Topic::Move,
+        other => match other.subject() {
+            Subject::Daemon => Topic::Daemon,
+            Subject::Account => Topic::Account,
+            Subject::Swap => Topic::Swap,
+            Subject::Move => Topic::Move,
+            Subject::Session | Subject::Task => Topic::None,
+        },
     }
 }
 
