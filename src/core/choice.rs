@@ -148,7 +148,10 @@ impl Core {
         self.bar(account).or_else(|| match purpose {
             Purpose::Leave | Purpose::Wake => None,
             Purpose::Preempt => self.spared(account).or_else(|| self.hardly_better(account)),
-            Purpose::Prefer => self.spared(account).or_else(|| self.not_preferred(account, source)),
+            Purpose::Prefer => self
+                .spared(account)
+                .or_else(|| self.not_preferred(account, source))
+                .or_else(|| self.hardly_better(account)),
         })
     }
 

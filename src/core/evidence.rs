@@ -91,7 +91,7 @@ impl Core {
             AgentHome::Homed(account) => Some(account.clone()),
             AgentHome::Elsewhere => None,
             AgentHome::Linked => {
-                let since = self.durable.active_since;
+                let since = self.active_since();
                 if self.link_seen.is_some() && self.link_seen != self.durable.active {
                     return None; // a flip of ours is not on record yet
                 }
@@ -163,7 +163,9 @@ impl Core {
 
     /// Pane-only evidence soon after a swap is logged and waits; it is weighed again afterwards.
     fn cooling_down(&mut self, sessions: &[SessionName]) -> bool {
-        let Some(last) = &self.durable.last_swap else {
+        // One that lies ahead ended before the clock was set back, and long ago for all we know.
+        let last = self.durable.last_swap.as_ref();
+        let Some(last) = last.filter(|last| last.ended_at <= self.now.wall) else {
             return false;
         };
         let past = self.now.wall - last.ended_at;
@@ -199,7 +201,9 @@ impl Core {
             let Some(hit) = self.hits.get(session) else { continue };
             let Some(window) = PlanWindow::of(&hit.verdict) else { continue };
             let limit = Limit { session: Some(session.clone()), ..hit.limit.clone() };
-            if windows.get(&window).is_none_or(|known| known.until < limit.until) {
+            // What was printed goes before a guess of ours.
+            let sure = |limit: &Limit| (limit.printed, limit.until);
+            if windows.get(&window).is_none_or(|known| sure(known) < sure(&limit)) {
                 windows.insert(window, limit);
             }
         }
@@ -233,6 +237,18 @@ impl Core {
             if hit.source == EvidenceSource::Pane {
                 self.persist(Record::RowLeft { session, row: hit.row });
             }
+        }
+        let logins: Vec<(SessionName, String)> = self
+            .sessions
+            .iter()
+            .filter(|(_, seen)| {
+                let home = seen.agent.as_ref().map(|agent| &agent.home);
+                home.and_then(|home| self.account_of(home)) == Some(account)
+            })
+            .filter_map(|(session, seen)| Some((session.clone(), seen.login_row.clone()?)))
+            .collect();
+        for (session, row) in logins {
+            self.leave_row_once(&session, &row);
         }
     }
 }

@@ -441,6 +441,13 @@ impl Core {
         self.config.runtime_dir.join("agent-settings.json")
     }
 
+    /// Since when the link names the active account; zero when nobody knows, as of a moment that lies
+    /// ahead: the clock has been set back since.
+    fn active_since(&self) -> Wall {
+        let since = self.durable.active_since;
+        if since <= self.now.wall { since } else { Wall::default() }
+    }
+
     fn active(&self) -> Option<&AccountName> {
         self.durable.active.as_ref()
     }

@@ -12,6 +12,7 @@ use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
 use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
+use crate::moment::Wall;
 
 /// Typed for a pool agent whose turn was cut off, as a launch argument.
 pub const NUDGE: &str = "Your last turn was cut off by a usage limit, and you now run on another \
@@ -110,6 +111,8 @@ impl Core {
         let refused = moving.refused || self.straggler_refused(session);
         let finished = at_rest && !refused && !self.owes_work(session);
         self.ramp_on(session);
+        let text = format!("claude-failover: this agent is ended and resumed on {active} now");
+        self.tell_if_attached(session, text);
         self.persist(Record::MoveStopping { session: session.clone(), process, finished });
         true
     }
@@ -137,6 +140,14 @@ impl Core {
         let account = seen.agent.as_ref().and_then(|agent| self.account_of(&agent.home));
         let reset = account.and_then(|account| self.standing(account).cleared_at);
         reset.is_none_or(|reset| self.now.wall - reset < CONTINUES_WITHIN)
+    }
+
+    /// When the time of the clients that go on by themselves is over.
+    pub(in crate::core) fn continuing_until(&self) -> Option<Wall> {
+        let armed = self.sessions.values().filter(|seen| seen.armed);
+        let accounts = armed.filter_map(|seen| self.account_of(&seen.agent.as_ref()?.home));
+        let resets = accounts.filter_map(|account| self.standing(account).cleared_at);
+        resets.map(|reset| reset + CONTINUES_WITHIN).filter(|at| *at > self.now.wall).min()
     }
 
     /// What the resumed agent is told, if anything.

@@ -91,10 +91,13 @@ impl Core {
                 !row.is_empty() && (nudge.starts_with(row.as_str()) || row.starts_with(&nudge))
             })
         });
+        let own_turn = self.nudge(&moving).is_none() && !self.is_newcomer(session, &agent);
         match &reading.verdict {
-            Verdict::AuthFailed => self.auth_failure_read(session, &agent, reading),
+            Verdict::AuthFailed if answers_the_nudge || own_turn => {
+                self.auth_failure_shown(session, &agent, reading);
+            }
+            Verdict::AuthFailed => self.leave_row_once(session, &reading.row),
             verdict if verdict.is_exhaustion() => {
-                let own_turn = self.nudge(&moving).is_none() && !self.is_newcomer(session, &agent);
                 if (answers_the_nudge || own_turn) && !self.is_history(session, &agent, reading) {
                     self.relaunched_agent_refused(session, &agent, seen);
                 } else {
