@@ -3,6 +3,7 @@
 //! and reports itself: deciding); here hits are weighed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::config::Group;
 use crate::core::Core;
@@ -18,6 +19,9 @@ use crate::quota::verdict::{Reading, Verdict};
 
 /// Characters of a banner that the forensic line shows.
 const SNIPPET_CHARS: usize = 120;
+
+/// What was said within this is told without delay.
+const SAID_NOW: Duration = Duration::from_secs(30);
 
 /// Pool sessions that must agree before pane-only evidence counts (one dedicated is enough).
 const POOL_HITS_NEEDED: usize = 2;
@@ -95,6 +99,12 @@ impl Core {
                 if self.link_seen.is_some() && self.link_seen != self.durable.active {
                     return None; // a flip of ours is not on record yet
                 }
+                if self.durable.active_since > self.now.wall && !self.is_of_now(at) {
+                    return None; // the clock was set back since the flip: only what is fresh is dated
+                }
+                if self.link_moved_at.is_some_and(|moved| at < moved && moved <= self.now.wall) {
+                    return None; // it was said to whatever account the link named then
+                }
                 let moved = since > Wall::default();
                 if moved && at < since {
                     return None; // another account's, and that one is left
@@ -109,6 +119,12 @@ impl Core {
                 self.active().cloned()
             }
         }
+    }
+
+    /// Said a moment ago, and the link has not been moved for longer than that.
+    fn is_of_now(&self, at: Wall) -> bool {
+        let settled = self.flipped_at.is_none_or(|flip| self.now.monotonic - flip > 2 * SAID_NOW);
+        settled && at <= self.now.wall && self.now.wall - at < SAID_NOW
     }
 
     /// The forensic line: enough to judge the trigger the next morning.

@@ -85,6 +85,8 @@ pub struct Core {
     pub credentials: BTreeMap<AccountName, Wall>,
     /// The account that the link was last seen to name.
     pub link_seen: Option<AccountName>,
+    /// When the link was last seen to have moved, by whomever, also while a swap was stuck.
+    pub link_moved_at: Option<Wall>,
     /// When the active account last changed in this life of the daemon.
     pub flipped_at: Option<Mono>,
     /// Sessions whose creation failed, and why; tried again at the next observation.
@@ -161,6 +163,7 @@ impl Core {
             linked_foreign: 0,
             credentials: BTreeMap::new(),
             link_seen: None,
+            link_moved_at: None,
             flipped_at: None,
             creation_failures: BTreeMap::new(),
             launch_failures: BTreeMap::new(),
