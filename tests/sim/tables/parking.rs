@@ -6,6 +6,7 @@ use claude_failover::core::durable::Phase;
 use claude_failover::core::event::{AgentHome, AgentState, Event, ProbeEnd};
 use claude_failover::core::standing::AccountState;
 use claude_failover::moment::Wall;
+use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 use claude_failover::task::Priority;
 
@@ -57,6 +58,15 @@ fn parked_with_a_task() -> Desk {
     desk.pass(5 * SECOND);
     assert!(desk.core.is_parked());
     desk
+}
+
+fn probe_begins(desk: &mut Desk) {
+    let mut quarters = 0;
+    while desk.phase() != Some(Phase::Probing) {
+        desk.pass(SECOND / 4);
+        quarters += 1;
+        assert!(quarters < 30, "it wakes within seconds of the reset");
+    }
 }
 
 #[test]
@@ -133,12 +143,7 @@ fn a_canary_that_is_refused_extends_the_wait_and_costs_nobody_else_anything() {
     for _ in 0..4 {
         let until = desk.core.standing(&account("three")).until().expect("it is out");
         desk.pass(until - Wall(desk.wall_ms));
-        let (mut quarters, probing) = (0, Some(Phase::Probing));
-        while desk.phase() != probing {
-            desk.pass(SECOND / 4);
-            quarters += 1;
-            assert!(quarters < 30, "it wakes within seconds of the reset");
-        }
+        probe_begins(&mut desk);
         desk.set_state("auto-11", AgentState::Idle);
         // The moment that is printed lies in the past: it tells nothing.
         let refusal = limit(&desk, -1);
@@ -154,6 +159,27 @@ fn a_canary_that_is_refused_extends_the_wait_and_costs_nobody_else_anything() {
     assert_eq!(desk.recorded("parked until="), 1);
     assert_eq!(desk.recorded("phase=Flipped"), 2, "the link was never touched for it");
     assert_eq!(desk.core.durable.jobs.len(), 1, "its task is not lost");
+}
+
+#[test]
+fn a_canary_that_is_busy_for_long_proves_nothing_before_it_is_answered() {
+    let mut desk = parked_with_a_task();
+    let (stops, until) = (desk.stops.len(), desk.core.standing(&account("three")).until());
+    desk.pass(until.expect("it is out") - Wall(desk.wall_ms));
+    probe_begins(&mut desk);
+    // Its file is known, and nothing was said in it since its launch.
+    let process = desk.agent("auto-11").process;
+    desk.endings.insert(process, Ending::default());
+    desk.look();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.phase(), Some(Phase::Probing), "busy is not answered");
+    desk.set_state("auto-11", AgentState::Idle);
+    let refusal = limit(&desk, -1);
+    record_end(&mut desk, "auto-11", refusal);
+    desk.pass(5 * SECOND);
+    assert!(desk.core.is_parked());
+    assert_eq!(desk.stops.len(), stops + 1, "only the canary");
+    assert_eq!(desk.recorded("answers again"), 0);
 }
 
 #[test]
