@@ -10,6 +10,7 @@ mod crash;
 mod health;
 mod neighbours;
 mod orders;
+mod parking;
 mod restart;
 mod sessions;
 mod stuck;

@@ -58,7 +58,10 @@ impl Core {
             self.take_up_again(session, job);
             return true;
         }
-        self.handle_dialog(session, agent.pane);
+        // The menu of a limit stands there until an account takes requests: nobody's to answer.
+        if self.working_account().is_some() {
+            self.handle_dialog(session, agent.pane);
+        }
         self.end_if_stalled(session)
     }
 

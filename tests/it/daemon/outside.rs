@@ -32,7 +32,7 @@ pub fn pids() -> Vec<i32> {
 }
 
 /// Every live process that runs the script `agent`, its own subshells left out, and so whoever is
-/// only asked for the version.
+/// only asked for the version, or asked one question.
 pub fn agents(root: &Path) -> Vec<Agent> {
     let script = root.join("bin/claude");
     let script = script.to_str().unwrap();
@@ -40,7 +40,7 @@ pub fn agents(root: &Path) -> Vec<Agent> {
         .into_iter()
         .filter_map(|pid| Some((pid, table::args(pid)?)))
         .filter(|(pid, args)| args.get(1).is_some_and(|arg| arg == script) && is_alive(*pid))
-        .filter(|(_, args)| args.get(2).is_none_or(|arg| arg != "--version"))
+        .filter(|(_, args)| args.get(2).is_none_or(|arg| arg != "--version" && arg != "--print"))
         .collect();
     let all: BTreeSet<i32> = runs.iter().map(|(pid, _)| *pid).collect();
     runs.into_iter()

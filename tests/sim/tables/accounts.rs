@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claude_failover::config::{Config, Strategy};
+use claude_failover::core::Core;
 use claude_failover::core::choice::Purpose;
 use claude_failover::core::event::{
     AccountVerb, AgentHome, AgentState, AgentsObserved, Event, Verb,
@@ -220,8 +221,8 @@ fn a_pin_means_this_one_and_no_other() {
     desk.restart();
     assert!(desk.core.is_parked());
     for (verb, name, why) in [
-        (AccountVerb::Hold, "three", "account hold refused: three is pinned"),
-        (AccountVerb::Pin, "nine", "account pin refused: nine is no account"),
+        (AccountVerb::Hold, "three", "account hold three refused: three is pinned"),
+        (AccountVerb::Pin, "nine", "account pin nine refused: nine is no account"),
     ] {
         desk.send(Verb::Account { verb, account: account(name) }.into());
         assert_eq!(desk.noted(why), 1);
@@ -229,6 +230,20 @@ fn a_pin_means_this_one_and_no_other() {
     verb(&mut desk, AccountVerb::Release, "three");
     assert_ne!(desk.active(), "nine");
     assert!(!desk.core.is_parked(), "without the pin there is work to be had");
+}
+
+#[test]
+fn a_pin_on_an_account_that_has_left_the_configuration_pins_nothing() {
+    let mut desk = Desk::at_rest();
+    verb(&mut desk, AccountVerb::Pin, "three");
+    let mut fewer = config();
+    fewer.accounts.pop();
+    desk.core = Core::recover(Arc::new(fewer), &desk.journal).expect("the journal is ours");
+    desk.orders.clear();
+    desk.link = account("one");
+    desk.start();
+    desk.pass(10 * SECOND);
+    assert_eq!((desk.active(), desk.core.pin(), desk.core.is_parked()), ("one", None, false));
 }
 
 #[test]
