@@ -96,7 +96,7 @@ pub struct Core {
     /// Until when a session, or a task that came back, is left alone.
     proof: Proof,
     /// Who follows a swap alone at present, and since when.
-    ramp: Option<(SessionName, Mono)>,
+    ramp: Option<((OpId, SessionName), Mono)>,
     listed_at: Option<Mono>,
     /// A listing was asked for to see who is attended.
     listing_asked: bool,

@@ -120,6 +120,33 @@ fn it_wakes_on_the_account_that_comes_back_first_and_the_others_follow_in_a_row(
 }
 
 #[test]
+fn who_has_followed_a_swap_before_has_a_place_of_its_own_in_the_next_row() {
+    let mut desk = Desk::at_rest();
+    desk.set_state("auto-11", AgentState::Busy);
+    for minutes in [300, 10] {
+        let refusal = limit(&desk, minutes);
+        record_end(&mut desk, "ded", refusal);
+        desk.pass(15 * SECOND);
+    }
+    desk.set_state("auto-11", AgentState::Idle);
+    desk.pass(15 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=three auto-12=three ded=three");
+    let refusal = limit(&desk, 200);
+    record_end(&mut desk, "ded", refusal);
+    let before = desk.stops.len();
+    let mut ended = Vec::new();
+    for _ in 0..15 * 60 * 4 {
+        desk.pass(SECOND / 4);
+        while desk.stops.len() > before + ended.len() {
+            ended.push(desk.now_ms);
+        }
+    }
+    assert_eq!((desk.active(), ended.len()), ("two", 3));
+    let apart = ended.windows(2).all(|pair| pair[1] - pair[0] >= 2_000);
+    assert!(apart, "swap.ramp_interval lies between two: {ended:?}");
+}
+
+#[test]
 fn a_cut_task_goes_first_and_its_answer_proves_the_account() {
     let mut desk = parked_with_a_task();
     let launches = desk.launches.len();
