@@ -48,6 +48,7 @@ impl Core {
                 self.proof.tried.insert(canary.session.clone());
                 self.orders.forget(&Slot::Launch(canary.session.clone()));
                 let canary = Box::new(Move { cause: MoveCause::Swap, ..canary });
+                self.tell_attached(swap, std::slice::from_ref(&*canary));
                 self.persist(Record::SwapProbing { op: swap.op, canary });
             }
             None => {

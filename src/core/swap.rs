@@ -120,7 +120,7 @@ impl Core {
     }
 
     /// Whoever looks at a session hears of what is done there before it is done.
-    fn tell_attached(&mut self, swap: &OpenSwap, moves: &[Move]) {
+    pub(in crate::core) fn tell_attached(&mut self, swap: &OpenSwap, moves: &[Move]) {
         let text = match swap.source == swap.target {
             true => format!("claude-failover: {} takes requests again", swap.target),
             false => format!("claude-failover: moving from {} to {}", swap.source, swap.target),

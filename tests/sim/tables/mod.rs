@@ -4,6 +4,7 @@ mod accounts;
 pub mod desk;
 mod evidence;
 mod parking;
+mod review;
 mod sessions;
 mod swap;
 mod tasks;
