@@ -95,15 +95,15 @@ pub struct Core {
     /// The head of the queue, as last offered.
     pub queue: TasksOffered,
     pub job_watches: BTreeMap<SessionName, JobWatch>,
-    /// Until when a session, or a task that came back, is left alone.
     proof: Proof,
     /// Who follows a swap alone at present, and since when.
-    ramp: Option<(SessionName, Mono)>,
+    ramp: Option<((OpId, SessionName), Mono)>,
     listed_at: Option<Mono>,
     /// A listing was asked for to see who is attended.
     listing_asked: bool,
     /// Who waits to hear how the file reads. Few: the door bounds those who wait.
     reloads_asked: Vec<AskId>,
+    /// Until when a session, or a task that came back, is left alone.
     session_rests: BTreeMap<SessionName, Mono>,
     task_rests: BTreeMap<TaskRef, Mono>,
     notes_said: BTreeSet<String>,
