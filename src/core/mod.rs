@@ -385,7 +385,7 @@ impl Core {
     }
 
     /// The link as it is found while no swap is at work on it.
-    fn take_link(&mut self, link: Option<AccountName>) {
+    pub(in crate::core) fn take_link(&mut self, link: Option<AccountName>) {
         self.link_seen.clone_from(&link);
         let Some(account) = link else { return };
         let at_rest = self.durable.swap.is_none();

@@ -1,16 +1,14 @@
-//! A second pair of eyes on accounts, choice and parking. Each table says what it expects; where it
-//! fails, the comment names the place.
+//! What is at the edge of accounts: old rows and figures, clocks that were wrong, pins and holds that
+//! nobody took back, checks that failed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use claude_failover::config::{Config, Strategy};
 use claude_failover::core::Core;
-use claude_failover::core::durable::Phase;
 use claude_failover::core::event::{
-    AccountVerb, AgentHome, AgentState, AgentsObserved, Event, ProbeEnd, Verb,
+    AccountVerb, AgentHome, AgentState, AgentsObserved, Event, Verb,
 };
-use claude_failover::core::record::Record;
 use claude_failover::core::standing::AccountState;
 use claude_failover::moment::Wall;
 use claude_failover::quota::report::{Figures, News, Report, Window};
@@ -26,7 +24,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY_MS: i64 = 24 * 3_600_000;
 
-fn with(change: impl FnOnce(&mut Config)) -> Desk {
+pub fn with(change: impl FnOnce(&mut Config)) -> Desk {
     let mut config = config();
     change(&mut config);
     let mut desk = Desk::new(config);
@@ -37,21 +35,21 @@ fn with(change: impl FnOnce(&mut Config)) -> Desk {
     desk
 }
 
-fn only_one(config: &mut Config) {
+pub fn only_one(config: &mut Config) {
     config.accounts.truncate(1);
 }
 
-fn verb(desk: &mut Desk, verb: AccountVerb, name: &str) {
+pub fn verb(desk: &mut Desk, verb: AccountVerb, name: &str) {
     desk.send(Verb::Account { verb, account: account(name) }.into());
     desk.work();
     desk.pass(10 * SECOND);
 }
 
-fn state(desk: &Desk, name: &str) -> AccountState {
+pub fn state(desk: &Desk, name: &str) -> AccountState {
     desk.core.durable.account_state(&account(name))
 }
 
-fn figures(desk: &mut Desk, name: &str, five_hour: (u16, i64), week: (u16, i64)) {
+pub fn figures(desk: &mut Desk, name: &str, five_hour: (u16, i64), week: (u16, i64)) {
     let now = desk.wall_ms;
     let window = |(used_permille, minutes): (u16, i64)| {
         Some(Window { used_permille, resets_at: Some(Wall(now + minutes * 60_000)) })
@@ -77,35 +75,13 @@ fn restart_with(desk: &mut Desk, change: impl FnOnce(&mut Config)) {
     desk.start();
 }
 
-fn run_out(desk: &mut Desk, minutes: &[i64]) {
+pub fn run_out(desk: &mut Desk, minutes: &[i64]) {
     for minutes in minutes {
         let refusal = limit(desk, *minutes);
         record_end(desk, "ded", refusal);
         desk.pass(15 * SECOND);
     }
     assert!(desk.core.is_parked(), "{:?}", desk.core.durable.swap);
-}
-
-/// A pool agent at work on a task, refused on `three` with everybody else out.
-fn parked_with_a_task(minutes: [i64; 3], timeout: Option<Duration>) -> Desk {
-    let mut desk = free_pool();
-    for minutes in &minutes[..2] {
-        let refusal = limit(&desk, *minutes);
-        record_end(&mut desk, "ded", refusal);
-        desk.pass(15 * SECOND);
-    }
-    desk.comes_up = Some(AgentState::Busy);
-    let mut task = offer("p:a", Priority::Default);
-    task.timeout = timeout;
-    desk.offer(&[task]);
-    desk.pass(5 * SECOND);
-    assert_eq!(desk.recorded("task received"), 1);
-    desk.set_state("auto-11", AgentState::Idle);
-    let refusal = limit(&desk, minutes[2]);
-    record_end(&mut desk, "auto-11", refusal);
-    desk.pass(5 * SECOND);
-    assert!(desk.core.is_parked());
-    desk
 }
 
 fn credentials(desk: &mut Desk, name: &str, at: Wall) {
@@ -124,7 +100,6 @@ fn auth_failed() -> Reading {
     Reading { verdict: Verdict::AuthFailed, row, ..Reading::clear() }
 }
 
-/// `Core::pin` gives an account that is not configured any more; `account_verb` refuses to release it.
 #[test]
 fn a_pin_on_an_account_that_left_the_configuration_parks_nobody_for_ever() {
     let mut desk = Desk::at_rest();
@@ -141,7 +116,7 @@ fn a_pin_on_an_account_that_left_the_configuration_parks_nobody_for_ever() {
     assert!(!desk.core.is_parked(), "`one` and `two` are available");
 }
 
-/// The same: the way out that `account release` names does not exist.
+/// And the operator can take it back.
 #[test]
 fn a_pin_on_an_account_that_left_the_configuration_can_be_released() {
     let mut desk = Desk::at_rest();
@@ -156,18 +131,7 @@ fn a_pin_on_an_account_that_left_the_configuration_can_be_released() {
     assert_eq!(desk.core.pin(), None);
 }
 
-/// `Job::is_over_time` counts the time in which no account took anything; then the agent is ended.
-#[test]
-fn the_time_limit_of_a_task_does_not_run_while_parked() {
-    let mut desk = parked_with_a_task([300, 200, 120], Some(30 * MINUTE));
-    let stops = desk.stops.len();
-    desk.pass(60 * MINUTE);
-    assert!(desk.core.is_parked());
-    assert_eq!(desk.stops.len(), stops, "nothing is killed while parked");
-    assert_eq!(desk.results(), "", "a task is not failed for what its account did");
-}
-
-/// `startup_read` → `auth_failure_read` asks for no date: a resumed conversation repaints the old row.
+/// A resumed conversation repaints the old row, which bears no date.
 #[test]
 fn a_login_failure_that_is_repainted_after_the_move_blames_nobody() {
     let mut desk = Desk::at_rest();
@@ -183,7 +147,7 @@ fn a_login_failure_that_is_repainted_after_the_move_blames_nobody() {
     assert_eq!(desk.active(), "two");
 }
 
-/// The same row on the screen of an agent that waits where it is: out again, and for ever.
+/// The same row on the screen of an agent that waits where it is: it says nothing new.
 #[test]
 fn a_login_that_was_mended_is_not_lost_to_an_old_row_on_a_screen() {
     let mut desk = with(only_one);
@@ -233,7 +197,7 @@ fn figures_of_an_agent_on_the_link_are_not_the_next_accounts() {
     assert_eq!(desk.active(), "two", "of `two` nothing is known");
 }
 
-/// `figures_heard` takes the lower figure of one window for news; within a window use only grows.
+/// Within a window use only grows, so the lower figure is the older one.
 #[test]
 fn an_agent_that_repeats_an_old_figure_does_not_lower_what_is_known() {
     let mut desk = Desk::at_rest();
@@ -253,7 +217,7 @@ fn an_agent_that_repeats_an_old_figure_does_not_lower_what_is_known() {
     assert!(desk.recorded("used five_hour=") <= 2, "{}", desk.recorded("used five_hour="));
 }
 
-/// `account_answered` looks at `unproven_since` only: an answer means nothing to a login that "fails".
+/// An answer to a later prompt proves a login as well.
 #[test]
 fn an_account_that_answers_after_its_login_failed_once_is_not_lost() {
     let mut desk = with(only_one);
@@ -285,7 +249,7 @@ fn an_account_that_answers_hours_after_its_refusal_is_taken_again_before_the_pri
     assert!(!desk.core.is_parked(), "its operator works there, and has been answered five times");
 }
 
-/// `FIVE_HOUR_RESET_MAX` guards screens only. A client that prints a clock time which has just
+/// A client that prints a clock time which has just
 /// passed is read as tomorrow's, also in its conversation file, its hook and the headless request.
 #[test]
 fn a_five_hour_limit_is_over_within_five_hours() {
@@ -297,7 +261,7 @@ fn a_five_hour_limit_is_over_within_five_hours() {
     assert!(until - Wall(desk.wall_ms) <= 5 * HOUR + 15 * MINUTE, "{}", until);
 }
 
-/// `account hold --help`: "work there moves off it". Only if it is the active one.
+/// `account hold --help`: "work there moves off it".
 #[test]
 fn work_on_an_account_that_is_held_moves_off_it_also_where_it_is_not_the_active_one() {
     let mut desk = with(|config| config.quota.preempt_at = Some(0.95));
@@ -309,42 +273,6 @@ fn work_on_an_account_that_is_held_moves_off_it_also_where_it_is_not_the_active_
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
 }
 
-/// `prove` ends the canary without `tell_attached`.
-#[test]
-fn whoever_looks_at_the_canary_is_told_before_it_is_ended() {
-    let mut desk = parked_with_a_task([300, 200, 10], None);
-    desk.typed_at = Some(Wall(desk.wall_ms));
-    desk.list();
-    let stops = desk.stops.len();
-    desk.told.clear();
-    desk.pass(9 * MINUTE);
-    for _ in 0..120 {
-        desk.pass(SECOND);
-        if desk.stops.len() > stops {
-            break;
-        }
-    }
-    assert_eq!(desk.stops.len(), stops + 1);
-    assert_eq!(desk.told.len(), 1, "its agent has been ended under its operator's hands");
-}
-
-/// `rescue_refused` likewise.
-#[test]
-fn whoever_looks_at_an_agent_that_is_moved_alone_is_told() {
-    let mut desk = with(|config| config.quota.preempt_at = Some(0.95));
-    figures(&mut desk, "ded", (960, 60), (100, 6_000));
-    desk.pass(10 * SECOND);
-    desk.typed_at = Some(Wall(desk.wall_ms));
-    desk.list();
-    desk.told.clear();
-    let refusal = limit(&desk, 59);
-    record_end(&mut desk, "ded", refusal);
-    desk.pass(10 * SECOND);
-    assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=two");
-    assert_eq!(desk.told.len(), 1);
-}
-
-/// `working_account` does not ask for the pin.
 #[test]
 fn nothing_is_dispatched_to_another_account_than_the_pinned_one() {
     let mut desk = free_pool();
@@ -362,7 +290,7 @@ fn nothing_is_dispatched_to_another_account_than_the_pinned_one() {
     assert_eq!(desk.recorded("claimed"), 0, "three is pinned: no other account is used");
 }
 
-/// Moments that lie ahead (`swap_times`, `last_swap.ended_at`) count until the clock is there.
+/// Moments of swaps that lie ahead of a clock that was put right count for nothing.
 #[test]
 fn a_clock_that_was_a_day_ahead_throttles_nobody_for_a_day() {
     let mut desk = Desk::at_rest();
@@ -379,7 +307,7 @@ fn a_clock_that_was_a_day_ahead_throttles_nobody_for_a_day() {
     assert!(!desk.core.throttled(), "two hours later");
 }
 
-/// The same for the cooldown of the last swap: what screens say is not heard for a day.
+/// The same for the cooldown of the last swap.
 #[test]
 fn a_clock_that_was_a_day_ahead_does_not_silence_screens_for_a_day() {
     for step in [0, DAY_MS] {
@@ -403,7 +331,7 @@ fn screens_are_heard(step_ms: i64) {
     assert_eq!(state(&desk, "two"), AccountState::Exhausted, "a step of {step_ms} ms");
 }
 
-/// The same for a login: its failure lies ahead, so its mending does not count.
+/// The same for a login whose failure lies ahead.
 #[test]
 fn a_login_that_failed_under_a_wrong_clock_can_be_mended() {
     for step in [0, DAY_MS] {
@@ -424,7 +352,7 @@ fn login_is_mended(step_ms: i64) {
     assert_eq!(state(&desk, "one"), AccountState::Unproven, "a step of {step_ms} ms");
 }
 
-/// And for an operator's agent on the link: its refusals are another account's until the clock is there.
+/// And for an operator's agent on the link: its refusals are those of the account in use.
 #[test]
 fn an_agent_on_the_link_is_heard_after_the_clock_was_set_back() {
     for step in [0, DAY_MS] {
@@ -447,7 +375,6 @@ fn linked_is_heard(step_ms: i64) {
     assert_eq!(state(&desk, "two"), AccountState::Exhausted, "a step of {step_ms} ms");
 }
 
-/// `Purpose::Prefer` asks no figures: back to an account whose week is known to be nearly out.
 #[test]
 fn nobody_returns_to_an_account_that_is_known_to_be_nearly_out() {
     let mut desk = with(|config| {
@@ -461,7 +388,6 @@ fn nobody_returns_to_an_account_that_is_known_to_be_nearly_out() {
     assert_eq!(desk.active(), "two", "97 % of its week is used, and it ends in four days");
 }
 
-/// `settles_until` knows swaps only: what an operator has done by hand is undone at once.
 #[test]
 fn a_flip_by_hand_is_not_undone_at_once_by_the_return() {
     let mut desk = with(|config| config.selection.return_to_preferred = true);
@@ -471,7 +397,7 @@ fn a_flip_by_hand_is_not_undone_at_once_by_the_return() {
     assert_eq!(desk.active(), "two");
 }
 
-/// An operator's `swap --to` lasts as long as `quota.reactivate_cooldown`.
+/// An operator's `swap --to` outlasts `quota.reactivate_cooldown`.
 #[test]
 fn a_swap_by_hand_is_not_undone_by_the_return_after_five_minutes() {
     let mut desk = with(|config| config.selection.return_to_preferred = true);
@@ -481,184 +407,7 @@ fn a_swap_by_hand_is_not_undone_by_the_return_after_five_minutes() {
     assert_eq!(desk.active(), "two");
 }
 
-/// Refused on the first that came back, then the second cannot be taken either: `leave_canary` knows
-/// the phase `Probing` only.
-#[test]
-fn a_canary_that_was_refused_on_the_way_to_two_targets_is_left_alive() {
-    let mut desk = parked_with_a_task([300, 200, 10], None);
-    // Both come back in the same second.
-    desk.pass(9 * MINUTE);
-    let until = desk.core.standing(&account("three")).until().expect("it is out");
-    let record = desk.journal.iter().rev().find_map(|record| match record {
-        Record::AccountRefused { account: name, window, limit } if *name == account("three") => {
-            Some((*window, limit.clone()))
-        }
-        _ => None,
-    });
-    let (window, mut limit_of_two) = record.expect("it is out");
-    limit_of_two.until = until;
-    desk.journal.retain(|record| {
-        !matches!(record, Record::AccountRefused { account: name, .. } if *name == account("two"))
-    });
-    desk.journal.push(Record::AccountRefused {
-        account: account("two"),
-        window,
-        limit: limit_of_two,
-    });
-    desk.restart();
-    desk.probe = Ok(ProbeEnd::Refused(Reading {
-        verdict: Verdict::Exhausted {
-            limit: LimitKind::FiveHour,
-            resets_at: Some(Wall(desk.wall_ms + 7_200_000)),
-        },
-        ..Reading::clear()
-    }));
-    desk.comes_up = Some(AgentState::Idle);
-    for _ in 0..600 {
-        desk.pass(SECOND / 4);
-        if desk.phase() == Some(Phase::Probing) {
-            break;
-        }
-    }
-    assert_eq!(desk.phase(), Some(Phase::Probing));
-    desk.pass(10 * SECOND);
-    assert_eq!(state(&desk, "two"), AccountState::Unproven);
-    assert_eq!(state(&desk, "three"), AccountState::Unproven);
-    let refusal = limit(&desk, 120);
-    record_end(&mut desk, "auto-11", refusal);
-    desk.pass(30 * SECOND);
-    assert!(desk.core.is_parked(), "{:?}", desk.core.durable.swap);
-    assert!(desk.agents.iter().any(|agent| agent.session == session("auto-11")), "ended in vain");
-}
-
-/// After a restart `leave_canary` looks before anybody has been seen.
-#[test]
-fn a_crash_when_the_canary_was_refused_ends_nobody() {
-    let mut desk = parked_with_a_task([300, 200, 10], None);
-    for _ in 0..60 * 60 {
-        desk.pass(SECOND / 4);
-        if desk.phase() == Some(Phase::Probing) {
-            break;
-        }
-    }
-    desk.pass(SECOND / 2);
-    desk.set_state("auto-11", AgentState::Idle);
-    desk.dies_at = Some(desk.journal.len() + 1);
-    let refusal = limit(&desk, 120);
-    record_end(&mut desk, "auto-11", refusal);
-    assert!(matches!(desk.journal.last(), Some(Record::AccountRefused { .. })));
-    desk.dies_at = None;
-    desk.restart();
-    desk.pass(30 * SECOND);
-    assert!(desk.core.is_parked());
-    assert!(desk.agents.iter().any(|agent| agent.session == session("auto-11")), "ended in vain");
-}
-
-/// `prove_receipt` does not ask whether anybody could be answered: ended after `verify_timeout`, and the
-/// attempt counts.
-#[test]
-fn an_agent_that_was_just_given_its_task_is_not_ended_while_parked() {
-    let mut one = config();
-    only_one(&mut one);
-    let mut desk = Desk::new(one);
-    desk.add_agent("ded", AgentHome::Homed(account("one")), Some(1));
-    desk.start();
-    desk.offer(&[offer("p:a", Priority::Default)]);
-    desk.pass(2 * SECOND);
-    assert_eq!(desk.launches.len(), 1);
-    let refusal = limit(&desk, 60);
-    record_end(&mut desk, "ded", refusal);
-    assert!(desk.core.is_parked());
-    desk.pass(10 * MINUTE);
-    assert_eq!(desk.stops.len(), 0, "nothing is killed while parked");
-}
-
-/// Nor before keys are sent to a dialog that came up with the limit.
-#[test]
-fn no_key_is_sent_to_an_agent_that_was_just_given_its_task_while_parked() {
-    let mut one = config();
-    only_one(&mut one);
-    let mut desk = Desk::new(one);
-    desk.add_agent("ded", AgentHome::Homed(account("one")), Some(1));
-    desk.start();
-    desk.comes_up = Some(AgentState::Waiting("dialog open".to_owned()));
-    desk.offer(&[offer("p:a", Priority::Default)]);
-    let refusal = limit(&desk, 60);
-    record_end(&mut desk, "ded", refusal);
-    assert!(desk.core.is_parked());
-    let keys = |desk: &Desk| {
-        let sent = |record: &&Record| matches!(record, Record::DialogHandling { .. });
-        desk.journal.iter().filter(sent).count()
-    };
-    let before = keys(&desk);
-    desk.pass(10 * MINUTE);
-    assert_eq!(keys(&desk), before, "nothing is typed while parked");
-}
-
-/// "Beyond it: throttled, not parked."
-#[test]
-fn with_an_account_to_go_to_and_too_many_swaps_it_is_throttled_and_not_parked() {
-    let mut desk = Desk::at_rest();
-    let mut few = config();
-    few.swap.max_per_hour = 2;
-    desk.send(Event::ConfigReloaded(few.into()));
-    desk.work();
-    run_out(&mut desk, &[300, 10, 200]);
-    assert_eq!(desk.active(), "three");
-    desk.pass(11 * MINUTE);
-    assert_eq!(state(&desk, "two"), AccountState::Unproven);
-    assert!(desk.core.throttled());
-    assert!(!desk.core.is_parked(), "`two` can be taken: nothing but the throttle is in the way");
-}
-
-/// Left on the account of a refused canary; when that one comes back, nobody tells it to go on.
-#[test]
-fn an_agent_that_was_refused_where_the_others_go_to_now_is_told_to_go_on() {
-    let mut desk = with(|config| {
-        config.pool.dedicated[0].nudge = Some("Go on.".to_owned());
-        config.pool.autonomous = None;
-    });
-    desk.agents.retain(|agent| agent.session == session("ded"));
-    run_out(&mut desk, &[300, 10, 200]);
-    assert_eq!(desk.active(), "three");
-    desk.comes_up = Some(AgentState::Busy);
-    for _ in 0..60 * 60 {
-        desk.pass(SECOND / 4);
-        if desk.phase() == Some(Phase::Probing) {
-            break;
-        }
-    }
-    desk.pass(SECOND);
-    desk.set_state("ded", AgentState::Idle);
-    let refusal = limit(&desk, 30);
-    record_end(&mut desk, "ded", refusal);
-    desk.pass(10 * SECOND);
-    assert!(desk.core.is_parked());
-    assert_eq!(desk.homes(), "ded=two", "it waits there");
-    let launches = desk.launches.len();
-    desk.pass(HOUR);
-    assert_eq!(desk.active(), "two");
-    assert_eq!(desk.launches.len(), launches + 1, "its turn was cut off, and it has a nudge");
-}
-
-/// A client that waits by itself (an operator's own start) and does not go on is taken up afterwards:
-/// so far only where it has a task.
-#[test]
-fn a_client_with_a_nudge_that_does_not_go_on_by_itself_is_taken_up() {
-    let mut desk = with(|config| {
-        only_one(config);
-        config.pool.dedicated[0].nudge = Some("Go on.".to_owned());
-    });
-    let refusal = limit(&desk, 10);
-    record_end(&mut desk, "ded", refusal);
-    desk.show("ded", Reading { armed: true, ..Reading::clear() });
-    desk.pass(11 * MINUTE);
-    assert_eq!(desk.launches.len(), 0, "its own 120 s");
-    desk.pass(HOUR);
-    assert_eq!(desk.launches.len(), 1);
-}
-
-/// Without a moment in the first words the guess lasts longer than the moment that is printed later.
+/// Without a moment in the first words there is a guess, until one is printed.
 #[test]
 fn a_printed_moment_goes_before_a_guess() {
     let mut desk = with(only_one);
@@ -671,7 +420,6 @@ fn a_printed_moment_goes_before_a_guess() {
     assert!(!desk.core.is_parked(), "known since a minute: it was over after five");
 }
 
-/// Holds: all was parked meanwhile, so that the first account to come back is taken.
 #[test]
 fn work_leaves_an_account_in_use_whose_home_does_not_pass_the_check() {
     let mut desk = Desk::at_rest();
@@ -699,7 +447,7 @@ fn work_leaves_an_account_in_use_whose_home_does_not_pass_the_check() {
     assert_eq!(desk.active(), "three");
 }
 
-/// The ranks of figures that name no reset never end.
+/// Figures that name no reset end with the longest window they can mean.
 #[test]
 fn a_figure_of_last_week_that_names_no_reset_ranks_nobody() {
     let mut desk = with(|config| config.selection.strategy = Strategy::MostHeadroom);
@@ -715,8 +463,6 @@ fn a_figure_of_last_week_that_names_no_reset_ranks_nobody() {
     assert_eq!(desk.active(), "two", "five hours are over since long");
 }
 
-/// `reason_to_move` gives none for an active account that is `Rejected`, and `working_account` wants
-/// `Available`: for ten minutes nobody works, nobody moves, and `/status` says `normal`.
 #[test]
 fn an_active_account_that_failed_a_check_is_left_or_used() {
     let mut desk = free_pool();
@@ -744,8 +490,7 @@ fn an_active_account_that_failed_a_check_is_left_or_used() {
     assert!(desk.core.working_account().is_some(), "`three` is available, and nobody works");
 }
 
-/// `would_disturb` asks for everybody: one person at a keyboard anywhere keeps all idle agents where
-/// they are until they are refused.
+/// One person at a keyboard keeps nobody else from leaving in time.
 #[test]
 fn who_types_in_his_own_session_keeps_only_that_one_from_a_swap_by_choice() {
     let mut desk = with(|config| config.quota.preempt_at = Some(0.95));
