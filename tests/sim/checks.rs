@@ -386,7 +386,12 @@ impl Sim {
         }
         if let Action::FlipLink { .. } = action {
             let early = self.checks.shadow.moves.values().any(|moving| {
-                moving.stage == MoveStage::Stopping
+                let process = moving.agent.process;
+                // Who has ended, though it is not on record yet, is in nobody's way.
+                let lives = (self.world.agents.get(&process.pid))
+                    .is_some_and(|agent| agent.process == process);
+                lives
+                    && moving.stage == MoveStage::Stopping
                     && Some(moving.op) == self.checks.shadow.swap.as_ref().map(|swap| swap.op)
             });
             assert!(!early, "the link is flipped before the agents are stopped");
