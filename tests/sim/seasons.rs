@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use claude_failover::config::{self, Strategy};
 use claude_failover::core::event::{AgentHome, AgentState};
+use claude_failover::core::record::Record;
 use claude_failover::core::standing::AccountState;
 use claude_failover::ids::{AccountName, ConversationId};
 use claude_failover::moment::Wall;
@@ -34,6 +35,10 @@ const ZONES: [&str; 3] = ["Europe/Paris", "America/New_York", "UTC"];
 
 /// Beyond this after the true reset nobody may still wait.
 const AWAKE_WITHIN_MS: u64 = MINUTE_MS;
+
+/// Refusals of one account within an hour: the steps in which a wrong moment is asked again, and a
+/// window that runs out.
+const REFUSALS_IN_AN_HOUR_MAX: usize = 9;
 
 /// What a client prints is rounded to the minute, upwards.
 const PRINTED_WITHIN_MS: u64 = MINUTE_MS;
@@ -108,6 +113,9 @@ struct Season {
     /// True time of the last disturbance: a clock that was set, a daemon that was down.
     disturbed_at: u64,
     flips: Vec<u64>,
+    /// True times of refusals that were recorded, and how much of the journal was read for them.
+    refusals: BTreeMap<AccountName, Vec<u64>>,
+    records_read: usize,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -145,7 +153,15 @@ impl Season {
             desk.add_agent(name, AgentHome::Homed(account("a1")), Some(number));
         }
         desk.start();
-        Self { rng, desk, disturbed_at: 0, flips: Vec::new(), counts: BTreeMap::new() }
+        Self {
+            rng,
+            desk,
+            disturbed_at: 0,
+            flips: Vec::new(),
+            refusals: BTreeMap::new(),
+            records_read: 0,
+            counts: BTreeMap::new(),
+        }
     }
 
     fn count(&mut self, what: &'static str) {
@@ -183,6 +199,7 @@ impl Season {
             if self.desk.active() != active {
                 self.note_flip();
             }
+            self.note_refusals();
             self.check();
         }
     }
@@ -195,6 +212,24 @@ impl Season {
         let most = self.desk.core.config.swap.max_per_hour as usize;
         let undisturbed = now - self.disturbed_at > HOUR_MS;
         assert!(self.flips.len() <= most || !undisturbed, "{} flips in an hour", self.flips.len());
+    }
+
+    /// Who printed a wrong moment is not asked again all the time.
+    fn note_refusals(&mut self) {
+        let now = self.desk.now_ms;
+        let undisturbed = now - self.disturbed_at > HOUR_MS;
+        for record in &self.desk.journal[self.records_read..] {
+            let Record::AccountRefused { account, .. } = record else { continue };
+            let refusals = self.refusals.entry(account.clone()).or_default();
+            refusals.retain(|at| now - at < HOUR_MS);
+            refusals.push(now);
+            let count = refusals.len();
+            assert!(
+                count <= REFUSALS_IN_AN_HOUR_MAX || !undisturbed,
+                "{account} was asked for {count} refusals in an hour"
+            );
+        }
+        self.records_read = self.desk.journal.len();
     }
 
     fn check(&mut self) {
