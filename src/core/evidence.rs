@@ -222,10 +222,21 @@ impl Core {
     /// What was said when an account came back or was left is history from then on. A record is
     /// dated; a row of a screen must be remembered.
     pub(in crate::core) fn forget_hits_on(&mut self, account: &AccountName) {
+        self.forget_hits(|hit| hit.account == *account);
+    }
+
+    /// Of one limit of several: the others go on.
+    pub(in crate::core) fn forget_hits_of(&mut self, account: &AccountName, window: PlanWindow) {
+        self.forget_hits(|hit| {
+            hit.account == *account && PlanWindow::of(&hit.verdict) == Some(window)
+        });
+    }
+
+    fn forget_hits(&mut self, is_over: impl Fn(&Hit) -> bool) {
         let over: Vec<(SessionName, Hit)> = self
             .hits
             .iter()
-            .filter(|(_, hit)| hit.account == *account)
+            .filter(|(_, hit)| is_over(hit))
             .map(|(session, hit)| (session.clone(), hit.clone()))
             .collect();
         for (session, hit) in over {
