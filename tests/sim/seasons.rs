@@ -4,13 +4,13 @@
 //!
 //! `SEASON=n cargo test --test sim seasons` plays one and prints what the journal says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use claude_failover::config::{self, Strategy};
 use claude_failover::core::event::{AgentHome, AgentState};
 use claude_failover::core::record::Record;
-use claude_failover::core::standing::AccountState;
+use claude_failover::core::standing::{AccountState, PlanWindow};
 use claude_failover::ids::{AccountName, ConversationId};
 use claude_failover::moment::Wall;
 use claude_failover::quota::transcript::{ApiError, Ending};
@@ -78,6 +78,16 @@ impl Plan {
         }
     }
 
+    /// Out of its five hours already, it runs out of its week as well: not only our agents work on it.
+    fn spend_the_week(&mut self, now: u64) {
+        if let Some((_, LimitKind::FiveHour)) = self.refuses(now)
+            && self.week.1 > now
+        {
+            self.week.0 = self.week_max + 1;
+            self.refuses_until = Some((self.week.1, LimitKind::Weekly));
+        }
+    }
+
     /// The row of a refusal as a client prints it, read as the daemon reads it.
     pub fn refusal(&self, now: u64, wall: i64) -> Option<Reading> {
         let (until, limit) = self.refuses(now)?;
@@ -116,6 +126,8 @@ struct Season {
     /// True times of refusals that were recorded, and how much of the journal was read for them.
     refusals: BTreeMap<AccountName, Vec<u64>>,
     records_read: usize,
+    /// What stands against each account, told by the records one by one.
+    limits: BTreeMap<AccountName, BTreeSet<PlanWindow>>,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -160,6 +172,7 @@ impl Season {
             flips: Vec::new(),
             refusals: BTreeMap::new(),
             records_read: 0,
+            limits: BTreeMap::new(),
             counts: BTreeMap::new(),
         }
     }
@@ -219,17 +232,25 @@ impl Season {
         let now = self.desk.now_ms;
         let undisturbed = now - self.disturbed_at > HOUR_MS;
         for record in &self.desk.journal[self.records_read..] {
-            let Record::AccountRefused { account, .. } = record else { continue };
+            if let Record::LimitReset { account, window, .. } = record {
+                self.limits.entry(account.clone()).or_default().remove(window);
+            }
+            let Record::AccountRefused { account, window, .. } = record else { continue };
+            self.limits.entry(account.clone()).or_default().insert(*window);
             let refusals = self.refusals.entry(account.clone()).or_default();
             refusals.retain(|at| now - at < HOUR_MS);
             refusals.push(now);
             let count = refusals.len();
             assert!(
                 count <= REFUSALS_IN_AN_HOUR_MAX || !undisturbed,
-                "{account} was asked for {count} refusals in an hour"
+                "{account} was asked and has refused {count} times in an hour"
             );
         }
         self.records_read = self.desk.journal.len();
+        for (account, limits) in &self.limits {
+            let known = self.desk.core.standing(account).limits.keys();
+            assert!(known.eq(limits), "not {limits:?} stand against {account}");
+        }
     }
 
     fn check(&mut self) {
@@ -273,6 +294,8 @@ impl Season {
             let plan = self.desk.plans.get_mut(&home).expect("a known account");
             if plan.refuses(now).is_none() && self.rng.chance(900) {
                 plan.work(now, length.min(15 * MINUTE_MS));
+            } else if self.rng.chance(5) {
+                plan.spend_the_week(now);
             }
             let at = Wall(self.desk.wall_ms);
             let reading = self.desk.refusal_of(&home);
