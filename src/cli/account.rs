@@ -1,6 +1,6 @@
 //! `account`: what stands for and against each account, and an operator's word on one of them.
 
-mod table;
+pub mod table;
 
 use std::io::Write as _;
 

@@ -33,10 +33,10 @@ pub struct Args {
     /// Instead of /etc/claude-failover/config.yaml
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH, hide_default_value = true)]
     config: PathBuf,
-    /// The daemon's --state-dir, if it was given one; the configuration is then not read
+    /// Instead of the configuration's; that is then not read
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// What began or ended since, or still goes on: 2h, 7d, 2026-11-26T03:00:00Z
+    /// Began or ended since: 2h, 7d, 2026-11-26T03:00:00Z
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
     /// The last so many

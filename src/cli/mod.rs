@@ -14,6 +14,7 @@ pub mod hook;
 pub mod launch;
 pub mod obstacles;
 pub mod run;
+pub mod status;
 pub mod status_line;
 pub mod submit;
 pub mod swap;
@@ -61,6 +62,8 @@ enum Verb {
         #[arg(long)]
         keep: bool,
     },
+    /// What it does now: accounts, sessions, tasks, the last swap
+    Status(status::Args),
     /// Move to another account now, or end a stuck swap
     Swap(swap::Args),
     /// List the accounts; hold, release or pin one of them
@@ -71,7 +74,7 @@ enum Verb {
     Submit(submit::Args),
     /// List, show, retry or cancel tasks
     Tasks(tasks::Args),
-    /// Swaps, refusals, parkings and what else has happened, from the journal and its archives
+    /// Swaps, refusals, parkings and what else happened, and why
     History(history::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
@@ -106,6 +109,7 @@ pub fn run() -> u8 {
             &mut std::io::stderr(),
         ),
         Verb::Demo { keep } => demo::run(if keep { Ending::KeepRunning } else { Ending::CleanUp }),
+        Verb::Status(args) => status::run(&args),
         Verb::Swap(args) => swap::run(&args),
         Verb::Account(args) => account::run(&args),
         Verb::Pin(args) => account::pin(&args),

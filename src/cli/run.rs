@@ -70,6 +70,8 @@ impl From<JournalError> for RunError {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::AnotherInstance { .. } => RunError::AnotherInstance(error.to_string()),
+            // Nothing is wrong with the disk: this version is not the one to run here.
+            JournalError::NewerVersion { .. } => RunError::Config(error.to_string()),
             other => RunError::Journal(other.to_string()),
         }
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::config::raw::KeyPath;
 use crate::config::section::Findings;
 use crate::config::sections::{Draft, socket_too_long};
+use crate::config::{Config, Strategy};
 
 pub fn check(draft: &Draft, findings: &mut Findings<'_>) {
     account_names(draft, findings);
@@ -14,6 +15,7 @@ pub fn check(draft: &Draft, findings: &mut Findings<'_>) {
     shared_directories(draft, findings);
     own_directories(draft, findings);
     pin(draft, findings);
+    figures(draft, findings);
 }
 
 fn account_names(draft: &Draft, findings: &mut Findings<'_>) {
@@ -100,6 +102,24 @@ fn pin(draft: &Draft, findings: &mut Findings<'_>) {
         let message = format!("{pin} is no account: {}", names.join(", "));
         let path = KeyPath::default().key("selection").key("pin");
         findings.problem(&path, message);
+    }
+}
+
+/// What goes by used shares needs somebody who reports them.
+fn figures(draft: &Draft, findings: &mut Findings<'_>) {
+    let Config { quota, selection, .. } = &draft.config;
+    if quota.statusline {
+        return;
+    }
+    let remedy = "without quota.statusline: true nobody reports used shares";
+    if quota.preempt_at.is_some() {
+        let path = KeyPath::default().key("quota").key("preempt_at");
+        findings.warn(&path, format!("never reached: {remedy}"));
+    }
+    if selection.strategy != Strategy::Priority {
+        let path = KeyPath::default().key("selection").key("strategy");
+        let word = selection.strategy.word();
+        findings.warn(&path, format!("{word} ranks as priority does: {remedy}"));
     }
 }
 

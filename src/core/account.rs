@@ -26,6 +26,15 @@ const RESET_JITTER_MS: u64 = 4_000;
 const RETRY_FIRST: Duration = Duration::from_secs(60);
 const RETRY_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// A prompt so long after a refusal was not on its way already when that came.
+const ANSWER_IS_NEWS: Duration = Duration::from_secs(60);
+
+/// A window of five hours ends within them; printed times are rounded, clocks differ a little.
+pub(in crate::core) const FIVE_HOURS_MAX: Duration = Duration::from_secs(5 * 60 * 60 + 15 * 60);
+
+/// Without any moment named the guess grows with each refusal, up to this.
+const GUESS_MAX: Duration = Duration::from_secs(4 * 60 * 60);
+
 /// Figures come with each answer; what differs less is not worth a record.
 const FIGURES_DIFFER_PERMILLE: u16 = 10;
 const FIGURES_AGE_MAX: Duration = Duration::from_secs(10 * 60);
@@ -60,8 +69,8 @@ impl Core {
 
     /// The account on which work can be started now.
     pub fn working_account(&self) -> Option<&AccountName> {
-        let active = self.active().filter(|active| self.is_available(active))?;
-        self.durable.parked.is_none().then_some(active)
+        let active = self.active().filter(|active| self.bar(active).is_none())?;
+        (self.is_available(active) && self.durable.parked.is_none()).then_some(active)
     }
 
     /// When the reset of a limit counts as passed.
@@ -80,7 +89,9 @@ impl Core {
             let now = self.now.wall;
             let over = standing.rejected.as_ref().is_some_and(|rejected| rejected.until <= now);
             let mended = standing.login.as_ref().is_some_and(|login| {
-                let settled = login.since + LOGIN_SETTLES;
+                // By a clock that has been set back since it failed at no moment that we know.
+                let known = login.since <= now;
+                let settled = if known { login.since + LOGIN_SETTLES } else { Wall::default() };
                 // A change that lies ahead was made before the clock was set back: it dates nothing.
                 let changed = self.credentials.get(&account).filter(|changed| **changed <= now);
                 changed.is_some_and(|changed| *changed > settled)
@@ -128,7 +139,8 @@ impl Core {
         }
         let known = standing.limits.get(&window);
         let later = known.is_none_or(|known| limit.until > known.until + SAME_RESET);
-        if later {
+        let surer = known.is_some_and(|known| limit.printed && !known.printed);
+        if later || surer {
             let account = account.clone();
             self.persist(Record::AccountRefused { account, window, limit });
         }
@@ -142,18 +154,41 @@ impl Core {
     ) -> Duration {
         match named {
             Some(_) => retry_after(self.standing(account).misses),
-            None => self.config.quota.unknown_reset,
+            None => {
+                let guess = self.config.quota.unknown_reset;
+                let misses = self.standing(account).misses.min(8);
+                guess.saturating_mul(1 << misses).min(GUESS_MAX.max(guess))
+            }
         }
     }
 
-    /// An answer that was given at `at`: one from before its reset proves nothing.
+    /// An answer that was given at `at` to a prompt of `prompted_at`: one from before its reset proves
+    /// nothing. Where something stands against the account, an answer to a later prompt tells that it
+    /// is over: a limit that was lifted early, a login that failed for one client alone.
     pub(in crate::core) fn account_answered(
         &mut self,
         account: &AccountName,
         session: &SessionName,
+        prompted_at: Wall,
         at: Wall,
     ) {
-        if self.standing(account).unproven_since.is_some_and(|since| at > since) {
+        let standing = self.standing(account);
+        let over = |since: Wall| prompted_at > since + ANSWER_IS_NEWS && prompted_at <= at;
+        let now = self.now.wall;
+        if standing.login.as_ref().is_some_and(|login| over(login.since)) {
+            self.persist(Record::LoginMended { account: account.clone(), at: now });
+            return self.account_proven(account, Some(session));
+        }
+        let lifted = standing.limits.values().all(|limit| over(limit.since));
+        let windows: Vec<PlanWindow> = standing.limits.keys().copied().collect();
+        if !windows.is_empty() && lifted {
+            self.forget_hits_on(account);
+            for window in windows {
+                self.persist(Record::LimitReset { account: account.clone(), window, at: now });
+            }
+            return;
+        }
+        if standing.unproven_since.is_some_and(|since| at > since) {
             self.account_proven(account, Some(session));
         }
     }
@@ -177,6 +212,10 @@ impl Core {
         at: Wall,
     ) {
         let known = self.standing(&account).used;
+        let figures = known.map_or(figures, |known| Figures {
+            five_hour: newest(known.figures.five_hour, figures.five_hour),
+            weekly: newest(known.figures.weekly, figures.weekly),
+        });
         let news = known.is_none_or(|known| {
             at >= known.at
                 && (at - known.at >= FIGURES_AGE_MAX
@@ -195,7 +234,11 @@ impl Core {
         verb: AccountVerb,
         account: &AccountName,
     ) -> Result<(), String> {
-        if self.config.account(account).is_none() {
+        // One that has left the configuration may still be pinned, or held.
+        let known = self.durable.pinned.as_ref() == Some(account)
+            || self.durable.standings.contains_key(account);
+        let releases = verb == AccountVerb::Release && known;
+        if self.config.account(account).is_none() && !releases {
             return Err(format!("{account} is no account of the configuration"));
         }
         let (at, account) = (self.now.wall, account.clone());
@@ -223,6 +266,19 @@ impl Core {
 
 fn retry_after(misses: u32) -> Duration {
     RETRY_FIRST.saturating_mul(1 << misses.min(8)).min(RETRY_MAX)
+}
+
+/// Within one window use only grows: what another agent heard earlier is no news.
+fn newest(known: Option<Window>, heard: Option<Window>) -> Option<Window> {
+    match (known, heard) {
+        (Some(known), Some(heard)) if heard.resets_at < known.resets_at => Some(known),
+        (Some(known), Some(heard))
+            if heard.resets_at == known.resets_at && heard.used_permille < known.used_permille =>
+        {
+            Some(known)
+        }
+        (known, heard) => heard.or(known),
+    }
 }
 
 fn differs(known: Option<Window>, heard: Option<Window>) -> bool {

@@ -96,9 +96,12 @@ impl Core {
             .map(|candidate| candidate.account)
     }
 
-    /// The account that alone may be used; a pin by hand goes before the configuration's.
+    /// The account that alone may be used; a pin by hand goes before the configuration's. One that
+    /// has left the configuration since pins nothing.
     pub fn pin(&self) -> Option<&AccountName> {
-        self.durable.pinned.as_ref().or(self.config.selection.pin.as_ref())
+        let by_hand = self.durable.pinned.as_ref();
+        let by_hand = by_hand.filter(|account| self.config.account(account).is_some());
+        by_hand.or(self.config.selection.pin.as_ref())
     }
 
     /// What stands against an account, whatever it is wanted for.
@@ -145,7 +148,10 @@ impl Core {
         self.bar(account).or_else(|| match purpose {
             Purpose::Leave | Purpose::Wake => None,
             Purpose::Preempt => self.spared(account).or_else(|| self.hardly_better(account)),
-            Purpose::Prefer => self.spared(account).or_else(|| self.not_preferred(account, source)),
+            Purpose::Prefer => self
+                .spared(account)
+                .or_else(|| self.not_preferred(account, source))
+                .or_else(|| self.hardly_better(account)),
         })
     }
 

@@ -3,6 +3,7 @@
 //! and reports itself: deciding); here hits are weighed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::config::Group;
 use crate::core::Core;
@@ -18,6 +19,9 @@ use crate::quota::verdict::{Reading, Verdict};
 
 /// Characters of a banner that the forensic line shows.
 const SNIPPET_CHARS: usize = 120;
+
+/// What was said within this is told without delay.
+const SAID_NOW: Duration = Duration::from_secs(30);
 
 /// Pool sessions that must agree before pane-only evidence counts (one dedicated is enough).
 const POOL_HITS_NEEDED: usize = 2;
@@ -91,9 +95,15 @@ impl Core {
             AgentHome::Homed(account) => Some(account.clone()),
             AgentHome::Elsewhere => None,
             AgentHome::Linked => {
-                let since = self.durable.active_since;
+                let since = self.active_since();
                 if self.link_seen.is_some() && self.link_seen != self.durable.active {
                     return None; // a flip of ours is not on record yet
+                }
+                if self.durable.active_since > self.now.wall && !self.is_of_now(at) {
+                    return None; // the clock was set back since the flip: only what is fresh is dated
+                }
+                if self.link_moved_at.is_some_and(|moved| at < moved && moved <= self.now.wall) {
+                    return None; // it was said to whatever account the link named then
                 }
                 let moved = since > Wall::default();
                 if moved && at < since {
@@ -109,6 +119,12 @@ impl Core {
                 self.active().cloned()
             }
         }
+    }
+
+    /// Said a moment ago, and the link has not been moved for longer than that.
+    fn is_of_now(&self, at: Wall) -> bool {
+        let settled = self.flipped_at.is_none_or(|flip| self.now.monotonic - flip > 2 * SAID_NOW);
+        settled && at <= self.now.wall && self.now.wall - at < SAID_NOW
     }
 
     /// The forensic line: enough to judge the trigger the next morning.
@@ -163,7 +179,9 @@ impl Core {
 
     /// Pane-only evidence soon after a swap is logged and waits; it is weighed again afterwards.
     fn cooling_down(&mut self, sessions: &[SessionName]) -> bool {
-        let Some(last) = &self.durable.last_swap else {
+        // One that lies ahead ended before the clock was set back, and long ago for all we know.
+        let last = self.durable.last_swap.as_ref();
+        let Some(last) = last.filter(|last| last.ended_at <= self.now.wall) else {
             return false;
         };
         let past = self.now.wall - last.ended_at;
@@ -199,7 +217,9 @@ impl Core {
             let Some(hit) = self.hits.get(session) else { continue };
             let Some(window) = PlanWindow::of(&hit.verdict) else { continue };
             let limit = Limit { session: Some(session.clone()), ..hit.limit.clone() };
-            if windows.get(&window).is_none_or(|known| known.until < limit.until) {
+            // What was printed goes before a guess of ours.
+            let sure = |limit: &Limit| (limit.printed, limit.until);
+            if windows.get(&window).is_none_or(|known| sure(known) < sure(&limit)) {
                 windows.insert(window, limit);
             }
         }
@@ -244,6 +264,18 @@ impl Core {
             if hit.source == EvidenceSource::Pane {
                 self.persist(Record::RowLeft { session, row: hit.row });
             }
+        }
+        let logins: Vec<(SessionName, String)> = self
+            .sessions
+            .iter()
+            .filter(|(_, seen)| {
+                let home = seen.agent.as_ref().map(|agent| &agent.home);
+                home.and_then(|home| self.account_of(home)) == Some(account)
+            })
+            .filter_map(|(session, seen)| Some((session.clone(), seen.login_row.clone()?)))
+            .collect();
+        for (session, row) in logins {
+            self.leave_row_once(&session, &row);
         }
     }
 }

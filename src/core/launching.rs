@@ -74,7 +74,7 @@ impl Core {
         let used = self.durable.fences.get(&session).copied().unwrap_or(0);
         let fence = seen.max(used) + 1;
         if moving.cause == MoveCause::Straggler {
-            self.ramp_on(&session);
+            self.ramp_on(moving);
         }
         self.persist(Record::MoveLaunching { session, fence });
         self.order_launch(moving, fence, &target);

@@ -106,12 +106,40 @@ impl Core {
                 .then(|| (session.clone(), hit.row.clone(), SavedAgent::from(agent)))
         });
         let failed = || self.login_failed_elsewhere(active);
-        let Some((session, row, agent)) = refused.or_else(failed) else { return false };
+        let stranded = || self.left_alone(active);
+        let found = refused.or_else(failed).or_else(stranded);
+        let Some((session, row, agent)) = found else { return false };
         let Some((op, target)) = self.restore_numbers() else { return false };
         self.hits.remove(&session);
-        self.leave_row_once(&session, &row);
-        self.persist(Record::RestorePlanned { op, session, target, agent, cut: true });
+        let cut = !row.is_empty();
+        if cut {
+            self.leave_row_once(&session, &row);
+        }
+        let text = format!("claude-failover: this agent is ended and resumed on {target} now");
+        self.tell_if_attached(&session, text);
+        self.persist(Record::RestorePlanned { op, session, target, agent, cut });
         true
+    }
+
+    /// Agents that nobody comes for: at rest on an account that is held; or cut off on the account in
+    /// use, where their client was to go on by itself and did not.
+    fn left_alone(&self, active: &AccountName) -> Option<(SessionName, String, SavedAgent)> {
+        self.sessions.iter().find_map(|(session, seen)| {
+            let agent = seen.agent.as_ref().filter(|agent| agent.conversation.is_some())?;
+            let AgentHome::Homed(home) = &agent.home else { return None };
+            let taken = self.durable.moves.contains_key(session)
+                || self.durable.jobs.contains_key(session)
+                || self.is_in_turn(session)
+                || self.is_attended(session);
+            let held = home != active && self.standing(home).held_since.is_some();
+            let waits = home == active && seen.armed && self.goes_on_where_it_is(session);
+            let row = match (held, waits) {
+                (true, _) => String::new(),
+                (false, true) => self.last_failure_in(session)?.row,
+                (false, false) => return None,
+            };
+            (!taken).then(|| (session.clone(), row, SavedAgent::from(agent)))
+        })
     }
 
     /// An agent at rest whose last turn ended because the login of another account fails.

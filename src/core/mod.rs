@@ -85,6 +85,8 @@ pub struct Core {
     pub credentials: BTreeMap<AccountName, Wall>,
     /// The account that the link was last seen to name.
     pub link_seen: Option<AccountName>,
+    /// When the link was last seen to have moved, by whomever, also while a swap was stuck.
+    pub link_moved_at: Option<Wall>,
     /// When the active account last changed in this life of the daemon.
     pub flipped_at: Option<Mono>,
     /// Sessions whose creation failed, and why; tried again at the next observation.
@@ -93,15 +95,15 @@ pub struct Core {
     /// The head of the queue, as last offered.
     pub queue: TasksOffered,
     pub job_watches: BTreeMap<SessionName, JobWatch>,
-    /// Until when a session, or a task that came back, is left alone.
     proof: Proof,
     /// Who follows a swap alone at present, and since when.
-    ramp: Option<(SessionName, Mono)>,
+    ramp: Option<((OpId, SessionName), Mono)>,
     listed_at: Option<Mono>,
     /// A listing was asked for to see who is attended.
     listing_asked: bool,
     /// Who waits to hear how the file reads. Few: the door bounds those who wait.
     reloads_asked: Vec<AskId>,
+    /// Until when a session, or a task that came back, is left alone.
     session_rests: BTreeMap<SessionName, Mono>,
     task_rests: BTreeMap<TaskRef, Mono>,
     notes_said: BTreeSet<String>,
@@ -161,6 +163,7 @@ impl Core {
             linked_foreign: 0,
             credentials: BTreeMap::new(),
             link_seen: None,
+            link_moved_at: None,
             flipped_at: None,
             creation_failures: BTreeMap::new(),
             launch_failures: BTreeMap::new(),
@@ -382,7 +385,7 @@ impl Core {
     }
 
     /// The link as it is found while no swap is at work on it.
-    fn take_link(&mut self, link: Option<AccountName>) {
+    pub(in crate::core) fn take_link(&mut self, link: Option<AccountName>) {
         self.link_seen.clone_from(&link);
         let Some(account) = link else { return };
         let at_rest = self.durable.swap.is_none();
@@ -439,6 +442,13 @@ impl Core {
     /// The settings that every agent of ours is launched with.
     fn agent_settings(&self) -> PathBuf {
         self.config.runtime_dir.join("agent-settings.json")
+    }
+
+    /// Since when the link names the active account; zero when nobody knows, as of a moment that lies
+    /// ahead: the clock has been set back since.
+    fn active_since(&self) -> Wall {
+        let since = self.durable.active_since;
+        if since <= self.now.wall { since } else { Wall::default() }
     }
 
     fn active(&self) -> Option<&AccountName> {

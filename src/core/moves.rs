@@ -11,7 +11,8 @@ use crate::core::job::{Fate, Job};
 use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
 use crate::core::{Core, TerminalState};
-use crate::ids::SessionName;
+use crate::ids::{OpId, SessionName};
+use crate::moment::Wall;
 
 /// Typed for a pool agent whose turn was cut off, as a launch argument.
 pub const NUDGE: &str = "Your last turn was cut off by a usage limit, and you now run on another \
@@ -21,7 +22,8 @@ pub const NUDGE: &str = "Your last turn was cut off by a usage limit, and you no
 const NUDGE_AFTER_A_RESET: &str = "Your last turn was cut off by a usage limit, which has been reset \
                                    since. Go on with the task from where you stopped.";
 
-/// A client that waits for the reset goes on by itself 60 to 76 s after it (measured on 2.1.330).
+/// A client that waits for the reset goes on by itself 30 to 120 s after it: it draws 30 to 90 s and
+/// looks every 30 s, unless its server says otherwise (2.1.250 and 2.1.330; measured 33 to 100 s).
 const CONTINUES_WITHIN: Duration = Duration::from_secs(120);
 
 /// The same for one whose session was lost with its task, or whose turn ended in an error.
@@ -109,7 +111,9 @@ impl Core {
         let process = agent.process;
         let refused = moving.refused || self.straggler_refused(session);
         let finished = at_rest && !refused && !self.owes_work(session);
-        self.ramp_on(session);
+        self.ramp_on(moving);
+        let text = format!("claude-failover: this agent is ended and resumed on {active} now");
+        self.tell_if_attached(session, text);
         self.persist(Record::MoveStopping { session: session.clone(), process, finished });
         true
     }
@@ -118,14 +122,15 @@ impl Core {
     pub(in crate::core) fn ramp_due(&self, moving: &Move) -> bool {
         let interval = self.config.swap.ramp_interval;
         moving.cause != MoveCause::Straggler
-            || self.ramp.as_ref().is_none_or(|(session, since)| {
-                *session == moving.session || self.now.monotonic - *since >= interval
+            || self.ramp.as_ref().is_none_or(|(last, since)| {
+                *last == in_row(moving) || self.now.monotonic - *since >= interval
             })
     }
 
-    pub(in crate::core) fn ramp_on(&mut self, session: &SessionName) {
-        if self.ramp.as_ref().is_none_or(|(last, _)| last != session) {
-            self.ramp = Some((session.clone(), self.now.monotonic));
+    pub(in crate::core) fn ramp_on(&mut self, moving: &Move) {
+        let place = in_row(moving);
+        if self.ramp.as_ref().is_none_or(|(last, _)| *last != place) {
+            self.ramp = Some((place, self.now.monotonic));
         }
     }
 
@@ -137,6 +142,14 @@ impl Core {
         let account = seen.agent.as_ref().and_then(|agent| self.account_of(&agent.home));
         let reset = account.and_then(|account| self.standing(account).cleared_at);
         reset.is_none_or(|reset| self.now.wall - reset < CONTINUES_WITHIN)
+    }
+
+    /// When the time of the clients that go on by themselves is over.
+    pub(in crate::core) fn continuing_until(&self) -> Option<Wall> {
+        let armed = self.sessions.values().filter(|seen| seen.armed);
+        let accounts = armed.filter_map(|seen| self.account_of(&seen.agent.as_ref()?.home));
+        let resets = accounts.filter_map(|account| self.standing(account).cleared_at);
+        resets.map(|reset| reset + CONTINUES_WITHIN).filter(|at| *at > self.now.wall).min()
     }
 
     /// What the resumed agent is told, if anything.
@@ -169,4 +182,9 @@ impl Core {
             self.out.push(Action::ReadTranscript { session: session.clone() });
         }
     }
+}
+
+/// Ended and launched it has one place in the row; in a later row it has another.
+fn in_row(moving: &Move) -> (OpId, SessionName) {
+    (moving.op, moving.session.clone())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::core::action::{Action, NoteLevel};
 use crate::core::choice::{Purpose, permille};
 use crate::core::durable::Phase;
+use crate::core::event::AgentHome;
 use crate::core::job::Job;
 use crate::core::record::Record;
 use crate::core::standing::AccountState;
@@ -33,7 +34,10 @@ const WINDOW_LENGTH: Duration = Duration::from_secs(5 * 60 * 60);
 impl Core {
     /// Nobody can work, and nothing is done until an account comes back.
     pub fn is_parked(&self) -> bool {
-        self.durable.parked.is_some() && self.durable.swap.is_none()
+        let nowhere = |active| self.choose_target(active, Purpose::Wake).is_none();
+        self.durable.parked.is_some()
+            && self.durable.swap.is_none()
+            && self.active().is_none_or(nowhere)
     }
 
     /// Plans a swap when there is a reason and an account to go to; parks when there is none.
@@ -87,8 +91,8 @@ impl Core {
                 let reason = standing.login.as_ref()?.reason.clone();
                 Some(Trigger::LoginFailed { reason })
             }
-            AccountState::Held => Some(Trigger::SetAside),
-            AccountState::Rejected | AccountState::Available => {
+            AccountState::Held | AccountState::Rejected => Some(Trigger::SetAside),
+            AccountState::Available => {
                 self.nearly_out(active).or_else(|| self.preferred_is_back(active))
             }
             AccountState::Unproven => None,
@@ -104,14 +108,24 @@ impl Core {
             return None;
         }
         let (window, Window { used_permille, resets_at }) = standing.most_used(self.now.wall)?;
-        let until = resets_at.unwrap_or(heard + WINDOW_LENGTH);
+        let until = standing.full_until(threshold, self.now.wall);
+        let until = until.or(resets_at).unwrap_or(heard + WINDOW_LENGTH);
         (used_permille >= threshold).then_some(Trigger::Preempt { window, used_permille, until })
     }
 
     fn preferred_is_back(&self, active: &AccountName) -> Option<Trigger> {
-        let wanted = self.config.selection.return_to_preferred;
+        let wanted = self.config.selection.return_to_preferred && !self.is_here_by_hand();
         let back = wanted && self.choose_target(active, Purpose::Prefer).is_some();
         back.then_some(Trigger::Preferred)
+    }
+
+    /// An operator has put us here: the next swap may go elsewhere, a return does not.
+    fn is_here_by_hand(&self) -> bool {
+        let since = self.durable.active_since;
+        match &self.durable.last_swap {
+            Some(last) if since <= last.ended_at => last.trigger == Trigger::Operator,
+            Some(_) | None => since > Wall::default(),
+        }
     }
 
     /// True when this is news.
@@ -139,9 +153,19 @@ impl Core {
     }
 
     pub fn throttled(&self) -> bool {
-        let recent =
-            self.durable.swap_times.iter().filter(|at| self.now.wall - **at < HOUR).count();
-        recent >= self.config.swap.max_per_hour as usize
+        self.recent_flips().count() >= self.config.swap.max_per_hour as usize
+    }
+
+    /// One that lies ahead was made before the clock was set back: nobody knows when.
+    fn recent_flips(&self) -> impl Iterator<Item = Wall> + '_ {
+        let now = self.now.wall;
+        self.durable.swap_times.iter().copied().filter(move |at| *at <= now && now - *at < HOUR)
+    }
+
+    /// When the next swap may be planned; `None` while nothing holds it up.
+    pub fn throttled_until(&self) -> Option<Wall> {
+        let oldest = self.recent_flips().min().filter(|_| self.throttled())?;
+        Some(oldest + HOUR)
     }
 
     fn say_throttled(&mut self) {
@@ -150,7 +174,8 @@ impl Core {
              the next is planned when the oldest is an hour old",
             self.config.swap.max_per_hour
         );
-        self.note_once(NoteLevel::Warn, text);
+        let until = self.throttled_until().unwrap_or_default();
+        self.note_once_about(&format!("throttled until {until}"), NoteLevel::Warn, text);
     }
 
     /// A swap by choice waits for a better moment: nobody types, and nothing else is on its way.
@@ -170,11 +195,16 @@ impl Core {
             }
             return true;
         }
-        self.sessions.keys().any(|session| self.is_attended(session))
+        // Agents on the link go along with it, whoever types to them.
+        self.sessions.iter().any(|(session, seen)| {
+            let linked = seen.agent.as_ref().is_some_and(|agent| agent.home == AgentHome::Linked);
+            linked && self.is_attended(session)
+        })
     }
 
     fn settles_until(&self) -> Option<Wall> {
-        let last = self.durable.last_swap.as_ref()?;
+        let last = self.durable.last_swap.as_ref();
+        let last = last.filter(|last| last.ended_at <= self.now.wall)?;
         Some(last.ended_at + self.config.quota.reactivate_cooldown)
     }
 
@@ -229,9 +259,10 @@ impl Core {
             });
         }
         let source = self.active().cloned().ok_or("no active account is known")?;
+        let purpose = if self.durable.parked.is_some() { Purpose::Wake } else { Purpose::Leave };
         let target = match to {
             Some(name) => {
-                let candidates = self.candidates(&source, Purpose::Leave);
+                let candidates = self.candidates(&source, purpose);
                 let wanted = candidates
                     .into_iter()
                     .find(|candidate| candidate.account == *name)
@@ -242,7 +273,7 @@ impl Core {
                 }
             }
             None => {
-                let target = self.choose_target(&source, Purpose::Leave);
+                let target = self.choose_target(&source, purpose);
                 target.ok_or("no other account can be taken")?
             }
         };

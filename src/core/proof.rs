@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::core::Core;
+use crate::core::account::FIVE_HOURS_MAX;
 use crate::core::action::{Action, OrderId};
 use crate::core::durable::{OpenSwap, Phase};
 use crate::core::event::ProbeEnd;
@@ -48,6 +49,7 @@ impl Core {
                 self.proof.tried.insert(canary.session.clone());
                 self.orders.forget(&Slot::Launch(canary.session.clone()));
                 let canary = Box::new(Move { cause: MoveCause::Swap, ..canary });
+                self.tell_attached(swap, std::slice::from_ref(&*canary));
                 self.persist(Record::SwapProbing { op: swap.op, canary });
             }
             None => {
@@ -68,17 +70,20 @@ impl Core {
         true
     }
 
-    /// A canary that is up was refused there as it was before: it waits where it is, alive.
-    pub(in crate::core) fn leave_canary(&mut self, op: OpId) {
-        if self.phase_op(Phase::Probing) != Some(op) {
+    /// A canary that is up was refused there as it was before: it waits where it is, alive. Before the
+    /// flip nobody else has been launched by this swap.
+    pub(in crate::core) fn leave_canary(&mut self, swap: &OpenSwap) {
+        if self.has_flipped(swap) {
             return;
         }
         let up = |moving: &&Move| {
+            let launched =
+                matches!(moving.stage, MoveStage::Launching { .. } | MoveStage::Launched { .. });
             let lives = self.agent_in(&moving.session).is_some_and(|agent| {
                 agent.process != moving.agent.process
                     && agent.conversation == moving.agent.conversation
             });
-            moving.op == op && matches!(moving.stage, MoveStage::Launched { .. }) && lives
+            moving.op == swap.op && launched && lives
         };
         // More than one, when a target before this one has refused the first.
         let canaries: Vec<SessionName> =
@@ -112,8 +117,10 @@ impl Core {
     fn probe_refused(&mut self, account: &AccountName, reading: &Reading) {
         let now = self.now.wall;
         match (PlanWindow::of(&reading.verdict), &reading.verdict) {
-            // What a headless request pays with may be another purse: no word on an agent's.
-            (Some(PlanWindow::Spend), _) => self.probe_failed(&reading.row),
+            // What a headless request pays with may be another purse: believed once, not for ever.
+            (Some(PlanWindow::Spend), _) if self.standing(account).misses > 0 => {
+                self.probe_failed(&reading.row);
+            }
             (Some(window), _) => {
                 let limit = self.limit_of(account, reading, now, EvidenceSource::Probe);
                 self.account_refused(account, window, limit);
@@ -147,7 +154,11 @@ impl Core {
     ) -> Limit {
         let named = reading.verdict.resets_at();
         let printed = named.filter(|end| *end > at);
-        let until = printed.unwrap_or(at + self.unprinted(account, named));
+        let mut until = printed.unwrap_or(at + self.unprinted(account, named));
+        if PlanWindow::of(&reading.verdict) == Some(PlanWindow::FiveHour) {
+            // A clock time that has just passed is read as tomorrow's.
+            until = until.min(at + FIVE_HOURS_MAX);
+        }
         Limit {
             row: reading.row.clone(),
             evidence,

@@ -71,7 +71,8 @@ impl Core {
             AgentHome::Elsewhere => return false,
         };
         if *home == swap.target {
-            return !flips && self.goes_on_where_it_is(session);
+            let wakes = swap.trigger == Trigger::AccountReturned;
+            return wakes && self.goes_on_where_it_is(session);
         }
         *home == swap.source || !self.is_usable(home)
     }
@@ -89,7 +90,7 @@ impl Core {
 
     /// Refused on the account that takes requests again: it is resumed there only if it is told to go
     /// on, and not if its client goes on by itself.
-    fn goes_on_where_it_is(&self, session: &SessionName) -> bool {
+    pub(in crate::core) fn goes_on_where_it_is(&self, session: &SessionName) -> bool {
         let is_told = match self.config.group(session) {
             Some(Group::Dedicated) => {
                 self.config.dedicated(session).is_some_and(|dedicated| dedicated.nudge.is_some())
@@ -191,6 +192,11 @@ impl Core {
         }
     }
 
+    /// Whether the link has been moved by this swap.
+    pub(in crate::core) fn has_flipped(&self, swap: &OpenSwap) -> bool {
+        self.active() != Some(&swap.source)
+    }
+
     /// What the swap has touched so far, to be brought back to the source.
     pub(in crate::core) fn moves_back(&self, swap: &OpenSwap) -> Vec<Move> {
         let touched = self
@@ -214,8 +220,7 @@ impl Core {
             }
         }
         // Before the flip nobody was launched there but by this swap: whoever else is there is at home.
-        let flipped = swap.source != swap.target && self.active() == Some(&swap.target);
-        if !flipped {
+        if !self.has_flipped(swap) {
             return moves;
         }
         let known: BTreeSet<SessionName> = moves.iter().map(|m| m.session.clone()).collect();

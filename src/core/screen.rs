@@ -224,10 +224,8 @@ impl Core {
     /// tells no state cannot be dated: once the link has moved, its banner may be from before.
     fn refused_before_flip(&self, agent: &AgentSeen) -> bool {
         match agent.state {
-            AgentState::Idle | AgentState::Waiting(_) => {
-                agent.state_since < self.durable.active_since
-            }
-            AgentState::Unknown => self.durable.active_since > Wall::default(),
+            AgentState::Idle | AgentState::Waiting(_) => agent.state_since < self.active_since(),
+            AgentState::Unknown => self.active_since() > Wall::default(),
             AgentState::Busy => false,
         }
     }
@@ -242,6 +240,25 @@ impl Core {
         agent: &AgentSeen,
         reading: &Reading,
     ) {
+        let left = self.durable.left_rows.get(session);
+        if self.is_newcomer(session, agent) || left.is_some_and(|rows| rows.contains(&reading.row))
+        {
+            // Repainted from its conversation, or told of a login that is mended by now.
+            return self.leave_row_once(session, &reading.row);
+        }
+        self.auth_failure_shown(session, agent, reading);
+    }
+
+    /// It is this agent's own, and of its last turn.
+    pub(in crate::core) fn auth_failure_shown(
+        &mut self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        reading: &Reading,
+    ) {
+        if let Some(seen) = self.sessions.get_mut(session) {
+            seen.login_row = Some(reading.row.clone());
+        }
         if let Some(account) = self.account_of(&agent.home).cloned() {
             self.login_failed(session, account, reading);
         }

@@ -41,6 +41,8 @@ pub struct Session {
     pub screen: Activity,
     /// Its agent's client waits for a reset and will go on by itself, as its screen showed last.
     pub armed: bool,
+    /// The last row by which its screen told of a login that fails.
+    pub login_row: Option<String>,
     /// What was said last of its agent's conversation file.
     pub transcript: Option<TranscriptSeen>,
     /// What its agent's hooks said last.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -165,14 +166,26 @@ impl Standing {
 
     /// The window that is used most, of those that have not been reset since; per mille.
     pub fn most_used(&self, now: Wall) -> Option<(PlanWindow, Window)> {
-        let Used { figures, .. } = self.used?;
+        let Used { figures, at: heard } = self.used?;
         let windows =
             [(PlanWindow::FiveHour, figures.five_hour), (PlanWindow::Weekly, figures.weekly)];
         windows
             .into_iter()
             .filter_map(|(name, window)| Some((name, window?)))
-            .filter(|(_, window)| window.resets_at.is_none_or(|at| at > now))
+            .filter(|(name, window)| match window.resets_at {
+                Some(at) => at > now,
+                // It names no end: it is over when its length has passed.
+                None => now - heard < name.length(),
+            })
             .max_by_key(|(_, window)| window.used_permille)
+    }
+
+    /// When the last of the windows is reset of which so much is used.
+    pub fn full_until(&self, threshold: u16, now: Wall) -> Option<Wall> {
+        let Used { figures, .. } = self.used?;
+        let windows = [figures.five_hour, figures.weekly].into_iter().flatten();
+        let full = windows.filter(|window| window.used_permille >= threshold);
+        full.filter_map(|window| window.resets_at).filter(|at| *at > now).max()
     }
 
     /// When quota is lost that is not spent before: the weekly reset, else that of the five hours.
@@ -188,6 +201,16 @@ impl Standing {
 }
 
 impl PlanWindow {
+    /// How long one lasts, at most.
+    pub fn length(self) -> Duration {
+        match self {
+            PlanWindow::FiveHour => Duration::from_secs(5 * 60 * 60),
+            PlanWindow::Weekly | PlanWindow::Unnamed | PlanWindow::Spend => {
+                Duration::from_secs(7 * 24 * 60 * 60)
+            }
+        }
+    }
+
     /// The window that a refusal speaks of; `None`: it is no refusal by the plan.
     pub fn of(verdict: &Verdict) -> Option<Self> {
         match verdict {

@@ -98,7 +98,10 @@ impl Core {
                     false => moves,
                 }
             }
-            Phase::Aborting if !swap.way_back_saved => self.moves_back(&swap),
+            Phase::Aborting if !swap.way_back_saved => {
+                self.leave_canary(&swap);
+                self.moves_back(&swap)
+            }
             _ => return,
         };
         self.save(&swap, moves);
@@ -119,23 +122,25 @@ impl Core {
         }
     }
 
+    pub(in crate::core) fn tell_if_attached(&mut self, session: &SessionName, text: String) {
+        let panes = self.sessions.get(session).map(|seen| seen.panes.as_slice());
+        if panes.unwrap_or_default().iter().any(|pane| pane.attached > 0) {
+            self.out.push(Action::TellSession { session: session.clone(), text });
+        }
+    }
+
     /// Whoever looks at a session hears of what is done there before it is done.
-    fn tell_attached(&mut self, swap: &OpenSwap, moves: &[Move]) {
+    pub(in crate::core) fn tell_attached(&mut self, swap: &OpenSwap, moves: &[Move]) {
         let text = match swap.source == swap.target {
             true => format!("claude-failover: {} takes requests again", swap.target),
             false => format!("claude-failover: moving from {} to {}", swap.source, swap.target),
         };
         for moving in moves {
-            let panes = self.sessions.get(&moving.session).map(|seen| seen.panes.as_slice());
-            let attached = panes.unwrap_or_default().iter().any(|pane| pane.attached > 0);
-            if attached {
-                let then = match moving.stage {
-                    MoveStage::Staying { .. } => "this agent follows when it is at rest",
-                    _ => "this agent is ended and resumed now",
-                };
-                let (session, text) = (moving.session.clone(), format!("{text}; {then}"));
-                self.out.push(Action::TellSession { session, text });
-            }
+            let then = match moving.stage {
+                MoveStage::Staying { .. } => "this agent follows when it is at rest",
+                _ => "this agent is ended and resumed now",
+            };
+            self.tell_if_attached(&moving.session, format!("{text}; {then}"));
         }
     }
 
@@ -303,7 +308,6 @@ impl Core {
             return;
         };
         self.forget_forward_orders();
-        self.leave_canary(op);
         self.persist(Record::SwapAborting { op, reason });
     }
 

@@ -12,7 +12,7 @@ use crate::core::timer::FLIP_SETTLES;
 use crate::core::trigger::EvidenceSource;
 use crate::ids::{AccountName, SessionName};
 use crate::moment::Wall;
-use crate::quota::report::{News, Report};
+use crate::quota::report::{Figures, News, Report};
 use crate::quota::transcript::{ApiError, Ending};
 use crate::quota::verdict::{Reading, Verdict};
 
@@ -129,25 +129,32 @@ impl Core {
                 let error = error.clone();
                 self.hear_error(session, agent, &error);
             }
-            Testimony::Known(Ending { error: None, answered_at, .. }) => {
-                let answered_at = *answered_at;
+            Testimony::Known(Ending { error: None, answered_at, prompted_at }) => {
+                let (answered_at, prompted_at) = (*answered_at, *prompted_at);
                 self.clear_hit(session, "its conversation goes on");
-                self.hear_answer(session, agent, answered_at);
+                self.hear_answer(session, agent, prompted_at, answered_at);
             }
         }
     }
 
     /// The first answer after a reset proves the account.
-    fn hear_answer(&mut self, session: &SessionName, agent: &AgentSeen, at: Option<Wall>) {
+    fn hear_answer(
+        &mut self,
+        session: &SessionName,
+        agent: &AgentSeen,
+        prompted_at: Option<Wall>,
+        at: Option<Wall>,
+    ) {
         let (Some(at), Some(account)) = (at, self.account_of(&agent.home).cloned()) else {
             return;
         };
         // Whoever is on the link is answered by the account that it named then.
         let linked = agent.home == AgentHome::Linked;
         let moves = self.durable.swap.is_some() || self.link_seen != self.durable.active;
-        let settled = at > self.durable.active_since + FLIP_SETTLES;
+        let settled = at > self.active_since() + FLIP_SETTLES;
         if !linked || settled && !moves {
-            self.account_answered(&account, session, at);
+            let prompted_at = prompted_at.unwrap_or_default();
+            self.account_answered(&account, session, prompted_at, at);
         }
     }
 
@@ -308,12 +315,36 @@ impl Core {
             }
             News::TurnEnded { .. } => self.turn_ended_well(session, &agent),
             News::Figures(figures) => {
-                if let Some(account) = self.account_of(&agent.home).cloned() {
+                if let Some(account) = self.account_of_figures(&agent, &figures, report.at) {
                     self.figures_heard(account, figures, report.at);
                 }
             }
             News::SessionEnded { .. } | News::Notified { .. } => {}
         }
+    }
+
+    /// Those of an agent on the link are of the account that it named at the last request: after a
+    /// flip it repeats what it knows of the one before.
+    fn account_of_figures(
+        &self,
+        agent: &AgentSeen,
+        figures: &Figures,
+        at: Wall,
+    ) -> Option<AccountName> {
+        let account = self.account_of(&agent.home)?.clone();
+        if agent.home != AgentHome::Linked {
+            return Some(account);
+        }
+        let ends = |figures: &Figures| {
+            [figures.five_hour, figures.weekly].map(|window| window.and_then(|w| w.resets_at))
+        };
+        let of_another = self.durable.standings.iter().any(|(name, standing)| {
+            let known = standing.used.map(|used| ends(&used.figures));
+            *name != account && known == Some(ends(figures))
+        });
+        let moves = self.durable.swap.is_some() || self.link_seen != self.durable.active;
+        let settled = at > self.active_since() + FLIP_SETTLES;
+        (settled && !moves && !of_another).then_some(account)
     }
 
     /// A client that writes no session file names its conversation only here.

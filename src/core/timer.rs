@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::core::record::{MoveCause, MoveStage};
-use crate::core::{Core, park, verify};
+use crate::core::{Core, verify};
 use crate::moment::{Mono, Wall};
 
 /// A refusal this soon after a flip cannot be told apart from one of the account before.
@@ -23,6 +23,8 @@ pub enum Timer {
     /// A swap by choice waits until it disturbs nobody.
     BetterMoment,
     NextInTheRow,
+    /// A client that was to go on by itself has not.
+    LeftToItself,
     CooldownOver,
     StayOver,
     LaunchUnproven,
@@ -47,6 +49,7 @@ impl Core {
                 .extend(limits.chain(rejected).map(|at| (self.on_wall(at), Timer::AccountReturns)));
         }
         waits.extend(self.choice_wakeups().into_iter().map(|at| (at, Timer::BetterMoment)));
+        waits.extend(self.continuing_until().map(|at| (self.on_wall(at), Timer::LeftToItself)));
         if let Some((_, since)) = &self.ramp
             && self.durable.moves.values().any(|moving| moving.cause == MoveCause::Straggler)
         {
@@ -81,12 +84,8 @@ impl Core {
                 waits.push((self.on_wall(still), Timer::LaunchUnproven));
             }
         }
-        if self.throttled()
-            && let Some(oldest) =
-                self.durable.swap_times.iter().find(|at| now.wall - **at < park::HOUR)
-        {
-            waits.push((self.on_wall(*oldest + park::HOUR), Timer::ThrottleOver));
-        }
+        let throttled = self.throttled_until().map(|at| self.on_wall(at));
+        waits.extend(throttled.map(|at| (at, Timer::ThrottleOver)));
         waits.extend(self.job_wakeups().into_iter().map(|at| (at, Timer::TaskDue)));
         // What is due already was looked at just now: only another event can get it going.
         waits.into_iter().filter(|(at, _)| *at > now.monotonic).min_by_key(|(at, _)| *at)

@@ -105,6 +105,10 @@ impl Core {
             self.end_rejection(target.clone());
         }
         self.persist(Record::StuckCleared { op, verb });
+        if verb == StuckVerb::Clear {
+            // A link that was put right while the swap was stuck has been told, and is not told again.
+            self.take_link(self.link_seen.clone());
+        }
         Ok(match verb {
             StuckVerb::Resume => format!("swap {op} goes forward to {target} again"),
             StuckVerb::Rollback => format!("swap {op} goes back to {source} again"),

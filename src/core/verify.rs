@@ -91,10 +91,13 @@ impl Core {
                 !row.is_empty() && (nudge.starts_with(row.as_str()) || row.starts_with(&nudge))
             })
         });
+        let own_turn = self.nudge(&moving).is_none() && !self.is_newcomer(session, &agent);
         match &reading.verdict {
-            Verdict::AuthFailed => self.auth_failure_read(session, &agent, reading),
+            Verdict::AuthFailed if answers_the_nudge || own_turn => {
+                self.auth_failure_shown(session, &agent, reading);
+            }
+            Verdict::AuthFailed => self.leave_row_once(session, &reading.row),
             verdict if verdict.is_exhaustion() => {
-                let own_turn = self.nudge(&moving).is_none() && !self.is_newcomer(session, &agent);
                 if (answers_the_nudge || own_turn) && !self.is_history(session, &agent, reading) {
                     self.relaunched_agent_refused(session, &agent, seen);
                 } else {
@@ -194,8 +197,9 @@ impl Core {
         if let (Some(agent), Some((state, since))) = (agent, &watch.state) {
             let stayed = now - *since;
             match state {
-                // Who is to prove an account has its time to be answered.
-                AgentState::Idle if self.is_probing(moving) => {
+                // Who is to prove an account has its time to be answered: busy it is, on a machine
+                // at work, also for seconds before it asks.
+                AgentState::Idle | AgentState::Busy if self.must_be_answered(moving, agent) => {
                     if now - watch.since >= self.config.swap.verify_timeout {
                         return self.proven(moving, agent);
                     }
@@ -287,6 +291,13 @@ impl Core {
         self.durable.swap.as_ref().is_some_and(|swap| {
             swap.op == moving.op && moving.cause == MoveCause::Swap && swap.phase == Phase::Probing
         })
+    }
+
+    /// Only an answer, or a long wait for one, tells of its account. A client that records none is
+    /// judged by what it does.
+    fn must_be_answered(&self, moving: &Move, agent: &AgentSeen) -> bool {
+        let silent = matches!(self.testimony(&moving.session, agent), Testimony::None);
+        self.is_probing(moving) && (agent.state == AgentState::Idle || !silent)
     }
 
     /// The account on which it was launched: the swap's, else the active one.

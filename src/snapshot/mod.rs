@@ -135,7 +135,12 @@ impl Health {
             None if !reasons.is_empty() => "degraded",
             None => "normal",
         };
-        let until = if parked { core.next_return().map(|at| at.to_string()) } else { None };
+        let until = match state {
+            "parked" => core.next_return(),
+            "throttled" => core.throttled_until(),
+            _ => None,
+        };
+        let until = until.map(|at| at.to_string());
         Self { ok, state: state.to_owned(), reasons, until }
     }
 }

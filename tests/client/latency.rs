@@ -10,14 +10,12 @@ use serde_json::Value;
 use crate::agent::now;
 use crate::failover::{Daemon, STARTS, SWAPS, is_idle, screen, type_line, write_config};
 use crate::rig::Rig;
-use crate::support::{PrivateTmux, eventually};
+use crate::support::{PrivateTmux, eventually, journal_records};
 
 /// Each refuses once; the last is where the conversation ends up.
 const ACCOUNTS: [&str; 4] = ["latency1", "latency2", "latency3", "latency4"];
 const BANNER: &str = "You've hit your";
 const PLANNED_WITHIN_MS: i64 = 1_000;
-/// Of a line of the journal.
-const CHECKSUM_BYTES: usize = 9;
 
 /// In milliseconds since 1970.
 struct Round {
@@ -59,11 +57,10 @@ fn rfc3339_ms(text: &str) -> i64 {
 
 /// When each swap was planned, as the journal has it.
 fn planned_ms(state_dir: &Path) -> BTreeSet<i64> {
-    let text = fs::read_to_string(state_dir.join("journal")).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line.get(CHECKSUM_BYTES..)?).ok())
-        .filter(|entry| entry["record"]["type"] == "swap_planned")
-        .map(|entry| entry["record"]["at"].as_i64().unwrap())
+    let records = journal_records(state_dir).into_iter();
+    records
+        .filter(|(_, record)| record["type"] == "swap_planned")
+        .map(|(_, record)| record["at"].as_i64().unwrap())
         .collect()
 }
 

@@ -12,6 +12,7 @@ mod support;
 mod agent;
 mod conversation;
 mod failover;
+mod fleets;
 mod latency;
 mod probe;
 mod rig;

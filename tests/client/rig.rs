@@ -7,8 +7,45 @@ use std::process::Command;
 
 use serde_json::Value;
 
+const UUID_CHARS: usize = 36;
+
 pub struct Rig {
     state: PathBuf,
+}
+
+/// One request for a message.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Milliseconds since 1970; the answer began within a few more.
+    pub at: i64,
+    /// Of a conversation's turn; not one of the client's own, nor a headless one without tools.
+    pub main: bool,
+    pub conversation: String,
+    /// The beginnings of the prompts in it, oldest first.
+    pub prompts: Vec<String>,
+    /// The status of the answer; 0: none was given.
+    pub reply: u64,
+}
+
+impl Asked {
+    #[expect(clippy::cast_possible_truncation, reason = "a moment of this century")]
+    fn of(request: &Value) -> Self {
+        let prompts = request["prompts"].as_array().into_iter().flatten();
+        let sid = request["sid"].as_str().unwrap_or_default();
+        let conversation = sid.get(sid.len().saturating_sub(UUID_CHARS)..);
+        Self {
+            at: (request["t"].as_f64().unwrap() * 1000.0) as i64,
+            main: request["main"] == true,
+            conversation: conversation.unwrap_or_default().to_owned(),
+            prompts: prompts.filter_map(Value::as_str).map(str::to_owned).collect(),
+            reply: request["reply"].as_u64().unwrap_or(0),
+        }
+    }
+
+    /// The question of the daemon's own, that `claude -p` asks.
+    pub fn is_probe(&self) -> bool {
+        self.prompts == ["Ready?"]
+    }
 }
 
 impl Rig {
@@ -29,6 +66,13 @@ impl Rig {
         let config = std::fs::read_to_string(self.state.join("config.env")).unwrap();
         let line = config.lines().find_map(|line| line.strip_prefix("VERSION="));
         line.expect("setup.sh writes the version").to_owned()
+    }
+
+    /// Whether its client records what it was refused by, and the second of the reset.
+    pub fn is_exact(&self) -> bool {
+        let version = self.version();
+        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+        [(); 3].map(|()| numbers.next().unwrap_or(0)) >= [2, 1, 330]
     }
 
     pub fn home(&self, account: &str) -> PathBuf {
@@ -99,6 +143,25 @@ impl Rig {
         log.lines()
             .filter(|line| line.contains(&account) && line.contains("\"main\": true"))
             .count()
+    }
+
+    /// All requests for a message on this account, in order.
+    pub fn asked(&self, account: &str) -> Vec<Asked> {
+        let log = std::fs::read_to_string(self.requests_log()).unwrap_or_default();
+        let requests = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        requests
+            .filter(|request| request["acct"] == account && request["path"].is_string())
+            .filter(|request| request["path"].as_str().unwrap().starts_with("/v1/messages?"))
+            .map(|request| Asked::of(&request))
+            .collect()
+    }
+
+    /// A conversation file, whichever folder it is of; empty before its first prompt.
+    pub fn conversation(&self, id: &str) -> String {
+        let folders = std::fs::read_dir(self.shared_projects()).unwrap();
+        let name = format!("{id}.jsonl");
+        let mut files = folders.map(|folder| folder.unwrap().path().join(&name));
+        files.find_map(|file| std::fs::read_to_string(file).ok()).unwrap_or_default()
     }
 
     /// A JSON object for each request, in a line of its own.

@@ -14,11 +14,9 @@ use serde_json::Value;
 use crate::agent::now;
 use crate::failover::{Daemon, STARTS, SWAPS};
 use crate::rig::Rig;
-use crate::support::{PrivateTmux, eventually};
+use crate::support::{PrivateTmux, eventually, journal_records};
 
 const ALL: Duration = Duration::from_secs(120);
-/// Of a line of the journal.
-const CHECKSUM_BYTES: usize = 9;
 const TRUSTED: &str = "trusted";
 const STRANGE: &str = "strange";
 /// It comes alone, while nobody has anything to do.
@@ -163,20 +161,11 @@ impl Fleet {
         WORKS.iter().filter_map(read).collect()
     }
 
-    /// The records of the journal, in order, with their moments.
-    fn records(&self) -> Vec<(i64, Value)> {
-        let text = fs::read_to_string(self.tmux.path().join("state/journal")).unwrap_or_default();
-        let entries = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line.get(CHECKSUM_BYTES..)?).ok());
-        entries.map(|entry| (entry["at"].as_i64().unwrap(), entry["record"].clone())).collect()
-    }
-
     /// The tasks in the order of their records of this type, with their moments.
     fn recorded(&self, kind: &str) -> Vec<(String, i64)> {
         let mut held = BTreeMap::new();
         let mut found = Vec::new();
-        for (at, record) in self.records() {
+        for (at, record) in journal_records(&self.tmux.path().join("state")) {
             let session = record["session"].to_string();
             if let Some(task) = record["offer"]["task"].as_str() {
                 held.insert(session.clone(), task.to_owned());

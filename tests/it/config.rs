@@ -133,6 +133,21 @@ fn the_older_file_loads_and_names_what_no_longer_acts() {
 }
 
 #[test]
+fn what_goes_by_used_shares_is_warned_about_when_nobody_reports_them() {
+    let text = |statusline: bool| {
+        format!(
+            "accounts: [{{name: a, home: /a}}]\nselection: {{strategy: most_headroom}}\n\
+             quota: {{preempt_at: 0.95, statusline: {statusline}}}"
+        )
+    };
+    expect![[r#"
+        line 2: selection.strategy: most_headroom ranks as priority does: without quota.statusline: true nobody reports used shares
+        line 3: quota.preempt_at: never reached: without quota.statusline: true nobody reports used shares
+    "#]].assert_eq(&(good(&text(false)).warnings.join("\n") + "\n"));
+    assert_eq!(good(&text(true)).warnings, Vec::<String>::new());
+}
+
+#[test]
 fn the_shipped_example_loads_without_a_warning() {
     let loaded = good(EXAMPLE);
     assert_eq!(loaded.warnings, Vec::<String>::new());

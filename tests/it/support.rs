@@ -4,7 +4,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Above them the kernel takes ports for connections of its own.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+static PORTS_TAKEN: AtomicU16 = AtomicU16::new(0);
+
+/// Of a line of the journal.
+const CHECKSUM_BYTES: usize = 9;
 
 /// Looks at `condition` every 10 ms until it gives a value; fails the test after `deadline`.
 #[track_caller]
@@ -26,6 +36,28 @@ pub fn eventually<T>(
 /// The binary under test.
 pub fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_claude-failover"))
+}
+
+/// The records of a journal, in order, with their moments in milliseconds since 1970.
+pub fn journal_records(state_dir: &Path) -> Vec<(i64, Value)> {
+    let text = std::fs::read_to_string(state_dir.join("journal")).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line.get(CHECKSUM_BYTES..)?).ok())
+        .map(|entry| (entry["at"].as_i64().unwrap(), entry["record"].clone()))
+        .collect()
+}
+
+/// A port of this machine that no other fleet of this run has and nobody listens on.
+pub fn free_port() -> u16 {
+    let span = PORTS.end - PORTS.start;
+    let start = u16::try_from(std::process::id() % u32::from(span)).unwrap();
+    loop {
+        let next = PORTS_TAKEN.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (start + next) % span;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A tmux server of its own, with no configuration file; killed by its socket when dropped.

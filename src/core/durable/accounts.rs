@@ -37,7 +37,9 @@ impl Durable {
                 standing.misses = 0;
             }
             Record::AccountTrusted { account, .. } => {
-                self.standing_mut(account).unproven_since = None;
+                let standing = self.standing_mut(account);
+                standing.unproven_since = None;
+                standing.misses = standing.misses.saturating_add(1);
             }
             Record::LoginFailed { account, reason, at } => {
                 let standing = self.standing_mut(account);

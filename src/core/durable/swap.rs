@@ -108,6 +108,13 @@ impl Durable {
         Ok(())
     }
 
+    /// While nobody can work no task's time runs.
+    fn stretch_jobs(&mut self, length: std::time::Duration) {
+        for job in self.jobs.values_mut() {
+            job.received_at = job.received_at.map(|received| received + length);
+        }
+    }
+
     fn count_flip(&mut self, at: Wall) {
         self.swap_times.push(at);
         if self.swap_times.len() > SWAP_TIMES_MAX {
@@ -154,7 +161,9 @@ impl Durable {
             self.active = None;
         }
         if outcome == SwapOutcome::Done {
-            self.parked = None;
+            if let Some(parked) = self.parked.take() {
+                self.stretch_jobs(at - parked.since);
+            }
             if let Trigger::Preempt { until, .. } = swap.trigger {
                 self.standing_mut(&swap.source).spared_until = Some(until);
             }

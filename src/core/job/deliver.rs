@@ -218,6 +218,9 @@ impl Core {
         if self.lose_if_gone(session) {
             return true;
         }
+        if self.working_account().is_none() {
+            return false; // it can take nothing now, and nobody is to press a key
+        }
         let Some(watch) = self.job_watches.get(session) else { return false };
         // The time that a dialog took is not the agent's.
         let since = watch.state.as_ref().map_or(watch.since, |(_, since)| watch.since.max(*since));

@@ -140,6 +140,10 @@ impl Core {
         if moving || !takes {
             // How long it could do nothing is not its fault.
             watch.progressed = now;
+            watch.dialog_at = watch.dialog_at.map(|_| now);
+            if job.account.is_some() && !takes && matches!(job.stage, JobStage::Sending { .. }) {
+                watch.since = now;
+            }
         }
         match state {
             Some(state) if watch.state.as_ref().map(|(known, _)| known) == Some(&state) => {}

@@ -78,6 +78,9 @@ impl Core {
     }
 
     fn is_over_time(&self, job: &Job) -> bool {
+        if self.working_account().is_none() {
+            return false; // it can do nothing, and its time is not counted
+        }
         let limit = job.offer.timeout.zip(job.received_at);
         limit.is_some_and(|(limit, received)| self.now.wall - received >= limit)
     }

@@ -14,9 +14,9 @@ use claude_failover::api::control::{self, Request};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::daemon::layout::{self, Layout, free_port};
+use crate::daemon::layout::{self, Layout};
 use crate::daemon::outside;
-use crate::support::{binary, eventually};
+use crate::support::{binary, eventually, free_port};
 
 /// For one step of a person or of the daemon; far above any real one on a busy machine.
 pub const SOON: Duration = Duration::from_secs(20);

@@ -4,11 +4,6 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
-
-/// Above them the kernel takes ports for connections of its own.
-const PORTS: std::ops::Range<u16> = 20_000..30_000;
-static PORTS_TAKEN: AtomicU16 = AtomicU16::new(0);
 
 /// What a test wants to differ. The default: accounts a and b, one dedicated session, two of the
 /// pool.
@@ -157,17 +152,4 @@ fn furnish_home(root: &Path, account: &str) {
     });
     fs::write(home.join(".claude.json"), state.to_string()).unwrap();
     fs::write(home.join(".credentials.json"), "{}").unwrap();
-}
-
-/// A port of this machine that no other fleet of this run has and nobody listens on.
-pub fn free_port() -> u16 {
-    let span = PORTS.end - PORTS.start;
-    let start = u16::try_from(std::process::id() % u32::from(span)).unwrap();
-    loop {
-        let next = PORTS_TAKEN.fetch_add(1, Ordering::Relaxed);
-        let port = PORTS.start + (start + next) % span;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

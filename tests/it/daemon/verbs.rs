@@ -179,3 +179,26 @@ fn nobody_is_told_that_something_is_done_before_it_is_on_record() {
         fleet.done(&["account", "release", "b"]);
     }
 }
+
+#[test]
+fn the_status_is_one_sheet_and_says_when_nobody_answers() {
+    let mut fleet = fleet();
+    let sheet = fleet.done(&["status"]);
+    assert!(sheet.starts_with("normal on a\nclaude-failover "), "{sheet}");
+    assert!(
+        sheet.lines().all(|line| line.chars().count() <= 80 && !line.contains('\x1b')),
+        "{sheet}"
+    );
+    for part in ["*  a ", "ccl-1-alpha", "ccl-auto-11", "Tasks      none"] {
+        assert!(sheet.contains(part), "{part}: {sheet}");
+    }
+    let document: Value = serde_json::from_str(&fleet.done(&["status", "--json"])).unwrap();
+    assert_eq!(document["active_account"], "a");
+    fleet.done(&["account", "hold", "b"]);
+    fleet.done(&["pin", "c"]);
+    await_active(&fleet, "c");
+    let sheet = fleet.done(&["status"]);
+    assert!(sheet.contains("1 a → c done in "), "{sheet}");
+    fleet.stop_daemon();
+    assert!(fleet.refused(&["status"]).contains("no daemon answers on "));
+}

@@ -277,3 +277,25 @@ fn a_state_directory_of_another_user() {
         state_dir: uid 65534 may not write in DIR/state: as root, install -d -m 700 -o 65534 DIR/state
     "#]].assert_eq(&said);
 }
+
+#[test]
+fn a_journal_of_a_newer_version_is_refused_and_stays_as_it_is() {
+    let site = Site::new();
+    fs::create_dir(site.at("state")).unwrap();
+    chmod(&site.at("state"), 0o700);
+    let json = r#"{"v":2,"shape":"unknown"}"#;
+    let line = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
+    fs::write(site.at("state/journal"), line).unwrap();
+    chmod(&site.at("state/journal"), 0o600);
+    fs::write(site.at("state/lock"), "").unwrap();
+    chmod(&site.at("state/lock"), 0o600);
+    fs::create_dir(site.at("run")).unwrap();
+    chmod(&site.at("run"), 0o700);
+    let mut command = site.run_command();
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(CONFIG), "{said}");
+    assert!(said.contains("state/journal line 1"), "{said}");
+    let after = fs::read_to_string(site.at("state/journal")).unwrap();
+    assert!(after.contains(json), "untouched");
+}

@@ -4,8 +4,10 @@ use std::process::Command;
 
 use crate::support::binary;
 
-const VERBS: [&str; 9] =
-    ["run", "check", "demo", "swap", "account", "pin", "submit", "tasks", "classify"];
+const VERBS: [&str; 11] = [
+    "run", "check", "demo", "status", "swap", "account", "pin", "submit", "tasks", "history",
+    "classify",
+];
 const COLUMNS: usize = 80;
 
 fn said(args: &[&str]) -> (Option<i32>, String, String) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claude_failover::config::{Config, Strategy};
+use claude_failover::core::Core;
 use claude_failover::core::choice::Purpose;
 use claude_failover::core::event::{
     AccountVerb, AgentHome, AgentState, AgentsObserved, Event, Verb,
@@ -11,6 +12,7 @@ use claude_failover::core::event::{
 use claude_failover::core::standing::{AccountState, PlanWindow};
 use claude_failover::moment::Wall;
 use claude_failover::quota::report::{Figures, News, Report, Window};
+use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{LimitKind, Verdict};
 
 use crate::tables::desk::{Desk, account, config, session};
@@ -153,10 +155,12 @@ fn the_first_answer_after_a_reset_proves_and_one_from_before_does_not() {
     desk.pass(9 * MINUTE);
     desk.agent("auto-11").home = AgentHome::Homed(account("one"));
     desk.look();
-    record_answer(&mut desk, "auto-11");
-    assert_eq!(state(&desk, "one"), AccountState::Exhausted);
     desk.pass(2 * MINUTE);
+    desk.look();
     assert_eq!(state(&desk, "one"), AccountState::Unproven);
+    let process = desk.agent("auto-11").process;
+    let early = Some(Wall(desk.wall_ms - 180_000));
+    desk.endings.insert(process, Ending { answered_at: early, ..Ending::default() });
     desk.tell_transcripts();
     assert_eq!(state(&desk, "one"), AccountState::Unproven, "said before the reset");
     record_answer(&mut desk, "auto-11");
@@ -220,8 +224,8 @@ fn a_pin_means_this_one_and_no_other() {
     desk.restart();
     assert!(desk.core.is_parked());
     for (verb, name, why) in [
-        (AccountVerb::Hold, "three", "account hold refused: three is pinned"),
-        (AccountVerb::Pin, "nine", "account pin refused: nine is no account"),
+        (AccountVerb::Hold, "three", "account hold three refused: three is pinned"),
+        (AccountVerb::Pin, "nine", "account pin nine refused: nine is no account"),
     ] {
         desk.send(Verb::Account { verb, account: account(name) }.into());
         assert_eq!(desk.noted(why), 1);
@@ -229,6 +233,20 @@ fn a_pin_means_this_one_and_no_other() {
     verb(&mut desk, AccountVerb::Release, "three");
     assert_ne!(desk.active(), "nine");
     assert!(!desk.core.is_parked(), "without the pin there is work to be had");
+}
+
+#[test]
+fn a_pin_on_an_account_that_has_left_the_configuration_pins_nothing() {
+    let mut desk = Desk::at_rest();
+    verb(&mut desk, AccountVerb::Pin, "three");
+    let mut fewer = config();
+    fewer.accounts.pop();
+    desk.core = Core::recover(Arc::new(fewer), &desk.journal).expect("the journal is ours");
+    desk.orders.clear();
+    desk.link = account("one");
+    desk.start();
+    desk.pass(10 * SECOND);
+    assert_eq!((desk.active(), desk.core.pin(), desk.core.is_parked()), ("one", None, false));
 }
 
 #[test]
@@ -272,19 +290,21 @@ fn close_to_the_end_work_moves_by_choice_and_disturbs_nobody() {
     figures(&mut desk, "ded", (940, 60), (100, 6_000));
     assert_eq!(desk.active(), "one");
     desk.pass(5 * SECOND);
+    desk.agent("auto-12").home = AgentHome::Linked;
+    desk.look();
     desk.typed_at = Some(Wall(desk.wall_ms));
     figures(&mut desk, "ded", (960, 60), (100, 6_000));
     desk.pass(20 * SECOND);
-    assert_eq!(desk.active(), "one", "somebody types");
+    assert_eq!(desk.active(), "one", "somebody types to an agent that would go along");
     desk.pass(20 * SECOND);
     assert_eq!((desk.active(), desk.link.as_str()), ("two", "two"));
-    assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one", "agents stay until refused");
+    assert_eq!(desk.homes(), "auto-11=one auto-12=Linked ded=one", "agents stay until refused");
     assert_eq!(desk.stops.len(), 0);
     assert_eq!(desk.recorded("trigger=preempt window=five_hour used=96.0%"), 1);
     let refusal = limit(&desk, 59);
     record_end(&mut desk, "ded", refusal);
     desk.pass(10 * SECOND);
-    assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=two", "who is refused follows alone");
+    assert_eq!(desk.homes(), "auto-11=one auto-12=Linked ded=two", "who is refused follows alone");
 }
 
 #[test]
@@ -298,13 +318,15 @@ fn the_account_left_by_choice_is_the_last_resort_until_its_window_is_reset() {
     assert_eq!(desk.active(), "two");
     desk.pass(30 * MINUTE);
     assert_eq!(desk.active(), "two", "no return before the window is over");
-    desk.send(Verb::Swap { to: None }.into());
-    desk.work();
+    desk.agent("auto-11").home = AgentHome::Homed(account("two"));
+    desk.look();
+    let refusal = limit(&desk, 600);
+    record_end(&mut desk, "auto-11", refusal);
     desk.pass(10 * SECOND);
     assert_eq!(desk.active(), "three", "preferred, but nearly out");
     desk.pass(2 * HOUR);
     assert_eq!(desk.active(), "one");
-    assert_eq!(desk.recorded("trigger=preferred"), 2, "over `two`, which is preferred to `three`");
+    assert_eq!(desk.recorded("trigger=preferred"), 1);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Ring 1: given these events, expect these records and orders. Features, not functions.
 
+mod account_edges;
 mod accounts;
 pub mod desk;
 mod evidence;
 mod parking;
+mod parking_edges;
 mod sessions;
 mod swap;
 mod tasks;

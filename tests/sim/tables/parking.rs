@@ -6,6 +6,7 @@ use claude_failover::core::durable::Phase;
 use claude_failover::core::event::{AgentHome, AgentState, Event, ProbeEnd};
 use claude_failover::core::standing::AccountState;
 use claude_failover::moment::Wall;
+use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 use claude_failover::task::Priority;
 
@@ -59,6 +60,15 @@ fn parked_with_a_task() -> Desk {
     desk
 }
 
+fn probe_begins(desk: &mut Desk) {
+    let mut quarters = 0;
+    while desk.phase() != Some(Phase::Probing) {
+        desk.pass(SECOND / 4);
+        quarters += 1;
+        assert!(quarters < 30, "it wakes within seconds of the reset");
+    }
+}
+
 #[test]
 fn while_parked_nothing_is_typed_ended_launched_or_dispatched() {
     let mut desk = parked();
@@ -110,6 +120,33 @@ fn it_wakes_on_the_account_that_comes_back_first_and_the_others_follow_in_a_row(
 }
 
 #[test]
+fn who_has_followed_a_swap_before_has_a_place_of_its_own_in_the_next_row() {
+    let mut desk = Desk::at_rest();
+    desk.set_state("auto-11", AgentState::Busy);
+    for minutes in [300, 10] {
+        let refusal = limit(&desk, minutes);
+        record_end(&mut desk, "ded", refusal);
+        desk.pass(15 * SECOND);
+    }
+    desk.set_state("auto-11", AgentState::Idle);
+    desk.pass(15 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=three auto-12=three ded=three");
+    let refusal = limit(&desk, 200);
+    record_end(&mut desk, "ded", refusal);
+    let before = desk.stops.len();
+    let mut ended = Vec::new();
+    for _ in 0..15 * 60 * 4 {
+        desk.pass(SECOND / 4);
+        while desk.stops.len() > before + ended.len() {
+            ended.push(desk.now_ms);
+        }
+    }
+    assert_eq!((desk.active(), ended.len()), ("two", 3));
+    let apart = ended.windows(2).all(|pair| pair[1] - pair[0] >= 2_000);
+    assert!(apart, "swap.ramp_interval lies between two: {ended:?}");
+}
+
+#[test]
 fn a_cut_task_goes_first_and_its_answer_proves_the_account() {
     let mut desk = parked_with_a_task();
     let launches = desk.launches.len();
@@ -133,12 +170,7 @@ fn a_canary_that_is_refused_extends_the_wait_and_costs_nobody_else_anything() {
     for _ in 0..4 {
         let until = desk.core.standing(&account("three")).until().expect("it is out");
         desk.pass(until - Wall(desk.wall_ms));
-        let (mut quarters, probing) = (0, Some(Phase::Probing));
-        while desk.phase() != probing {
-            desk.pass(SECOND / 4);
-            quarters += 1;
-            assert!(quarters < 30, "it wakes within seconds of the reset");
-        }
+        probe_begins(&mut desk);
         desk.set_state("auto-11", AgentState::Idle);
         // The moment that is printed lies in the past: it tells nothing.
         let refusal = limit(&desk, -1);
@@ -154,6 +186,27 @@ fn a_canary_that_is_refused_extends_the_wait_and_costs_nobody_else_anything() {
     assert_eq!(desk.recorded("parked until="), 1);
     assert_eq!(desk.recorded("phase=Flipped"), 2, "the link was never touched for it");
     assert_eq!(desk.core.durable.jobs.len(), 1, "its task is not lost");
+}
+
+#[test]
+fn a_canary_that_is_busy_for_long_proves_nothing_before_it_is_answered() {
+    let mut desk = parked_with_a_task();
+    let (stops, until) = (desk.stops.len(), desk.core.standing(&account("three")).until());
+    desk.pass(until.expect("it is out") - Wall(desk.wall_ms));
+    probe_begins(&mut desk);
+    // Its file is known, and nothing was said in it since its launch.
+    let process = desk.agent("auto-11").process;
+    desk.endings.insert(process, Ending::default());
+    desk.look();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.phase(), Some(Phase::Probing), "busy is not answered");
+    desk.set_state("auto-11", AgentState::Idle);
+    let refusal = limit(&desk, -1);
+    record_end(&mut desk, "auto-11", refusal);
+    desk.pass(5 * SECOND);
+    assert!(desk.core.is_parked());
+    assert_eq!(desk.stops.len(), stops + 1, "only the canary");
+    assert_eq!(desk.recorded("answers again"), 0);
 }
 
 #[test]

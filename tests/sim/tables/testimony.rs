@@ -48,7 +48,8 @@ pub fn record_end(desk: &mut Desk, name: &str, verdict: Verdict) {
 pub fn record_answer(desk: &mut Desk, name: &str) {
     let process = desk.agent(name).process;
     let answered_at = Some(Wall(desk.wall_ms));
-    desk.endings.insert(process, Ending { answered_at, ..Ending::default() });
+    let prompted_at = Some(Wall(desk.wall_ms - 500));
+    desk.endings.insert(process, Ending { answered_at, prompted_at, error: None });
     desk.tell_transcripts();
     desk.work();
 }
