@@ -243,6 +243,18 @@ impl Core {
     /// dated; a row of a screen must be remembered.
     pub(in crate::core) fn forget_hits_on(&mut self, account: &AccountName) {
         self.forget_hits(|hit| hit.account == *account);
+        let logins: Vec<(SessionName, String)> = self
+            .sessions
+            .iter()
+            .filter(|(_, seen)| {
+                let home = seen.agent.as_ref().map(|agent| &agent.home);
+                home.and_then(|home| self.account_of(home)) == Some(account)
+            })
+            .filter_map(|(session, seen)| Some((session.clone(), seen.login_row.clone()?)))
+            .collect();
+        for (session, row) in logins {
+            self.leave_row_once(&session, &row);
+        }
     }
 
     /// Of one limit of several: the others go on.
@@ -264,18 +276,6 @@ impl Core {
             if hit.source == EvidenceSource::Pane {
                 self.persist(Record::RowLeft { session, row: hit.row });
             }
-        }
-        let logins: Vec<(SessionName, String)> = self
-            .sessions
-            .iter()
-            .filter(|(_, seen)| {
-                let home = seen.agent.as_ref().map(|agent| &agent.home);
-                home.and_then(|home| self.account_of(home)) == Some(account)
-            })
-            .filter_map(|(session, seen)| Some((session.clone(), seen.login_row.clone()?)))
-            .collect();
-        for (session, row) in logins {
-            self.leave_row_once(&session, &row);
         }
     }
 }
