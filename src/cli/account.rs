@@ -2,11 +2,10 @@
 
 pub mod table;
 
-use std::io::Write as _;
-
 use crate::api::control::Request;
 use crate::cli::daemon::SocketArgs;
 use crate::cli::exit;
+use crate::cli::say;
 use crate::clock::Clock;
 use crate::core::event::AccountVerb;
 use crate::ids::AccountName;
@@ -79,12 +78,11 @@ fn list(daemon: &SocketArgs, as_json: bool) -> u8 {
     };
     match text {
         Ok(text) => {
-            // A closed pipe has nobody left to tell.
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            say::text(&text);
             exit::OK
         }
         Err(error) => {
-            eprintln!("could not understand the daemon's list of accounts: {error}");
+            say::error(format_args!("could not understand the daemon's list of accounts: {error}"));
             exit::FAILED
         }
     }

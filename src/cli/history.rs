@@ -3,7 +3,6 @@
 pub mod line;
 mod words;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -11,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cli::exit;
+use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::load::{DEFAULT_PATH, load};
 use crate::core::history::History;
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> u8 {
         None => match load(&args.config) {
             Ok(loaded) => loaded.config.state_dir,
             Err(error) => {
-                eprintln!("{error}");
+                say::error(error);
                 return exit::CONFIG;
             }
         },
@@ -74,7 +74,7 @@ pub fn run(args: &Args) -> u8 {
     let entries = match entries(&state_dir) {
         Ok(entries) => entries,
         Err(error) => {
-            eprintln!("{error}");
+            say::error(&error);
             return match error {
                 JournalError::NewerVersion { .. } => exit::CONFIG,
                 _ => exit::JOURNAL_IO,
@@ -82,16 +82,15 @@ pub fn run(args: &Args) -> u8 {
         }
     };
     if entries.is_empty() {
-        eprintln!("no history: nothing is in a journal in {}", state_dir.display());
+        say::error(format_args!("no history: nothing is in a journal in {}", state_dir.display()));
         return exit::OK;
     }
     let count = entries.len();
     let wanted = args.choose(entries, Clock::start().wall());
     if wanted.is_empty() {
-        eprintln!("nothing of what was asked for is among {count} entries");
+        say::error(format_args!("nothing of what was asked for is among {count} entries"));
     }
-    // A closed pipe has nobody left to tell.
-    let _ = std::io::stdout().write_all(text(&wanted, args.json).as_bytes());
+    say::text(&text(&wanted, args.json));
     exit::OK
 }
 
@@ -105,12 +104,12 @@ fn entries(state_dir: &Path) -> Result<Vec<Entry>, JournalError> {
             warnings += 1;
             if warnings <= WARNINGS_MAX {
                 let text = harmless::line(&left_out.to_string(), WARNING_CHARS_MAX);
-                eprintln!("warning: {text}");
+                say::error(format_args!("warning: {text}"));
             }
         }
     })?;
     if warnings > WARNINGS_MAX {
-        eprintln!("warning: {} more of these", warnings - WARNINGS_MAX);
+        say::error(format_args!("warning: {} more of these", warnings - WARNINGS_MAX));
     }
     Ok(history.into_entries())
 }

@@ -9,13 +9,19 @@ pub mod check;
 pub mod classify;
 pub mod daemon;
 pub mod demo;
+pub mod drain;
 pub mod history;
 pub mod hook;
 pub mod launch;
 pub mod obstacles;
+pub mod pause;
+pub mod reload;
+pub mod resume;
 pub mod run;
+pub mod say;
 pub mod status;
 pub mod status_line;
+pub mod stop;
 pub mod submit;
 pub mod swap;
 pub mod tasks;
@@ -66,6 +72,16 @@ enum Verb {
     Status(status::Args),
     /// Move to another account now, or end a stuck swap
     Swap(swap::Args),
+    /// Begin nothing new: no task, no swap; until `resume`
+    Pause(pause::Args),
+    /// End the pause and the drains
+    Resume(resume::Args),
+    /// Let sessions finish their tasks and give them no others
+    Drain(drain::Args),
+    /// Read the configuration again, and say what is wrong with it
+    Reload(reload::Args),
+    /// End the daemon; tmux and the agents go on
+    Stop(stop::Args),
     /// List the accounts; hold, release or pin one of them
     Account(account::Args),
     /// Use this account alone until it is released: `account pin`
@@ -111,6 +127,11 @@ pub fn run() -> u8 {
         Verb::Demo { keep } => demo::run(if keep { Ending::KeepRunning } else { Ending::CleanUp }),
         Verb::Status(args) => status::run(&args),
         Verb::Swap(args) => swap::run(&args),
+        Verb::Pause(args) => pause::run(&args),
+        Verb::Resume(args) => resume::run(&args),
+        Verb::Drain(args) => drain::run(&args),
+        Verb::Reload(args) => reload::run(&args),
+        Verb::Stop(args) => stop::run(&args),
         Verb::Account(args) => account::run(&args),
         Verb::Pin(args) => account::pin(&args),
         Verb::Submit(args) => submit::run(&args),

@@ -43,7 +43,10 @@ impl Core {
     }
 
     /// The account on which an agent with this home works now.
-    pub(in crate::core) fn account_of<'a>(&'a self, home: &'a AgentHome) -> Option<&'a AccountName> {
+    pub(in crate::core) fn account_of<'a>(
+        &'a self,
+        home: &'a AgentHome,
+    ) -> Option<&'a AccountName> {
         match home {
             AgentHome::Homed(account) => Some(account),
             AgentHome::Linked => self.active(),

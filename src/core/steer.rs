@@ -17,6 +17,9 @@ use crate::core::record::Record;
 use crate::ids::SessionName;
 use crate::moment::Wall;
 
+/// For longer an operator says it again, or without an end.
+pub const PAUSE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// Why a pause is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -37,7 +40,13 @@ impl Core {
     }
 
     /// Said again it lasts as was said last.
-    pub(in crate::core) fn pause(&mut self, length: Option<Duration>) -> String {
+    ///
+    /// # Errors
+    /// It would last too long.
+    pub(in crate::core) fn pause(&mut self, length: Option<Duration>) -> Result<String, String> {
+        if length.is_some_and(|length| length > PAUSE_MAX) {
+            return Err("a pause lasts 30 days at most; without --for it has no end".to_owned());
+        }
         let at = self.now.wall;
         let until = length.map(|length| at + length);
         let known = self.durable.paused.as_ref();
@@ -52,7 +61,7 @@ impl Core {
             Some(swap) => format!("; swap {} is finished first", swap.op),
             None => String::new(),
         };
-        format!("paused {lasts}: no task goes out and nobody is moved{first}")
+        Ok(format!("paused {lasts}: no task goes out and nobody is moved{first}"))
     }
 
     /// # Errors

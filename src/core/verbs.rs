@@ -60,7 +60,7 @@ impl Core {
             }
             Verb::TaskRetry { task } => self.retry_task(task),
             Verb::TaskCancel { task } => self.cancel_task(task),
-            Verb::Pause { length } => Ok(self.pause(*length)),
+            Verb::Pause { length } => self.pause(*length),
             Verb::Drain { session } => self.drain(session.as_ref()),
             Verb::Resume { session } => self.resume(session.as_ref()),
             Verb::Stop => {
@@ -168,9 +168,8 @@ impl Core {
         if self.is_paused() {
             // Of the pause itself its own answer tells.
             let waits = before.is_paused && self.reason_to_move_now();
-            return waits.then(|| {
-                "paused: nobody is moved before `claude-failover resume`".to_owned()
-            });
+            return waits
+                .then(|| "paused: nobody is moved before `claude-failover resume`".to_owned());
         }
         if self.durable.parked.is_some() && !before.is_parked {
             return Some(match self.next_return() {

@@ -201,6 +201,7 @@ impl Sim {
             _ => {}
         }
         self.check_task_record(record);
+        self.check_steering(&before, record);
         self.check_ids();
     }
 

@@ -13,6 +13,7 @@ mod run;
 mod scenario;
 mod seasons;
 mod sensors;
+mod steering;
 mod tables;
 mod tasks;
 mod testimony;
