@@ -1,5 +1,6 @@
 //! `status`: what the daemon does now, for a person on a terminal of 80 columns.
 
+mod next;
 mod sheet;
 
 use std::io::{IsTerminal as _, Write as _};
