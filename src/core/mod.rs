@@ -11,7 +11,7 @@
 //! exist: [`looks`], [`losses`]),
 //! [`verbs`] (what an operator wants, and is told: [`steer`]), [`service`] and [`link`] (the daemon and the
 //! account in use), [`orders`] and [`timer`] (waiting); and, used by
-//! nobody here, [`history`] (what records tell people).
+//! nobody here, [`history`] (what records tell people) and [`why`] (about one thing).
 
 pub mod account;
 pub mod action;
@@ -47,6 +47,7 @@ pub mod timer;
 pub mod trigger;
 pub mod verbs;
 pub mod verify;
+pub mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

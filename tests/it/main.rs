@@ -33,3 +33,4 @@ mod task;
 mod tasks;
 mod tidy;
 mod tmux;
+mod why;

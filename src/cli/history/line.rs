@@ -61,17 +61,21 @@ fn width(text: &str) -> usize {
 
 /// The same for programs: one object, one line.
 pub fn json(entry: &Entry) -> String {
-    let json = serde_json::to_string(entry).expect("words and numbers, which JSON can hold");
+    plain(&serde_json::to_string(entry).expect("words and numbers, which JSON can hold")) + "\n"
+}
+
+/// JSON that no terminal takes for an order; it says the same.
+pub fn plain(json: &str) -> String {
     let mut safe = String::with_capacity(json.len() + 1);
     for c in json.chars() {
-        if harmless::is_plain(c) {
+        if harmless::is_plain(c) || c == '\n' {
             safe.push(c);
         } else {
             // Only inside of texts, where this says the same.
             write!(safe, "\\u{:04x}", u32::from(c)).expect("a String takes all");
         }
     }
-    safe + "\n"
+    safe
 }
 
 fn said(entry: &Entry) -> Said {
