@@ -13,6 +13,7 @@ mod orders;
 mod parking;
 mod restart;
 mod sessions;
+mod steer;
 mod stuck;
 mod targets;
 mod task_chaos;

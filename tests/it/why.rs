@@ -122,36 +122,36 @@ fn a_session_is_told_by_what_was_done_with_its_agent() {
         &script,
         of_session("ccl-auto-11"),
         &expect![[r#"
-        session ccl-auto-11
-          now  no agent is there: it is at its shell
+            session ccl-auto-11
+              now  no agent is known there: it is at its shell
 
-        2026-11-26
-        03:00:01Z  refused on primary: five_hour limit until 2026-11-26T04:00:00Z
-                   because transcript: "You've hit your 5-hour limit · resets 4am"
-        03:00:01Z  its refusal makes swap 17: primary → backup because ccl-auto-11 was
-                   refused on primary: "You've hit your 5-hour limit · resets 4am"
-        03:00:01Z  swap 17 takes it to backup: it is ended and resumed because
-                   ccl-auto-11 was refused on primary: "You've hit your 5-hour limit ·
-                   resets 4am"
-        03:00:03Z  its agent goes on where it was
-        03:00:03Z  ccl-auto-11 is up on backup: all others follow
-    "#]],
+            2026-11-26
+            03:00:01Z  refused on primary: five_hour limit until 2026-11-26T04:00:00Z
+                       because transcript: "You've hit your 5-hour limit · resets 4am"
+            03:00:01Z  its refusal makes swap 17: primary → backup because ccl-auto-11 was
+                       refused on primary: "You've hit your 5-hour limit · resets 4am"
+            03:00:01Z  swap 17 takes it to backup: it is ended and resumed because
+                       ccl-auto-11 was refused on primary: "You've hit your 5-hour limit ·
+                       resets 4am"
+            03:00:03Z  its agent goes on where it was
+            03:00:03Z  ccl-auto-11 is up on backup: all others follow
+        "#]],
     );
     check(
         &script,
         of_session("ccl-1"),
         &expect![[r#"
-        session ccl-1
-          now  no agent is there: it is at its shell
+            session ccl-1
+              now  no agent is known there: it is at its shell
 
-        2026-11-26
-        03:00:01Z  swap 17 takes it to backup when its turn ends, or at
-                   2026-11-26T03:10:00Z because ccl-auto-11 was refused on primary:
-                   "You've hit your 5-hour limit · resets 4am"
-        03:00:34Z  its agent is ended now because its turn is over
-        03:00:36Z  its agent was not resumed: the session is at its shell because no
-                   conversation is known
-    "#]],
+            2026-11-26
+            03:00:01Z  swap 17 takes it to backup when its turn ends, or at
+                       2026-11-26T03:10:00Z because ccl-auto-11 was refused on primary:
+                       "You've hit your 5-hour limit · resets 4am"
+            03:00:34Z  its agent is ended now because its turn is over
+            03:00:36Z  its agent was not resumed: the session is at its shell because no
+                       conversation is known
+        "#]],
     );
 }
 
@@ -167,8 +167,45 @@ fn an_account_is_told_by_what_stood_against_it() {
         .now(100, |at| Record::SwapRolledBack { op: OpId(18), at })
         .now(86_400_000, |at| Record::AccountReleased { account: account("backup"), at })
         .now(1_000, |at| Record::AccountPinned { account: account("primary"), at });
-    check(&script, Subject::Account(account("backup")), &expect![[""]]);
-    check(&script, Subject::Account(account("primary")), &expect![[""]]);
+    check(&script, Subject::Account(account("backup")), &expect![[r#"
+        account backup
+          now  available
+          now  in use
+          now  passed over: primary is pinned
+
+        2026-11-26
+        03:00:01Z  swap 17 is planned: primary → backup because ccl-auto-11 was refused
+                   on primary: "You've hit your 5-hour limit · resets 4am"
+        03:00:02Z  flipped: the link names backup
+        03:00:37Z  held: nothing goes there because the operator said so
+        03:00:37Z  swap 18 is planned: backup → third because backup is held, or another
+                   account is pinned
+        03:00:37Z  the link names backup again
+
+        2026-11-27
+        03:00:37Z  released: what stood against it is over because the operator said so
+        03:00:38Z  passed over from now on: primary is pinned because the operator said
+                   so
+    "#]]);
+    check(&script, Subject::Account(account("primary")), &expect![[r#"
+        account primary
+          now  exhausted
+          now  five_hour limit until 2026-11-26T04:00:00Z: "You've hit your 5-hour limit
+               · resets 4am"
+          now  pinned
+
+        2026-11-26
+        03:00:00Z  in use from now on because the link names it, without a swap of ours
+        03:00:01Z  primary refuses ccl-auto-11: five_hour limit until
+                   2026-11-26T04:00:00Z because transcript: "You've hit your 5-hour
+                   limit · resets 4am"
+        03:00:01Z  swap 17 is planned: primary → backup because ccl-auto-11 was refused
+                   on primary: "You've hit your 5-hour limit · resets 4am"
+        03:00:02Z  flipped: the link names backup
+
+        2026-11-27
+        03:00:38Z  pinned: no other account is used because the operator said so
+    "#]]);
 }
 
 /// Two attempts: the first agent dies, the second has it done.
@@ -268,7 +305,18 @@ fn a_task_that_nobody_can_tell_of_names_who_decides() {
         })
         .now(100, |at| Record::TaskClosed { session: session(name), at });
     let task = || Subject::Task("shop:t-1".parse().unwrap());
-    check(&script, task(), &expect![[""]]);
+    check(&script, task(), &expect![[r#"
+        task shop:t-1
+          now  waits for a person since 2026-11-26T03:00:01Z: its session went while it
+               was sent; `claude-failover tasks retry shop:t-1` or `cancel` decides
+
+        2026-11-26
+        03:00:01Z  claimed for ccl-auto-11, attempt 1 because it was the head of the
+                   queue (priority high) and the session was free
+        03:00:01Z  waits for a person: nobody can tell because its session went while it
+                   was sent
+        03:00:01Z  its file and marker stay in the inbox, and the session is free
+    "#]]);
     let decided = script.now(5_000, |at| Record::TaskDecided {
         task: "shop:t-1".parse().unwrap(),
         decision: Decision::Retry,
@@ -342,17 +390,17 @@ fn who_is_paused_or_drained_is_told() {
         &script,
         of_session("ccl-auto-11"),
         &expect![[r#"
-        session ccl-auto-11
-          now  no agent is there: it is at its shell
+            session ccl-auto-11
+              now  no agent is known there: it is at its shell
 
-        2026-11-26
-        03:00:00Z  an agent is there: pid 7, conversation
-                   82840528-5c4e-4114-8dc2-50dc43ea65c9, on the link
-        03:00:01Z  drained: it gets no more tasks because the operator said so
-        03:00:03Z  takes tasks again because the operator said so
-        03:00:12Z  its agent ended: it is at its shell because it ended by itself, or a
-                   person ended it; none of ours did
-    "#]],
+            2026-11-26
+            03:00:00Z  an agent is there: pid 7, conversation
+                       82840528-5c4e-4114-8dc2-50dc43ea65c9, on the link
+            03:00:01Z  drained: it gets no more tasks because the operator said so
+            03:00:03Z  takes tasks again because the operator said so
+            03:00:12Z  its agent ended: it is at its shell because it ended by itself, or a
+                       person ended it
+        "#]],
     );
 }
 

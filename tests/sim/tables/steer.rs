@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use claude_failover::core::action::{Action, AskId};
-use claude_failover::core::durable::Phase;
+use claude_failover::core::durable::{Durable, Phase};
 use claude_failover::core::event::{AccountVerb, AgentHome, AgentState, Event, TasksOffered, Verb};
-use claude_failover::core::steer::PAUSE_MAX;
+use claude_failover::core::record::Record;
+use claude_failover::core::steer::{PAUSE_MAX, PauseEnd};
+use claude_failover::moment::Wall;
 use claude_failover::task::Priority;
 
 use crate::tables::desk::{Desk, account, config, session};
@@ -285,4 +287,34 @@ fn a_stop_is_answered_and_ends_the_daemon() {
     assert_eq!(told(&mut desk, PAUSE), said(text));
     // Somebody's agent is no matter of ours.
     assert!(desk.agents.iter().any(|agent| agent.home == AgentHome::Homed(account("one"))));
+}
+
+/// A state that an earlier version has written down, and how the records stand in the journal.
+#[test]
+fn journals_of_before_are_read_and_the_records_keep_their_names() {
+    let mut old = serde_json::to_value(Durable::default()).expect("it has a text");
+    for key in ["paused", "drained"] {
+        old.as_object_mut().expect("an object").remove(key).expect("it is there");
+    }
+    let read: Durable = serde_json::from_value(old).expect("an early state is read");
+    assert_eq!(read, Durable::default());
+    let (at, sessions) = (Wall(5), vec![session("auto-11")]);
+    for (record, text) in [
+        (Record::Paused { at, until: None }, r#"{"type":"paused","at":5,"until":null}"#),
+        (
+            Record::PauseEnded { at, by: PauseEnd::Operator },
+            r#"{"type":"pause_ended","at":5,"by":"operator"}"#,
+        ),
+        (
+            Record::SessionsDrained { sessions: sessions.clone(), at },
+            r#"{"type":"sessions_drained","sessions":["auto-11"],"at":5}"#,
+        ),
+        (
+            Record::SessionsResumed { sessions, at },
+            r#"{"type":"sessions_resumed","sessions":["auto-11"],"at":5}"#,
+        ),
+    ] {
+        assert_eq!(serde_json::to_string(&record).expect("it has a text"), text);
+        assert_eq!(serde_json::from_str::<Record>(text).expect("it reads back"), record);
+    }
 }
