@@ -4,6 +4,7 @@
 //! `SEED=n cargo test --test sim` plays one history and prints it; `SIM_SEEDS=n` plays more.
 
 mod checks;
+mod choices;
 mod clients;
 mod every_event;
 mod executors;
