@@ -6,12 +6,12 @@ use crate::ids::SessionName;
 
 const EXAMPLES: &str = "\
 Examples:
-  claude-failover drain                all of the pool: for a host that is to go down
-  claude-failover drain ccl-auto-13    this session alone
-  claude-failover status               says which task each still works on
+  claude-failover drain               all of the pool: the host is to go down
+  claude-failover drain ccl-auto-13   this session alone
+  claude-failover status              says which task each still works on
 
-A drained session moves with a swap as all do, and stays drained over restarts of the
-daemon, until `claude-failover resume [SESSION]`.";
+A drained session moves with a swap as all do, and stays drained over restarts
+of the daemon, until `claude-failover resume [SESSION]`.";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -27,9 +27,15 @@ pub fn run(args: &Args) -> u8 {
         What::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut command, "claude-failover", &mut script);
-            say::text(&String::from_utf8_lossy(&script));
+            say::text(&consistent(&String::from_utf8_lossy(&script)));
         }
         What::Man => say::text(&man::page(command)),
     }
     exit::OK
+}
+
+/// For bash clap_complete writes the hyphen of our name in two ways, and completes nothing behind a verb
+/// (github.com/clap-rs/clap/issues/6421).
+fn consistent(script: &str) -> String {
+    script.replace("claude__subcmd__failover", "claude__failover")
 }

@@ -30,7 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   claude-failover logs -f             the last 100 lines, and what comes
   claude-failover logs --since 2h     what was said in the last two hours
-  claude-failover logs | grep op=17   all of swap 17, or: claude-failover why 17";
+  claude-failover logs | grep op=17   swap 17; or: claude-failover why 17";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]

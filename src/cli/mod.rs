@@ -56,7 +56,7 @@ pub mod exit {
             "refused by the daemon, or no daemon answers; something was looked for and found wrong or \
              not at all; a person is needed (status)",
         ),
-        (USAGE, "the command line cannot be understood"),
+        (USAGE, "the command line, or the task that is submitted, cannot be understood"),
         (SOFTWARE, "a bug, or the machine failed: see the log"),
         (JOURNAL_IO, "the journal cannot be read or written"),
         (ANOTHER_INSTANCE, "another daemon has this state directory, link or tmux server (run)"),

@@ -11,9 +11,9 @@ Examples:
   claude-failover pause            until `claude-failover resume`
   claude-failover pause --for 2h   two hours at most
 
-No task goes out and nobody is moved: not by a refusal, not by choice, not to wake.
-What is under way is finished, refusals are recorded, and `resume` acts on them at
-once. A pause holds over restarts of the daemon.";
+No task goes out and nobody is moved: not by a refusal, by choice, or to wake.
+What is under way is finished, refusals are recorded, and `resume` acts on them
+at once. A pause holds over restarts of the daemon.";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]

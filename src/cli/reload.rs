@@ -4,8 +4,9 @@ use crate::api::control::Request;
 use crate::cli::daemon::SocketArgs;
 
 const NOTES: &str = "\
-A bad file changes nothing; all its problems are printed. Keys that need a restart are
-named and keep their values. `claude-failover check` reads the file alone.";
+A bad file changes nothing; all its problems are printed. Keys that need a
+restart are named and keep their values. `claude-failover check` reads the file
+alone.";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = NOTES)]

@@ -7,7 +7,7 @@ use crate::ids::SessionName;
 const EXAMPLES: &str = "\
 Examples:
   claude-failover resume               ends the pause and every drain
-  claude-failover resume ccl-auto-13   this session takes tasks again; a pause stays";
+  claude-failover resume ccl-auto-13   this session takes tasks again";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -11,9 +11,9 @@ use crate::process::{table, wait};
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 
 const NOTES: &str = "\
-What is in flight is finished and recorded, ten seconds at most. tmux and the agents go
-on; the next start adopts them. Under systemd the unit stays stopped until
-`systemctl start claude-failover`.";
+What is in flight is finished and recorded, ten seconds at most. tmux and the
+agents go on; the next start adopts them. Under systemd the unit stays stopped
+until `systemctl start claude-failover`.";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = NOTES)]

@@ -10,10 +10,10 @@ use crate::ids::OpId;
 
 const EXAMPLES: &str = "\
 Examples:
-  claude-failover why 17                   a swap: what made it, where it went, each phase
-  claude-failover why ccl-auto-11          a session: who is there, what was done with it
-  claude-failover why shop:20261122-mend   a task: claims, attempts, its result
-  claude-failover why backup               an account: limits, logins, holds, proofs
+  claude-failover why 17            a swap: what made it, where to, each phase
+  claude-failover why ccl-auto-11   a session: who is there, what was done
+  claude-failover why shop:mend-1   a task: claims, attempts, its result
+  claude-failover why backup        an account: limits, logins, holds, proofs
 
 Numbers of swaps are in `claude-failover history` and in the log (op=17).";
 

@@ -208,7 +208,7 @@ fn session(core: &Core, name: &SessionName, seen: Option<&Session>) -> Value {
         "typed_at": typed_at.map(|at| at.to_string()),
         "agent": agent,
         "move": core.durable.moves.get(name).map(move_line),
-        "drained_since": core.durable.drained.get(name).map(|at| at.to_string()),
+        "drained_since": core.durable.drained.get(name).map(ToString::to_string),
         "lost_at": core.durable.losses.get(name).map(|loss| loss.at.to_string()),
     })
 }

@@ -167,7 +167,10 @@ fn an_account_is_told_by_what_stood_against_it() {
         .now(100, |at| Record::SwapRolledBack { op: OpId(18), at })
         .now(86_400_000, |at| Record::AccountReleased { account: account("backup"), at })
         .now(1_000, |at| Record::AccountPinned { account: account("primary"), at });
-    check(&script, Subject::Account(account("backup")), &expect![[r#"
+    check(
+        &script,
+        Subject::Account(account("backup")),
+        &expect![[r#"
         account backup
           now  available
           now  in use
@@ -186,8 +189,12 @@ fn an_account_is_told_by_what_stood_against_it() {
         03:00:37Z  released: what stood against it is over because the operator said so
         03:00:38Z  passed over from now on: primary is pinned because the operator said
                    so
-    "#]]);
-    check(&script, Subject::Account(account("primary")), &expect![[r#"
+    "#]],
+    );
+    check(
+        &script,
+        Subject::Account(account("primary")),
+        &expect![[r#"
         account primary
           now  exhausted
           now  five_hour limit until 2026-11-26T04:00:00Z: "You've hit your 5-hour limit
@@ -205,7 +212,8 @@ fn an_account_is_told_by_what_stood_against_it() {
 
         2026-11-27
         03:00:38Z  pinned: no other account is used because the operator said so
-    "#]]);
+    "#]],
+    );
 }
 
 /// Two attempts: the first agent dies, the second has it done.
@@ -305,7 +313,10 @@ fn a_task_that_nobody_can_tell_of_names_who_decides() {
         })
         .now(100, |at| Record::TaskClosed { session: session(name), at });
     let task = || Subject::Task("shop:t-1".parse().unwrap());
-    check(&script, task(), &expect![[r#"
+    check(
+        &script,
+        task(),
+        &expect![[r#"
         task shop:t-1
           now  waits for a person since 2026-11-26T03:00:01Z: its session went while it
                was sent; `claude-failover tasks retry shop:t-1` or `cancel` decides
@@ -316,7 +327,8 @@ fn a_task_that_nobody_can_tell_of_names_who_decides() {
         03:00:01Z  waits for a person: nobody can tell because its session went while it
                    was sent
         03:00:01Z  its file and marker stay in the inbox, and the session is free
-    "#]]);
+    "#]],
+    );
     let decided = script.now(5_000, |at| Record::TaskDecided {
         task: "shop:t-1".parse().unwrap(),
         decision: Decision::Retry,

@@ -46,7 +46,19 @@ pub fn page(mut command: Command) -> String {
     }
     page.control("SH", ["SEE ALSO"]);
     page.text([roman("tmux(1), journalctl(1), systemctl(1), claude(1)")]);
-    page.render()
+    ascii(&page.render())
+}
+
+/// A formatter that is not told of UTF-8 takes its bytes for characters.
+fn ascii(page: &str) -> String {
+    let mut ascii = String::with_capacity(page.len());
+    for c in page.chars() {
+        match c.is_ascii() {
+            true => ascii.push(c),
+            false => ascii.push_str(&format!("\\[u{:04X}]", u32::from(c))),
+        }
+    }
+    ascii
 }
 
 fn of_verb(page: &mut Roff, before: &str, verb: &Command) {
@@ -55,7 +67,8 @@ fn of_verb(page: &mut Roff, before: &str, verb: &Command) {
     }
     let name = format!("{before} {}", verb.get_name());
     let places: Vec<String> = verb.get_positionals().map(place).collect();
-    page.control("SS", [[&[name.clone()], places.as_slice()].concat().join(" ").as_str()]);
+    let head = [std::slice::from_ref(&name), places.as_slice()].concat().join(" ");
+    page.control("SS", [head.as_str()]);
     page.text([roman(about(verb))]);
     // Those of every verb (--config …) stand once, with the verb that has them.
     let is_told =

@@ -144,13 +144,13 @@ fn a_reload_says_what_it_thinks_of_the_file() {
 #[test]
 fn a_stop_returns_when_the_daemon_is_gone_and_leaves_the_agents() {
     let (mut fleet, _) = Fleet::with_free_pool(Layout { pool: 1, ..Layout::default() });
-    let pids = fleet.agent_pids();
+    let pid = fleet.agent(DEDICATED).pid;
     // Whoever started it must take its end: a zombie is no living process.
     let said = fleet.done(&["stop"]);
     assert_eq!(said, "the daemon has stopped; tmux and the agents go on without it\n");
     assert_eq!(fleet.await_end().code(), Some(0));
     assert!(fleet.log().contains("daemon stopped cleanly"));
-    assert_eq!(fleet.agent_pids(), pids);
+    assert_eq!(fleet.agent(DEDICATED).pid, pid);
     fleet.assert_same_server();
     assert!(fleet.refused(&["stop"]).contains("no daemon answers on "));
     fleet.start();
@@ -234,7 +234,7 @@ fn every_verb_gives_its_code_with_a_daemon_and_without() {
         (&["tasks", "list", "--json"], 0),
         (&["tasks", "show", "shop:none"], 1),
         (&["tasks", "cancel", "shop:none"], 1),
-        (&["submit", "--project", "shop"], 1),
+        (&["submit", "--project", "shop"], 64),
         (&["history"], 0),
         (&["why", "a"], 0),
         (&["why", "99"], 1),
