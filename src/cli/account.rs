@@ -10,7 +10,14 @@ use crate::clock::Clock;
 use crate::core::event::AccountVerb;
 use crate::ids::AccountName;
 
+const EXAMPLES: &str = "\
+Examples:
+  claude-failover account list             who can be used, and until when not
+  claude-failover account hold backup      keep it for yourself today
+  claude-failover account release backup   use it again, whatever stood against it";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     daemon: SocketArgs,

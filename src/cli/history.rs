@@ -14,7 +14,14 @@ use crate::core::history::kind::Kind;
 use crate::ids::AccountName;
 use crate::moment::Wall;
 
+const EXAMPLES: &str = "\
+Examples:
+  claude-failover history --since 12h            the night
+  claude-failover history --kind swap,refusal    who ran out, where work went
+  claude-failover history --account backup --json";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     journal: JournalArgs,

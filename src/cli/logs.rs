@@ -40,7 +40,7 @@ pub struct Args {
     /// Go on with what comes, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// The last so many lines [default: 100, without --since all]
+    /// The last so many [default: 100; with --since all]
     #[arg(short = 'n', long, value_name = "N")]
     lines: Option<usize>,
     /// What was said since: 2h, 7d, 2026-11-26T03:00:00Z

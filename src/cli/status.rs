@@ -21,7 +21,14 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Clears the screen and goes to its corner.
 const ANEW: &str = "\x1b[H\x1b[2J";
 
+const EXAMPLES: &str = "\
+Examples:
+  claude-failover status            one sheet of 80 columns; 1: a person is needed
+  claude-failover status --watch    the same every two seconds
+  claude-failover status --json | jq .accounts";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     daemon: SocketArgs,
