@@ -14,7 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   claude-failover account list             who can be used, and until when not
   claude-failover account hold backup      keep it for yourself today
-  claude-failover account release backup   use it again, whatever stood against it";
+  claude-failover account release backup   use it again";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -23,7 +23,7 @@ const ANEW: &str = "\x1b[H\x1b[2J";
 
 const EXAMPLES: &str = "\
 Examples:
-  claude-failover status            one sheet of 80 columns; 1: a person is needed
+  claude-failover status            one sheet; exit 1: a person is needed
   claude-failover status --watch    the same every two seconds
   claude-failover status --json | jq .accounts";
 

@@ -7,7 +7,9 @@ mod layout;
 mod outside;
 
 mod crash;
+mod exits;
 mod health;
+mod logs;
 mod neighbours;
 mod orders;
 mod parking;

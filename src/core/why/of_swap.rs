@@ -1,5 +1,6 @@
 //! The words for a swap: what made it, where it goes and why not elsewhere, each phase with its time.
 
+use crate::core::durable::OpenSwap;
 use crate::core::event::StuckVerb;
 use crate::core::record::{Move, MoveStage, Record};
 use crate::core::trigger::Trigger;
@@ -89,7 +90,10 @@ impl Why {
                 said(format!("goes on to {target} instead of {rejected}")).because(reason.clone())
             }
             Record::SwapStopped { .. } => said("stopped: all that must end have ended"),
-            Record::SwapFlipped { .. } => said(format!("flipped: the link names {}", target())),
+            Record::SwapFlipped { .. } => match &self.subject {
+                Subject::Account(wanted) => return Some(in_use(wanted, swap?, &swap?.target)),
+                _ => said(format!("flipped: the link names {}", target())),
+            },
             Record::SwapCanaryProven { session: Some(session), .. } => {
                 said(format!("{session} is up on {}: all others follow", target()))
             }
@@ -98,7 +102,10 @@ impl Why {
             Record::SwapVerified { .. } => said("verified: each runs or has its reason"),
             Record::SwapDone { .. } => said("done"),
             Record::SwapAborting { reason, .. } => said("turns back").because(reason.clone()),
-            Record::SwapUnflipped { .. } => said(format!("the link names {} again", source())),
+            Record::SwapUnflipped { .. } => match &self.subject {
+                Subject::Account(wanted) => return Some(in_use(wanted, swap?, &swap?.source)),
+                _ => said(format!("the link names {} again", source())),
+            },
             Record::SwapRestored { .. } => said("restored: who was ended is back"),
             Record::SwapRolledBack { .. } => said("rolled back"),
             Record::SwapStuck { reason, .. } => {
@@ -164,6 +171,15 @@ impl Why {
             Subject::Swap(_) | Subject::Account(_) => false,
         }
     }
+}
+
+/// Of an account: the link names `named` from now on.
+fn in_use(wanted: &AccountName, swap: &OpenSwap, named: &AccountName) -> Said {
+    let told = match wanted == named {
+        true => said("in use from now on: the link names it"),
+        false => said(format!("in use no more: the link names {named}")),
+    };
+    told.because(format!("swap {} has flipped it", swap.op))
 }
 
 /// Why a swap was planned, in words for people.
