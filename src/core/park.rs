@@ -201,6 +201,10 @@ impl Core {
             }
             return true;
         }
+        // Who has not been looked at may be at work.
+        if self.sessions.values().any(|seen| !seen.looked_at) {
+            return true;
+        }
         // Agents on the link go along with it, whoever types to them.
         self.sessions.iter().any(|(session, seen)| {
             let linked = seen.agent.as_ref().is_some_and(|agent| agent.home == AgentHome::Linked);
