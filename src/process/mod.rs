@@ -5,6 +5,7 @@ pub mod exec;
 mod hunt;
 mod member;
 pub mod run;
+pub mod service;
 pub mod shell;
 pub mod stop;
 pub mod table;

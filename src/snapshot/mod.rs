@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::config::Group;
 use crate::core::agent_state::StateSource;
-use crate::core::durable::{LastSwap, Phase, SwapOutcome};
+use crate::core::durable::{LastSwap, Paused, Phase, SwapOutcome};
 use crate::core::event::AgentState;
 use crate::core::record::{Move, MoveStage};
 use crate::core::session::Session;
@@ -36,11 +36,12 @@ pub struct Snapshot {
 pub struct Health {
     /// False gives 503: stuck, a component dead, tmux unreachable.
     pub ok: bool,
-    /// `starting`, `normal`, `swapping`, `parked`, `throttled`, `stuck`, `degraded` or `draining`.
+    /// `starting`, `normal`, `swapping`, `paused`, `parked`, `throttled`, `stuck`, `degraded` or
+    /// `draining`.
     pub state: String,
     /// Why it is not simply well; empty when it is.
     pub reasons: Vec<String>,
-    /// When a parked daemon expects to wake, RFC 3339.
+    /// When a parked daemon expects to wake, or a pause ends by itself, RFC 3339.
     pub until: Option<String>,
 }
 
@@ -84,6 +85,7 @@ impl Snapshot {
             "last_swap_to": last.map(|swap| &swap.to),
             "accounts": accounts::accounts(core, now.wall),
             "parked": accounts::parked(core),
+            "paused": core.durable.paused.as_ref().map(paused),
             "pinned": core.pin(),
             "plan": accounts::plan(core),
             "sessions": sessions(core),
@@ -116,6 +118,7 @@ impl Health {
             ok = false;
             reasons.push(format!("tmux unreachable: {reason}"));
         }
+        reasons.extend(core.durable.paused.as_ref().map(why_paused));
         for (session, why) in &core.creation_failures {
             reasons.push(format!("session {session} could not be created: {why}"));
         }
@@ -129,6 +132,7 @@ impl Health {
             _ if core.draining_since.is_some() => "draining",
             _ if !ok => "degraded",
             Some(_) => "swapping",
+            None if core.is_paused() => "paused",
             None if parked => "parked",
             None if active_is_out(core) && core.throttled() => "throttled",
             None if core.terminal == TerminalState::Unseen => "starting",
@@ -136,6 +140,7 @@ impl Health {
             None => "normal",
         };
         let until = match state {
+            "paused" => core.durable.paused.as_ref().and_then(|paused| paused.until),
             "parked" => core.next_return(),
             "throttled" => core.throttled_until(),
             _ => None,
@@ -143,6 +148,19 @@ impl Health {
         let until = until.map(|at| at.to_string());
         Self { ok, state: state.to_owned(), reasons, until }
     }
+}
+
+fn paused(paused: &Paused) -> Value {
+    json!({
+        "since": paused.since.to_string(),
+        "until": paused.until.map(|at| at.to_string()),
+    })
+}
+
+fn why_paused(paused: &Paused) -> String {
+    let Paused { since, until } = paused;
+    let until = until.map_or(String::new(), |until| format!("until {until}, or "));
+    format!("paused by the operator since {since}, {until}until `claude-failover resume`")
 }
 
 fn active_is_out(core: &Core) -> bool {
@@ -190,6 +208,7 @@ fn session(core: &Core, name: &SessionName, seen: Option<&Session>) -> Value {
         "typed_at": typed_at.map(|at| at.to_string()),
         "agent": agent,
         "move": core.durable.moves.get(name).map(move_line),
+        "drained_since": core.durable.drained.get(name).map(ToString::to_string),
         "lost_at": core.durable.losses.get(name).map(|loss| loss.at.to_string()),
     })
 }

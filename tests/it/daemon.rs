@@ -7,12 +7,15 @@ mod layout;
 mod outside;
 
 mod crash;
+mod exits;
 mod health;
+mod logs;
 mod neighbours;
 mod orders;
 mod parking;
 mod restart;
 mod sessions;
+mod steer;
 mod stuck;
 mod targets;
 mod task_chaos;

@@ -207,6 +207,7 @@ impl Sim {
         }
         self.check_choices(&before, record);
         self.check_task_record(record);
+        self.check_steering(&before, record);
         self.check_ids();
     }
 

@@ -278,6 +278,7 @@ impl Sim {
         let works = self.life.as_ref().filter(|life| life.connected).and_then(|life| {
             let core = &life.core;
             let calm = core.durable.swap.is_none() && core.draining_since.is_none();
+            let calm = calm && !core.is_paused();
             core.working_account().filter(|_| calm).cloned()
         });
         let before = self.checks.choices.works_since.take();

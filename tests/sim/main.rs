@@ -14,6 +14,7 @@ mod run;
 mod scenario;
 mod seasons;
 mod sensors;
+mod steering;
 mod tables;
 mod tasks;
 mod testimony;

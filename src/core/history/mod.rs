@@ -11,12 +11,13 @@ mod accounts;
 mod context;
 pub mod entry;
 pub mod kind;
+mod steering;
 pub mod swap;
 mod swaps;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::core::history::entry::{Entry, Happening, Links, Start};
+use crate::core::history::entry::{EndedBy, Entry, Happening, Links, Sessions, Start};
 use crate::core::kind::Subject;
 use crate::core::record::Record;
 use crate::core::standing::PlanWindow;
@@ -56,6 +57,7 @@ pub struct History {
     rejections: BTreeMap<AccountName, Open>,
     holds: BTreeMap<AccountName, Open>,
     pin: Option<(AccountName, Open)>,
+    pause: Option<Open>,
     /// What an answer on the account would prove.
     doubts: BTreeMap<AccountName, Vec<EntryId>>,
 }
@@ -97,6 +99,14 @@ impl History {
                 self.push(self.at, Happening::Stop);
             }
             Record::Compacted { state } => self.look_at(state),
+            Record::Paused { at, until } => self.paused(*at, *until),
+            Record::PauseEnded { at, by } => self.end_pause(EndedBy::from(*by), *at),
+            Record::SessionsDrained { sessions, at } => {
+                self.push(*at, Happening::Drain(Sessions { sessions: sessions.clone() }));
+            }
+            Record::SessionsResumed { sessions, at } => {
+                self.push(*at, Happening::Resume(Sessions { sessions: sessions.clone() }));
+            }
             Record::ActiveFound { account, at } => {
                 let links = Links { account: account.clone() };
                 self.push(self.moment(*at), Happening::Link(links));
