@@ -12,6 +12,7 @@ pub mod demo;
 pub mod history;
 pub mod hook;
 pub mod launch;
+pub mod notify;
 pub mod obstacles;
 pub mod run;
 pub mod status;
@@ -76,6 +77,8 @@ enum Verb {
     Tasks(tasks::Args),
     /// Swaps, refusals, parkings and what else happened, and why
     History(history::Args),
+    /// Send a test message through each channel of notifications
+    Notify(notify::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
     /// Start an agent in this pane (used by the daemon)
@@ -116,6 +119,7 @@ pub fn run() -> u8 {
         Verb::Submit(args) => submit::run(&args),
         Verb::Tasks(args) => tasks::run(&args),
         Verb::History(args) => history::run(&args),
+        Verb::Notify(args) => notify::run(&args),
         Verb::Classify(args) => classify::run(&args),
         Verb::Launch { spec } => launch::run(&spec),
     }

@@ -28,6 +28,7 @@ pub mod line;
 pub mod looks;
 pub mod losses;
 pub mod moves;
+pub mod notice;
 pub mod orders;
 pub mod park;
 pub mod proof;
