@@ -336,7 +336,7 @@ fn webhook(section: &mut Section<'_, '_>) -> Option<Webhook> {
 /// One that may stand in a file that others read.
 fn open_url(node: &Node) -> Result<Url, String> {
     let text = line_of_text(node)?;
-    if SECRET_PLACES.iter().any(|place| text.contains(place)) {
+    if is_secret(text) {
         return Err("whoever knows this address may write there, so it is a secret, which does \
                     not stand in this file: put it into a file of its own and use url_file"
             .to_owned());
@@ -356,7 +356,16 @@ fn api_url(section: &mut Section<'_, '_>, default: &str) -> Option<Url> {
         section.node("api_url");
         return Some(Url::parse(default, Reach::Sealed).expect("written in this program"));
     }
-    section.read("api_url", open_url)
+    section.read("api_url", |node| match line_of_text(node)? {
+        text if is_secret(text) => {
+            Err(format!("holds a token, which does not stand in this file: write {default} alone"))
+        }
+        text => Url::parse(text, Reach::Sealed),
+    })
+}
+
+fn is_secret(url: &str) -> bool {
+    SECRET_PLACES.iter().any(|place| url.contains(place))
 }
 
 fn secret_file(section: &mut Section<'_, '_>, key: &'static str) -> Option<PathBuf> {

@@ -1,0 +1,8 @@
+//! Notifications: what is said, when, and what becomes of it on servers that take it, hang, refuse or
+//! break off. All servers are on the loopback.
+
+mod notices;
+mod outbox;
+mod server;
+mod thread;
+mod verb;
