@@ -16,6 +16,12 @@ pub const NAMES: [&str; 3] = ["telegram", "resend", "webhook"];
 
 /// A way to tell a person.
 pub trait Channel: Send + Sync {
+    /// Whether its secrets are there, so that an operator hears of it before the night.
+    ///
+    /// # Errors
+    /// What is missing, and the remedy.
+    fn check(&self) -> Result<(), String>;
+
     /// Hands the message over. Blocks, for the timeout of `client` at most.
     ///
     /// # Errors

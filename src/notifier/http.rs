@@ -25,6 +25,8 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Of an answer, what is shown.
 const ANSWER_CHARS_MAX: usize = 200;
 
+const REDIRECTED: &str = "redirects are not followed: write the address that it leads to";
+
 /// What a request is made of.
 #[derive(Debug)]
 pub struct Post<'a> {
@@ -91,8 +93,8 @@ impl Client {
         for (name, value) in post.headers {
             request = request.header(name, value);
         }
-        let failed = |error: &ureq::Error| Failure::later(said(error, post));
-        let mut response = request.send(post.body.as_bytes()).map_err(|error| failed(&error))?;
+        let sent = request.send(post.body.as_bytes());
+        let mut response = sent.map_err(|error| failure(&error, post))?;
         let retry_after = response
             .headers()
             .get("retry-after")
@@ -121,11 +123,18 @@ pub fn judge(answer: &Answer, origin: &str, remedy: &str) -> Result<(), Failure>
     match status {
         200..300 => Ok(()),
         408 | 429 | 500.. => Err(Failure::Later { why, after: *retry_after }),
-        300..400 => Err(Failure::Refused {
-            why,
-            remedy: "redirects are not followed: write the address that it leads to".to_owned(),
-        }),
+        300..400 => Err(Failure::Refused { why, remedy: REDIRECTED.to_owned() }),
         _ => Err(Failure::Refused { why, remedy: remedy.to_owned() }),
+    }
+}
+
+fn failure(error: &ureq::Error, post: &Post<'_>) -> Failure {
+    let why = said(error, post);
+    match error {
+        ureq::Error::RedirectFailed | ureq::Error::TooManyRedirects => {
+            Failure::Refused { why, remedy: REDIRECTED.to_owned() }
+        }
+        _ => Failure::later(why),
     }
 }
 

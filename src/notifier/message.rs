@@ -13,8 +13,8 @@ use crate::task::harmless;
 const WHOLE_MAX: usize = 3;
 /// Beyond those, with their titles.
 const TITLES_MAX: usize = 15;
-/// Telegram takes 4096 characters; ours are cut at a line well before.
-const TEXT_CHARS_MAX: usize = 3_500;
+/// Telegram takes 4096 units of UTF-16; ours are cut at a line well before.
+const TEXT_UNITS_MAX: usize = 3_500;
 const SUBJECT_CHARS_MAX: usize = 200;
 
 /// One of those that wait, with how often it was said again meanwhile.
@@ -125,22 +125,22 @@ impl Reader<'_> {
 /// Lines, as long as there is room for them.
 struct Text {
     text: String,
-    chars: usize,
+    units: usize,
     is_full: bool,
 }
 
 impl Text {
     fn new(first: &str) -> Self {
-        Self { text: first.to_owned(), chars: first.chars().count(), is_full: false }
+        Self { text: first.to_owned(), units: first.encode_utf16().count(), is_full: false }
     }
 
     fn line(&mut self, line: &str) {
-        let chars = line.chars().count() + 1;
-        if self.is_full || self.chars + chars > TEXT_CHARS_MAX {
+        let units = line.encode_utf16().count() + 1;
+        if self.is_full || self.units + units > TEXT_UNITS_MAX {
             self.is_full = true;
             return;
         }
-        self.chars += chars;
+        self.units += units;
         self.text.push('\n');
         self.text.push_str(line);
     }

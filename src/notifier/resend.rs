@@ -25,6 +25,10 @@ impl Resend {
 }
 
 impl Channel for Resend {
+    fn check(&self) -> Result<(), String> {
+        self.api_key().need().map(drop)
+    }
+
     fn send(&self, message: &Message, client: &Client, now: Wall) -> Result<(), Failure> {
         let key = self.api_key().need().map_err(Failure::later)?;
         let key = key.reveal();

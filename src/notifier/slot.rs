@@ -66,6 +66,19 @@ impl Slot {
             (Some(_), Some(_)) => self.outbox.retry_soon(),
         }
         self.configured = configured;
+        self.check();
+    }
+
+    fn check(&mut self) {
+        let Some(Configured { channel, rules }) = &self.configured else { return };
+        let (name, level) = (self.name, rules.level.word());
+        match channel.check() {
+            Ok(()) => log::info!("channel={name} is told from level={level} on"),
+            Err(why) => {
+                log::error!("channel={name} cannot be told anything: {why}");
+                self.outbox.last_error = Some(why);
+            }
+        }
     }
 
     /// True when there is something to keep.

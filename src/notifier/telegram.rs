@@ -27,12 +27,17 @@ impl Telegram {
 }
 
 impl Channel for Telegram {
+    fn check(&self) -> Result<(), String> {
+        match self.token().need()?.reveal() {
+            token if is_token(token) => Ok(()),
+            _ => Err("the bot token is none: @BotFather gives 123456:letters".to_owned()),
+        }
+    }
+
     fn send(&self, message: &Message, client: &Client, now: Wall) -> Result<(), Failure> {
+        self.check().map_err(Failure::later)?;
         let token = self.token().need().map_err(Failure::later)?;
         let token = token.reveal();
-        if !is_token(token) {
-            return Err(Failure::later("the bot token is none: @BotFather gives 123456:letters"));
-        }
         let body = json!({
             "chat_id": self.0.chat_id,
             "text": message.text,

@@ -54,6 +54,12 @@ impl Webhook {
 }
 
 impl Channel for Webhook {
+    fn check(&self) -> Result<(), String> {
+        self.address()?;
+        self.secret().find()?;
+        self.headers().map(drop)
+    }
+
     fn send(&self, message: &Message, client: &Client, now: Wall) -> Result<(), Failure> {
         let url = self.address().map_err(Failure::later)?;
         let secret = self.secret().find().map_err(Failure::later)?;

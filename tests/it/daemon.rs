@@ -9,6 +9,7 @@ mod outside;
 mod crash;
 mod health;
 mod neighbours;
+mod notices;
 mod orders;
 mod parking;
 mod restart;

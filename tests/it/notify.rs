@@ -3,6 +3,6 @@
 
 mod notices;
 mod outbox;
-mod server;
+pub mod server;
 mod thread;
 mod verb;

@@ -57,12 +57,9 @@ impl Scene<'_> {
 }
 
 fn attempts(job: &Job) -> String {
-    format!("Attempt: {} of {}, in {}", job.attempt, job.offer.attempts, account(job))
-}
-
-fn account(job: &Job) -> String {
-    match &job.account {
-        Some(account) => format!("an agent on {account}"),
-        None => "no agent yet".to_owned(),
-    }
+    let who = match &job.account {
+        Some(account) => format!("by an agent on {account}"),
+        None => "no agent has had it".to_owned(),
+    };
+    format!("Attempt: {} of {}, {who}", job.attempt, job.offer.attempts)
 }

@@ -54,14 +54,17 @@ fn a_swap_is_told_when_it_is_done_with_its_evidence() {
         "backup",
         by_refusal(),
     );
-    told(&script, &expect![[r#"
+    told(
+        &script,
+        &expect![[r#"
         [info] Moved from primary to backup (swap:7/done)
             Why: primary refused ccl-auto-11: "You've hit your 5-hour limit · resets 4am" (by its transcript)
             Until: primary is out until 05:00 (Europe/Paris), in 59 min
             Agents: 2 resumed, 1 following later
             Next: work goes on on backup; the swap took 2 s
             You: nothing now; no other account is left if this one runs out, see claude-failover account list
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -87,7 +90,8 @@ fn each_reason_for_a_swap_has_its_words() {
         Why: primary has used 95.7 % of its weekly limit, which is quota.preempt_at
         Why: backup is preferred and can be taken again
         Why: backup came back
-    "#]].assert_eq(&lines);
+    "#]]
+    .assert_eq(&lines);
 }
 
 #[test]
@@ -106,7 +110,9 @@ fn who_was_not_resumed_is_told_with_the_way_to_do_it() {
         .ended(10, "ccl-1", MoveOutcome::Blocked { reason: "trust dialog \u{1b}[31m".to_owned() })
         .relaunched(3)
         .done(3);
-    told(&script, &expect![[r#"
+    told(
+        &script,
+        &expect![[r#"
         [warning] ccl-auto-12 was not resumed on backup (session:ccl-auto-12/not-resumed)
             Why: No conversation found
             Next: the session stays at its shell; nothing is lost, the conversation is still there
@@ -120,7 +126,8 @@ fn who_was_not_resumed_is_told_with_the_way_to_do_it() {
             Agents: 1 resumed, 1 waiting for a person, 1 not resumed
             Next: work goes on on backup; the swap took 2 s
             You: look at the agents that were not resumed
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -134,17 +141,41 @@ fn a_swap_that_fails_is_told_as_what_it_leaves() {
             .aborting(4, "the canary did not come up")
     };
     let back = failing(Script::new())
+        .saved(4, "primary", &["ccl-auto-11"], false)
         .now(100, |at| Record::SwapUnflipped { op: OpId(4), at })
         .then(10, Record::SwapRestored { op: OpId(4) })
         .now(10, |at| Record::SwapRolledBack { op: OpId(4), at });
-    told(&back, &expect![[""]]);
+    told(
+        &back,
+        &expect![[r#"
+        [critical] Swap 4 to backup failed and was turned back to primary (swap:4/rolled-back)
+            Why it was tried: primary refused ccl-auto-11: "You've hit your 5-hour limit · resets 4am" (by its transcript)
+            Why it failed: the canary did not come up
+            Agents: 1 following later
+            Next: the link names primary again, 1 s after the start; agents that primary refused wait until an account takes them
+            You: mend what is named above, then `claude-failover swap`; `claude-failover account list` says why each account is passed over
+    "#]],
+    );
     let stuck = failing(Script::new())
         .stuck(4, "/u/.claude is a real directory, not a link")
         .unstuck(60_000, 4, StuckVerb::Clear);
-    told(&stuck, &expect![[""]]);
+    told(
+        &stuck,
+        &expect![[r#"
+        [critical] Swap 4 from primary to backup is stuck: you must decide (swap:4/stuck)
+            Why it is stuck: /u/.claude is a real directory, not a link
+            Why it was tried: primary refused ccl-auto-11: "You've hit your 5-hour limit · resets 4am" (by its transcript)
+            Next: nothing; no account is changed and no agent is started or ended for this swap, also after a restart, until you decide
+            You: mend what is named above, then one of `claude-failover swap --resume` (forward again), `--rollback` (back again), `--clear` (you have put it right by hand)
+        [info] Swap 4 is no longer stuck (swap:4/unstuck)
+            Next: it is over; the link is taken as it is
+    "#]],
+    );
     let by_hand = Script::new()
         .planned(4, "primary", "backup", Trigger::Operator)
         .aborting(4, "the home is missing")
+        .saved(4, "primary", &["ccl-auto-11"], false)
+        .now(10, |at| Record::SwapUnflipped { op: OpId(4), at })
         .then(10, Record::SwapRestored { op: OpId(4) })
         .now(10, |at| Record::SwapRolledBack { op: OpId(4), at });
     let levels: Vec<&str> = notices(&by_hand).iter().map(|notice| notice.level.word()).collect();
@@ -178,7 +209,9 @@ fn parked_and_awake_are_told_with_the_time() {
         .proven_by(9, "ccl-auto-11")
         .relaunched(9)
         .done(9);
-    told(&script, &expect![[r#"
+    told(
+        &script,
+        &expect![[r#"
         [warning] Parked until Fri 27 Nov 10:00 (Europe/Paris) (parking/2026-11-27T09:00:00Z)
             Why: no account can be taken
             primary: exhausted until 04:00
@@ -192,15 +225,19 @@ fn parked_and_awake_are_told_with_the_time() {
             Agents: 1 resumed
             Next: work goes on on primary; the swap took 2 s
             You: nothing to do
-    "#]]);
-    told(&parked(Script::new(), None), &expect![[r#"
+    "#]],
+    );
+    told(
+        &parked(Script::new(), None),
+        &expect![[r#"
         [critical] Parked until somebody mends an account (parking/until-mended)
             Why: no account can be taken
             primary: exhausted until 04:00
             backup: auth failed
             Next: sessions are left as they are, no task is started; it goes on when somebody mends an account
             You: none comes back by itself: log in to one, or `claude-failover account release NAME`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -219,7 +256,9 @@ fn what_is_wrong_with_an_account_is_told_with_what_mends_it() {
             at: now,
         })
         .now(1_000, |at| Record::ActiveFound { account: account("backup"), at });
-    told(&script, &expect![[r#"
+    told(
+        &script,
+        &expect![[r#"
         [warning] The login of backup fails (login:backup/fails)
             Why: Please run /login · API Error: 401
             Next: it is not taken until its login is renewed
@@ -235,7 +274,8 @@ fn what_is_wrong_with_an_account_is_told_with_what_mends_it() {
             Why: it named primary, and no swap of ours moved it
             Next: backup is taken as the account in use
             You: nothing to do, if it was you
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -257,7 +297,9 @@ fn lost_sessions_are_told_and_that_they_are_back() {
         .now(0, |now| lost("ccl-1", now))
         .ended(4_000, "ccl-1", MoveOutcome::Verified)
         .now(0, |now| lost("ccl-2", now));
-    told(&script, &expect![[r#"
+    told(
+        &script,
+        &expect![[r#"
         [warning] The session ccl-1 is gone, and its agent with it (session:ccl-1/lost)
             Why: somebody ended it, or its tmux server ended
             Next: it is made anew and its conversation resumed; a message follows
@@ -268,7 +310,8 @@ fn lost_sessions_are_told_and_that_they_are_back() {
             Why: somebody ended it, or its tmux server ended
             Next: it is made anew with a shell; its conversation is not resumed by itself
             You: tmux -S /run/t.sock attach -t =ccl-2, then claude --resume 82840528-5c4e-4114-8dc2-50dc43ea65c9
-    "#]]);
+    "#]],
+    );
 }
 
 fn offer() -> Offer {
@@ -314,38 +357,44 @@ fn a_task_is_told_when_it_does_not_end_well() {
         [info] Task shop:t1 goes back to its queue (task:shop:t1/requeued:1)
             Title: Mend the tests  of the parser
             Why: stalled: no progress for 60 min
-            Attempt: 1 of 3, in no agent yet
+            Attempt: 1 of 3, no agent has had it
             Next: it is tried again by the next free session
             You: nothing to do
         [warning] Task shop:t1 failed (task:shop:t1/failed:3)
             Title: Mend the tests  of the parser
             Why: stalled: no progress for 60 min; attempt 3 was the last
-            Attempt: 3 of 3, in no agent yet
+            Attempt: 3 of 3, no agent has had it
             Next: it is not tried again; its file and its result lie in failed/
             You: claude-failover tasks show shop:t1, then tasks retry shop:t1
         [warning] Task shop:t1 waits for your decision (task:shop:t1/unknown:2)
             Title: Mend the tests  of the parser
             Why: the daemon died while it was sent
-            Attempt: 2 of 3, in no agent yet
+            Attempt: 2 of 3, no agent has had it
             Next: nobody can tell whether an agent had it, so it is not sent twice
             You: claude-failover tasks show shop:t1, then tasks retry or tasks cancel shop:t1
-    "#]].assert_eq(&all);
+    "#]]
+    .assert_eq(&all);
 }
 
 #[test]
 fn a_start_says_what_was_before_it() {
     let mut first = Script::default().started(0);
     first.records.truncate(1);
-    told(&first, &expect![[r#"
+    told(
+        &first,
+        &expect![[r#"
         [info] claude-failover 0.1.0 has started for the first time (daemon/started)
             Next: sessions are adopted as they are
-    "#]]);
+    "#]],
+    );
     let script = Script::new()
         .then(0, Record::CleanStop)
         .started(60_000)
         .planned(5, "primary", "backup", Trigger::Operator)
         .started(HOUR_MS);
-    told(&script, &expect![[r#"
+    told(
+        &script,
+        &expect![[r#"
         [info] The daemon was stopped (daemon/stopped)
             Next: tmux and the agents go on; nobody watches their accounts, starts tasks or resumes them until the daemon is started
             You: systemctl start claude-failover, when it is to go on
@@ -355,7 +404,8 @@ fn a_start_says_what_was_before_it() {
             Why: it had not been stopped: it crashed, was killed, or the host went down; its last record is of 04:01 (Europe/Paris)
             Next: the swap 5 from primary to backup is gone on with, from facts
             You: journalctl -u claude-failover, around that time
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

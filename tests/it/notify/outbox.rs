@@ -239,7 +239,8 @@ fn many_messages_become_few() {
         2026-11-26 21:00 (Europe/Paris) It is b5/x
         2026-11-26 21:00 (Europe/Paris) It is b6/x
         2026-11-26 21:00 (Europe/Paris) It is b7/x
-    "#]].assert_eq(&bench.text());
+    "#]]
+    .assert_eq(&bench.text());
     for number in MESSAGES_MAX..MESSAGES_CRITICAL_MAX {
         bench.settle(Ok(()));
         bench.say(Level::Critical, &format!("d{number}/x"));

@@ -95,12 +95,6 @@ impl Server {
             (requests.len() >= count).then_some(requests)
         })
     }
-
-    /// The text of each message, in their order.
-    pub fn texts(&self) -> Vec<String> {
-        let text = |request: &Request| request.json()["text"].as_str().unwrap().to_owned();
-        self.requests().iter().map(text).collect()
-    }
 }
 
 fn serve(mut stream: TcpStream, shared: &Mutex<State>) {
