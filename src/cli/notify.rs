@@ -10,7 +10,7 @@ use crate::config::load::{DEFAULT_PATH, load};
 use crate::config::notifications::{Level, Notifications};
 use crate::core::notice::Notice;
 use crate::moment::Wall;
-use crate::notifier::channel::{self, Configured};
+use crate::notifier::channel::{self, Channel as _, Configured};
 use crate::notifier::http::{Client, TIMEOUT};
 use crate::notifier::message::{Message, Part, Reader};
 
@@ -42,6 +42,12 @@ pub fn run(args: &Args) -> u8 {
         let which = args.channel.as_deref().unwrap_or("telegram, resend or webhook");
         eprintln!("no channel to test: write {which} under notifications");
         return exit::FAILED;
+    }
+    if channels.iter().any(|(_, configured)| configured.channel.check().is_err()) {
+        eprintln!(
+            "note: secrets that only the daemon's unit gives it (LoadCredential=, Environment=) are \
+             not seen here; what its own messages came to is in /status under notifications"
+        );
     }
     let (clock, client) = (Clock::start(), Client::new(TIMEOUT));
     let message = message(&config, clock.wall());

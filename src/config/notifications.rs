@@ -42,6 +42,8 @@ const SECRET_PLACES: [&str; 5] = [
     "chat.googleapis.com/",
 ];
 
+const SECRET_PARAMETERS: [&str; 5] = ["token=", "key=", "secret=", "password=", "sig="];
+
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Notifications {
     /// In which messages print moments and quiet hours count; `None`: the host's own.
@@ -365,7 +367,9 @@ fn api_url(section: &mut Section<'_, '_>, default: &str) -> Option<Url> {
 }
 
 fn is_secret(url: &str) -> bool {
+    let query = url.split_once('?').map_or("", |(_, query)| query).to_ascii_lowercase();
     SECRET_PLACES.iter().any(|place| url.contains(place))
+        || SECRET_PARAMETERS.iter().any(|name| query.contains(name))
 }
 
 fn secret_file(section: &mut Section<'_, '_>, key: &'static str) -> Option<PathBuf> {

@@ -101,7 +101,7 @@ fn run(settings: Settings, orders: &Receiver<Order>) -> anyhow::Result<()> {
                 Ok(order) => desk.obey(order, orders),
                 Err(_) => break,
             },
-            recv(settled) -> done => desk.settle(done?),
+            recv(settled) -> done => desk.settle(&done?),
             recv(wake.map_or_else(never, at)) -> _ => {}
         }
     }
@@ -109,7 +109,7 @@ fn run(settings: Settings, orders: &Receiver<Order>) -> anyhow::Result<()> {
     desk.pass(true);
     while desk.is_flying() {
         match settled.recv_deadline(end) {
-            Ok(done) => desk.settle(done),
+            Ok(done) => desk.settle(&done),
             Err(_) => break,
         }
     }
@@ -196,10 +196,10 @@ impl Desk {
         self.last_seq = told.iter().filter_map(|told| told.seq).fold(self.last_seq, u64::max);
     }
 
-    fn settle(&mut self, done: Done) {
+    fn settle(&mut self, done: &Done) {
         let now = self.clock.wall();
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name == done.name) {
-            slot.settle(&done.ids, done.result, now);
+            slot.settle(&done.ids, &done.result, now);
         }
     }
 

@@ -108,6 +108,13 @@ impl Terms<'_> {
     }
 }
 
+impl Said {
+    /// Not so when the clock was set back: better said twice than not at all.
+    fn is_recent(&self, now: Wall) -> bool {
+        self.at <= now && now - self.at < REPEAT_WINDOW
+    }
+}
+
 impl Outbox {
     pub fn waiting_count(&self) -> usize {
         self.waiting.len()
@@ -137,7 +144,7 @@ impl Outbox {
         if let Some(said) = self.said.get_mut(&topic)
             && said.key == notice.key
             && notice.level <= said.level
-            && now - said.at < REPEAT_WINDOW
+            && said.is_recent(now)
         {
             match self.waiting.iter_mut().find(|waiting| waiting.notice.key == notice.key) {
                 Some(waiting) => waiting.again += 1,
@@ -155,7 +162,7 @@ impl Outbox {
     fn say(&mut self, notice: Notice, again: u32, now: Wall) {
         let (topic, key, level) = (notice.topic().to_owned(), notice.key.clone(), notice.level);
         self.said.insert(topic, Said { at: now, key, level, again: 0, latest: None });
-        self.said.retain(|_, said| said.again > 0 || now - said.at < REPEAT_WINDOW);
+        self.said.retain(|_, said| said.again > 0 || said.is_recent(now));
         while self.said.len() > TOPICS_MAX {
             self.said.pop_first();
         }
@@ -172,7 +179,7 @@ impl Outbox {
 
     /// What has been counted for long enough becomes something to tell. True when anything did.
     pub fn tell_repeats(&mut self, now: Wall) -> bool {
-        let is_over = |said: &Said| said.again > 0 && now - said.at >= REPEAT_WINDOW;
+        let is_over = |said: &Said| said.again > 0 && !said.is_recent(now);
         let over: Vec<(Notice, u32)> = self
             .said
             .values_mut()
@@ -202,7 +209,7 @@ impl Outbox {
         let waits = [
             // A clock that was set back must not hold anything up for longer than it is meant to.
             Some((taken_at + GATHER).min(now + GATHER)).filter(|_| taken_at + GATHER > now),
-            self.retry_at.filter(|at| *at > now).map(|at| at.min(now + GIVE_UP_AFTER)),
+            self.retry_at.filter(|at| *at > now && *at - now <= GIVE_UP_AFTER),
             self.rate_allows_at(critical, now),
         ];
         match waits.into_iter().flatten().max() {
@@ -276,6 +283,7 @@ impl Outbox {
     pub fn retry_soon(&mut self) {
         self.retry_at = None;
         self.attempts = 0;
+        self.last_error = None;
     }
 
     fn forget_failures(&mut self) {

@@ -125,7 +125,9 @@ impl Slot {
         let host = shared.reader.host;
         let first = parts.first().map_or(0, |part| part.notice.at.0);
         let id = ids.first().copied().unwrap_or_default();
-        let id = format!("{host}-{}-{first}-{id}-{}", self.name, ids.len());
+        let again: u32 = parts.iter().map(|part| part.again).sum();
+        let id = format!("{host}-{}-{first}-{id}-{}-{again}", self.name, ids.len());
+        let id = id.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         let message = shared.reader.compose(id, &parts, self.outbox.left_out());
         let sender = match self.sender.take() {
             Some(sender) => Ok(sender),
@@ -141,19 +143,19 @@ impl Slot {
             }
             Err(error) => {
                 let failure = Failure::later(format!("no thread can be started: {error}"));
-                self.settle(&ids, Err(failure), shared.clock.wall());
+                self.settle(&ids, &Err(failure), shared.clock.wall());
             }
         }
     }
 
-    pub fn settle(&mut self, ids: &[u64], result: Result<(), Failure>, now: Wall) {
+    pub fn settle(&mut self, ids: &[u64], result: &Result<(), Failure>, now: Wall) {
         self.is_flying = false;
         if self.configured.is_none() {
             return;
         }
         let name = self.name;
         let was_failing = self.outbox.last_error.is_some();
-        match &result {
+        match result {
             Ok(()) => log::info!("channel={name} told of {} notices", ids.len()),
             Err(refused @ Failure::Refused { .. }) => {
                 log::error!(

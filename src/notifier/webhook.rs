@@ -12,7 +12,7 @@ use crate::notifier::channel::Channel;
 use crate::notifier::failure::Failure;
 use crate::notifier::http::{Client, Post, judge};
 use crate::notifier::message::Message;
-use crate::notifier::secret::{Source, read_file, read_lines};
+use crate::notifier::secret::{Secret, Source, read_file, read_lines};
 
 /// The version of the document.
 const VERSION: u32 = 1;
@@ -74,7 +74,7 @@ impl Channel for Webhook {
         let mut secrets: Vec<&str> = values.iter().map(String::as_str).collect();
         // `Bearer x` is sent back as `x`.
         secrets.extend(values.iter().filter_map(|value| value.split_whitespace().next_back()));
-        secrets.extend(secret.as_ref().map(|secret| secret.reveal()));
+        secrets.extend(secret.as_ref().map(Secret::reveal));
         if let WebhookAddress::InFile(_) = self.0.address {
             secrets.push(url.as_str());
             secrets.push(&url.as_str()[url.origin().len()..]);

@@ -68,7 +68,7 @@ impl SnapshotCell {
 
     pub fn publish(&self, mut snapshot: Snapshot) {
         let mut published = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        snapshot.status["notifications"] = published.notifications.clone();
+        snapshot.name_channels(&published.notifications);
         published.snapshot = Arc::new(snapshot);
     }
 
@@ -77,7 +77,7 @@ impl SnapshotCell {
         let mut published = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         published.notifications = notifications;
         let mut snapshot = (*published.snapshot).clone();
-        snapshot.status["notifications"] = published.notifications.clone();
+        snapshot.name_channels(&published.notifications);
         published.snapshot = Arc::new(snapshot);
     }
 
@@ -87,6 +87,12 @@ impl SnapshotCell {
 }
 
 impl Snapshot {
+    fn name_channels(&mut self, notifications: &Value) {
+        if let Value::Object(status) = &mut self.status {
+            status.insert("notifications".to_owned(), notifications.clone());
+        }
+    }
+
     pub fn of(core: &Core, started_at: Wall, now: Now) -> Self {
         let health = Health::of(core);
         let last = core.durable.last_swap.as_ref();

@@ -34,6 +34,7 @@ use crate::task::harmless;
 const TITLE_CHARS_MAX: usize = 160;
 const LINE_CHARS_MAX: usize = 400;
 const LINES_MAX: usize = 16;
+const KEY_CHARS_MAX: usize = 240;
 
 /// One thing to tell. Its texts are lines without anything that a terminal could take for an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,9 +146,9 @@ impl Notice {
         title: &str,
         lines: Vec<String>,
     ) -> Self {
-        let lines = lines.iter().map(|line| harmless::line(line, LINE_CHARS_MAX));
+        let lines = lines.into_iter().map(|line| harmless::line(&line, LINE_CHARS_MAX));
         Self {
-            key,
+            key: harmless::line(&key, KEY_CHARS_MAX),
             level,
             at,
             title: harmless::line(title, TITLE_CHARS_MAX),

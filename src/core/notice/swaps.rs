@@ -107,7 +107,7 @@ impl Scene<'_> {
             lines.push(format!("Why it failed: {trouble}"));
         }
         lines.extend(failed_targets(swap));
-        lines.push(format!("Agents: {}", counts(moved)));
+        lines.push(format!("Agents: {}", counts(&left(moved))));
         lines.push(format!(
             "Next: the link names {source} again, {} after the start; agents that {source} \
              refused wait until an account takes them",
@@ -154,6 +154,12 @@ impl Scene<'_> {
 
 fn failed_targets(swap: &OpenSwap) -> impl Iterator<Item = String> + '_ {
     swap.rejected.iter().map(|(account, reason)| format!("Not {account}: {reason}"))
+}
+
+/// Who is still on its way when a swap turns back, waits for another one.
+fn left(moved: &Moved) -> Moved {
+    let held = |end| if end == MoveEnd::Open { MoveEnd::Held } else { end };
+    moved.iter().map(|(session, end)| (session.clone(), held(*end))).collect()
 }
 
 fn counts(moved: &Moved) -> String {

@@ -76,6 +76,7 @@ fn what_cannot_be_told_is_refused_with_the_place_of_each_secret() {
             "notifications: {resend: {from: me, to: [me@x.org, 5, \"a b@c\"]}}",
             "notifications: {webhook: {}}",
             "notifications: {webhook: {url: \"https://hooks.slack.com/services/T/B/X\"}}",
+            "notifications: {webhook: {url: \"https://x.org/hook?Token=x\"}}",
             "notifications: {webhook: {url: \"https://me:word@x.org/\", secret: x}}",
             "notifications: {webhook: {url: \"https://x.org/\", url_file: /x, headers: {A: b}}}",
             "notifications: {webhook: {url: \"https://x.org/\", levle: info}}",
@@ -97,7 +98,7 @@ fn what_cannot_be_told_is_refused_with_the_place_of_each_secret() {
             notifications: {telegram: {chat_id: 5, api_url: "http://api.example.org"}}
               line 2: notifications.telegram.api_url: "http://api.example.org" is not encrypted: write https; http is for this host alone (127.0.0.1)
             notifications: {telegram: {chat_id: 5, api_url: "https://api.telegram.org/bot1:A"}}
-              line 2: notifications.telegram.api_url: whoever knows this address may write there, so it is a secret, which does not stand in this file: put it into a file of its own and use url_file
+              line 2: notifications.telegram.api_url: holds a token, which does not stand in this file: write https://api.telegram.org alone
             notifications: {resend: {api_key: re_value}}
               line 2: notifications.resend.api_key: a secret does not stand in this file: use api_key_file
               line 2: notifications.resend: has no from: write the sender, "failover@example.org"
@@ -109,6 +110,8 @@ fn what_cannot_be_told_is_refused_with_the_place_of_each_secret() {
             notifications: {webhook: {}}
               line 2: notifications.webhook: has no url: write where to post to, or url_file when that is a secret
             notifications: {webhook: {url: "https://hooks.slack.com/services/T/B/X"}}
+              line 2: notifications.webhook.url: whoever knows this address may write there, so it is a secret, which does not stand in this file: put it into a file of its own and use url_file
+            notifications: {webhook: {url: "https://x.org/hook?Token=x"}}
               line 2: notifications.webhook.url: whoever knows this address may write there, so it is a secret, which does not stand in this file: put it into a file of its own and use url_file
             notifications: {webhook: {url: "https://me:word@x.org/", secret: x}}
               line 2: notifications.webhook.secret: a secret does not stand in this file: use secret_file

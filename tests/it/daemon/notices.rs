@@ -2,15 +2,17 @@
 //! an end. The server is on the loopback.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use claude_failover::notifier::LEAVE_PATIENCE;
 use claude_failover::notifier::http::TIMEOUT;
 use expect_test::{Expect, expect};
+use rustix::process::Signal;
 
-use crate::daemon::fleet::{Fleet, SWAP};
+use crate::daemon::fleet::{Fleet, SWAP, kill};
 use crate::daemon::layout::{DEDICATED, Layout};
 use crate::notify::server::{Manner, OK, Server};
-use crate::support::eventually;
+use crate::support::{binary, eventually};
 
 const HOUR_S: u64 = 3600;
 
@@ -89,7 +91,10 @@ fn a_night_is_told_from_the_first_refusal_to_the_end() {
     await_notice(&server, "up again after an end");
     fleet.stop_daemon();
     await_notice(&server, "The daemon was stopped");
-    pinned(&fleet, &server, &expect![[r#"
+    pinned(
+        &fleet,
+        &server,
+        &expect![[r#"
         [info] claude-failover # has started for the first time
             Next: sessions are adopted as they are
         [info] Moved from a to b
@@ -112,7 +117,8 @@ fn a_night_is_told_from_the_first_refusal_to_the_end() {
         [info] The daemon was stopped
             Next: tmux and the agents go on; nobody watches their accounts, starts tasks or resumes them until the daemon is started
             You: systemctl start claude-failover, when it is to go on
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -169,13 +175,13 @@ fn a_reload_adds_a_channel_and_a_refused_one_is_told_through_it() {
     let config = fleet.root().join("config.yaml");
     let before = fs::read_to_string(&config).unwrap();
     fs::write(&config, format!("{before}{}", telling(&server).more)).unwrap();
-    fleet.signal_daemon(rustix::process::Signal::HUP);
+    fleet.signal_daemon(Signal::HUP);
     fleet.await_log("config reloaded");
     fleet.await_status("the channel is there", |status| {
         status["notifications"][0]["channel"] == "webhook"
     });
     fs::write(&config, format!("{before}lnik: x\n")).unwrap();
-    fleet.signal_daemon(rustix::process::Signal::HUP);
+    fleet.signal_daemon(Signal::HUP);
     await_notice(&server, "The new configuration was refused");
     pinned(
         &fleet,
@@ -188,4 +194,31 @@ fn a_reload_adds_a_channel_and_a_refused_one_is_told_through_it() {
     "#]],
     );
     fleet.stop_daemon();
+}
+
+#[test]
+fn no_secret_gets_into_the_log_whatever_is_logged() {
+    const TOKEN: &str = "123456:AAE-token_of_a_bot";
+    let server = Server::new(Manner::Answer(401, "", "no such bot: 123456:AAE-token_of_a_bot"));
+    let url = server.url();
+    let more = format!("notifications: {{telegram: {{chat_id: 5, api_url: \"{url}\"}}}}\n");
+    let fleet = Fleet::new(Layout { more, ..Layout::default() });
+    let log = fs::File::create(fleet.log_path()).unwrap();
+    let mut command = Command::new(binary());
+    command.args(["run", "--config"]).arg(fleet.root().join("config.yaml"));
+    let command = fleet.at_home(&mut command).stdin(Stdio::null()).stderr(log);
+    // A fleet takes along at its end whoever works below its directory.
+    let command = command.env("RUST_LOG", "trace").env("CLAUDE_FAILOVER_TELEGRAM_TOKEN", TOKEN);
+    let mut daemon = command.spawn().unwrap();
+    let status = fleet.await_status("it is refused", |status| {
+        status["notifications"][0]["last_error"].is_string()
+    });
+    kill(i32::try_from(daemon.id()).unwrap(), Signal::TERM);
+    eventually("the daemon ends", SWAP, || daemon.try_wait().unwrap());
+    let error = status["notifications"][0]["last_error"].as_str().unwrap().to_owned();
+    assert!(error.contains("no such bot: [secret]"), "{error}");
+    let log = fleet.log();
+    assert!(log.contains(" TRACE "), "all is logged");
+    assert!(!log.contains(TOKEN) && !status.to_string().contains(TOKEN));
+    assert!(server.requests()[0].path.contains(TOKEN), "it was sent, though");
 }

@@ -79,7 +79,7 @@ impl Bench {
     }
 
     #[track_caller]
-    fn settle(&mut self, result: Result<(), Failure>) {
+    fn settle(&mut self, result: &Result<(), Failure>) {
         let Next::Send(ids) = self.next() else { panic!("nothing is due") };
         self.outbox.settle(&ids, result.as_ref().copied(), self.now, 0.5);
     }
@@ -111,7 +111,7 @@ fn what_comes_together_goes_as_one_message() {
     assert_eq!(bench.next(), Next::At(EVENING + GATHER), "the first decides");
     bench.wait(SECOND);
     assert_eq!(bench.due(), ["a/1", "b/1"]);
-    bench.settle(Ok(()));
+    bench.settle(&Ok(()));
     assert_eq!((bench.next(), bench.outbox.waiting_count()), (Next::Nothing, 0));
     assert_eq!(bench.outbox.last_sent_at, Some(bench.now));
 }
@@ -132,7 +132,7 @@ fn the_same_said_again_is_counted_and_told_once_at_the_end() {
     bench.say(Level::Warning, "tmux/lost");
     bench.wait(GATHER);
     assert!(bench.text().contains("Said again: 1 ×"), "{}", bench.text());
-    bench.settle(Ok(()));
+    bench.settle(&Ok(()));
     for _ in 0..5 {
         bench.wait(SECOND);
         bench.say(Level::Warning, "tmux/lost");
@@ -143,7 +143,7 @@ fn the_same_said_again_is_counted_and_told_once_at_the_end() {
     bench.wait(GATHER);
     assert_eq!(bench.due(), ["tmux/lost"]);
     assert!(bench.text().contains("Said again: 5 ×"), "{}", bench.text());
-    bench.settle(Ok(()));
+    bench.settle(&Ok(()));
     assert_eq!(bench.next(), Next::Nothing);
     bench.wait(REPEAT_WINDOW);
     bench.say(Level::Warning, "tmux/lost");
@@ -182,7 +182,7 @@ fn in_quiet_hours_only_what_is_critical_is_told_and_the_rest_at_their_end() {
     bench.say(Level::Critical, "c/1");
     bench.wait(GATHER);
     assert_eq!(bench.due(), ["c/1"]);
-    bench.settle(Ok(()));
+    bench.settle(&Ok(()));
     bench.now = Wall(morning.0 - 1);
     assert_eq!(bench.next(), Next::At(morning));
     bench.now = morning;
@@ -210,7 +210,7 @@ fn many_messages_become_few() {
     for number in 0..MESSAGES_MAX {
         bench.say(Level::Info, &format!("a{number}/x"));
         bench.wait(GATHER);
-        bench.settle(Ok(()));
+        bench.settle(&Ok(()));
     }
     for number in 0..8 {
         bench.say(Level::Info, &format!("b{number}/x"));
@@ -242,7 +242,7 @@ fn many_messages_become_few() {
     "#]]
     .assert_eq(&bench.text());
     for number in MESSAGES_MAX..MESSAGES_CRITICAL_MAX {
-        bench.settle(Ok(()));
+        bench.settle(&Ok(()));
         bench.say(Level::Critical, &format!("d{number}/x"));
         bench.wait(GATHER);
     }
@@ -275,21 +275,21 @@ fn a_failure_is_tried_again_ever_later_and_as_the_server_says() {
     bench.wait(GATHER);
     let mut waits = Vec::new();
     for _ in 0..12 {
-        bench.settle(Err(later(None)));
+        bench.settle(&Err(later(None)));
         let Next::At(at) = bench.next() else { panic!("it waits") };
         waits.push((at - bench.now).as_secs());
         bench.now = at;
     }
     assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 640, 900, 900, 900, 900]);
     assert_eq!((BACKOFF_MIN.as_secs(), BACKOFF_MAX.as_secs()), (5, 900));
-    bench.settle(Err(later(Some(HOUR))));
+    bench.settle(&Err(later(Some(HOUR))));
     assert_eq!(bench.next(), Next::At(bench.now + HOUR), "it said when");
     bench.say(Level::Critical, "b/1");
     bench.wait(GATHER);
     assert!(matches!(bench.next(), Next::At(_)), "the server is not asked before that");
     bench.outbox.retry_soon();
     assert_eq!(bench.due(), ["a/1", "b/1"], "an operator's reload tries at once");
-    bench.settle(Ok(()));
+    bench.settle(&Ok(()));
     assert_eq!((bench.next(), bench.outbox.last_error.clone()), (Next::Nothing, None));
 }
 
@@ -310,7 +310,7 @@ fn what_is_refused_is_given_up_and_said() {
     let mut bench = Bench::new();
     bench.say(Level::Info, "a/1");
     bench.wait(GATHER);
-    bench.settle(Err(refused()));
+    bench.settle(&Err(refused()));
     assert_eq!(bench.next(), Next::Nothing);
     assert_eq!(bench.outbox.last_error.as_deref(), Some("no: mend it"));
 }
@@ -321,20 +321,20 @@ fn after_a_day_without_success_old_messages_are_given_up_and_counted() {
     bench.say(Level::Warning, "a/1");
     bench.wait(GATHER);
     while bench.now - EVENING < GIVE_UP_AFTER {
-        bench.settle(Err(later(None)));
+        bench.settle(&Err(later(None)));
         let Next::At(at) = bench.next() else { panic!("it waits") };
         bench.now = at;
     }
     bench.say(Level::Warning, "b/1");
     bench.wait(GATHER);
-    bench.settle(Err(later(None)));
+    bench.settle(&Err(later(None)));
     assert_eq!(bench.outbox.waiting_count(), 1);
     let Next::At(at) = bench.next() else { panic!("it waits") };
     bench.now = at;
     assert_eq!(bench.due(), ["b/1"]);
     let text = bench.text();
     assert!(text.contains("1 earlier messages were given up"), "{text}");
-    bench.settle(Ok(()));
+    bench.settle(&Ok(()));
     assert_eq!(bench.outbox.left_out(), 0);
 }
 
@@ -366,7 +366,7 @@ fn a_record_is_taken_once_and_an_outbox_goes_on_where_it_was() {
         assert_eq!(bench.outbox.take(Some(seq), notice(Level::Info, key), &terms), taken, "{seq}");
     }
     bench.wait(GATHER);
-    bench.settle(Err(later(Some(HOUR))));
+    bench.settle(&Err(later(Some(HOUR))));
     let text = serde_json::to_string(&bench.outbox).unwrap();
     bench.outbox = serde_json::from_str(&text).unwrap();
     assert_eq!(serde_json::to_string(&bench.outbox).unwrap(), text);

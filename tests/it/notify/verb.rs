@@ -13,6 +13,7 @@ use crate::support::binary;
 
 const TOKEN: &str = "123456:AAE-token_of_a_bot";
 const KEY: &str = "re_123_the_key";
+const NOTE: &str = "note: secrets that only the daemon's unit gives it";
 
 struct Verb {
     dir: tempfile::TempDir,
@@ -232,7 +233,8 @@ fn a_secret_that_others_can_read_or_that_is_none_is_not_used() {
     ] {
         let (code, text) = verb.run(&[]);
         assert_eq!(code, Some(1), "{text}");
-        said.push_str(&text);
+        assert!(text.contains(NOTE), "{text}");
+        said.push_str(text.split(NOTE).next().unwrap());
     }
     expect![[r#"
         telegram: not sent: DIR/token holds a secret and others may read or write it: chmod 600 DIR/token
@@ -264,7 +266,7 @@ fn one_channel_can_be_tested_alone_and_none_is_said() {
     let (code, text) = verb.run(&[]);
     assert_eq!(code, Some(1), "one of two has no token");
     assert!(text.starts_with("telegram: not sent: there is no bot token"), "{text}");
-    assert!(text.ends_with("webhook: sent\n"), "{text}");
+    assert!(text.contains("webhook: sent\n"), "{text}");
     let (code, _) = verb.run(&["--channel", "pigeon"]);
     assert_eq!(code, Some(64));
     assert_eq!(Verb::new("").run(&[]).0, Some(1));
