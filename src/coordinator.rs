@@ -98,6 +98,18 @@ impl Coordinator {
     /// # Errors
     /// The journal cannot be written (the disk no longer tells the truth), or events pile up.
     pub fn run(mut self, link: Option<AccountName>) -> Result<(), Failure> {
+        let ended = self.live(link);
+        if let Err(failure) = &ended {
+            let notice = self.teller.ended(&failure.to_string(), self.clock.wall());
+            let order = notifier::Order::Tell(vec![Told { seq: None, notice }]);
+            if let Err(refused) = self.house.notifier.order(order) {
+                log::error!("nobody is told of this: {refused}");
+            }
+        }
+        ended
+    }
+
+    fn live(&mut self, link: Option<AccountName>) -> Result<(), Failure> {
         let watchdog = systemd::watchdog_interval().map_or_else(never, tick);
         let started = Record::DaemonStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -340,7 +352,7 @@ impl Coordinator {
     }
 
     /// tmux and the agents are left as they are; the next start adopts them.
-    fn stop(mut self) -> Result<(), Failure> {
+    fn stop(&mut self) -> Result<(), Failure> {
         systemd::stopping();
         let mut turn = Turn::default();
         self.persist(&mut vec![Record::CleanStop], &mut turn)?;

@@ -10,7 +10,7 @@ use crate::config::load::{DEFAULT_PATH, load};
 use crate::config::notifications::{Level, Notifications};
 use crate::core::notice::Notice;
 use crate::moment::Wall;
-use crate::notifier::channel::{self, Channel as _, Configured};
+use crate::notifier::channel::{self, Configured};
 use crate::notifier::http::{Client, TIMEOUT};
 use crate::notifier::message::{Message, Part, Reader};
 

@@ -8,9 +8,9 @@
 //! What no record stands for (tmux gone, a reload refused) is lost with a crash in the milliseconds
 //! before it is taken.
 //!
-//! One thread keeps the outboxes; each channel has one more, which sends ([`sender`]). Reading order:
+//! One thread keeps the outboxes; each channel has one more, which sends (`sender`). Reading order:
 //! [`channel`], [`telegram`], [`resend`], [`webhook`]; [`http`], [`secret`], [`failure`]; [`outbox`],
-//! [`message`]; then who drives them: [`slot`], and [`run`] here.
+//! [`message`]; then who drives them: `slot`, and `run` here.
 
 pub mod channel;
 pub mod failure;

@@ -2,10 +2,11 @@
 
 use crate::config::notifications::Level;
 use crate::core::notice::words::login_remedy;
-use crate::core::notice::{Notice, Scene};
+use crate::core::notice::{KEY_CHARS_MAX, Notice, Scene};
 use crate::core::record::Record;
 use crate::ids::AccountName;
 use crate::moment::Wall;
+use crate::task::harmless;
 
 impl Scene<'_> {
     pub(in crate::core::notice) fn of_account(&self, record: &Record) -> Option<Notice> {
@@ -26,7 +27,12 @@ impl Scene<'_> {
                     format!("You: mend it, then `claude-failover account release {account}`"),
                 ];
                 let title = format!("{account} cannot be used: a check of it failed");
-                self.tell(Level::Warning, format!("check:{account}/{reason}"), &title, lines)
+                self.tell(
+                    Level::Warning,
+                    format!("check:{account}/{}", harmless::line(reason, KEY_CHARS_MAX)),
+                    &title,
+                    lines,
+                )
             }
             _ => None,
         }

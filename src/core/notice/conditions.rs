@@ -2,15 +2,13 @@
 
 use crate::config::notifications::Level;
 use crate::core::notice::words::Words;
-use crate::core::notice::{Notice, Teller, zone};
+use crate::core::notice::{KEY_CHARS_MAX, Notice, Teller, zone};
 use crate::core::{Core, TerminalState};
 use crate::moment::Wall;
 use crate::task::harmless;
 
 /// Of the problems of a configuration, those that are told; the log has all.
 const PROBLEMS_TOLD_MAX: usize = 5;
-/// Of a problem, as far as it makes a refusal another one.
-const KEY_CHARS_MAX: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Conditions {
@@ -68,6 +66,22 @@ impl Teller {
             (None, None) | (Some(_), Some(_)) => {}
         }
         notices
+    }
+}
+
+impl Teller {
+    /// The daemon ends because it cannot go on.
+    pub fn ended(&self, why: &str, now: Wall) -> Notice {
+        let lines = vec![
+            format!("Why: {why}"),
+            "Next: tmux and the agents go on; the service manager starts the daemon again, which \
+             fails for as long as the cause is there"
+                .to_owned(),
+            "You: journalctl -u claude-failover; if the disk is full or broken, mend that first"
+                .to_owned(),
+        ];
+        let title = "The daemon has ended: it cannot go on";
+        Notice::new(Level::Critical, "daemon/ended".to_owned(), now, title, lines)
     }
 }
 

@@ -34,7 +34,8 @@ use crate::task::harmless;
 const TITLE_CHARS_MAX: usize = 160;
 const LINE_CHARS_MAX: usize = 400;
 const LINES_MAX: usize = 16;
-const KEY_CHARS_MAX: usize = 240;
+/// Of a reason, as far as it makes a notice another one.
+pub(in crate::core::notice) const KEY_CHARS_MAX: usize = 200;
 
 /// One thing to tell. Its texts are lines without anything that a terminal could take for an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,7 +149,7 @@ impl Notice {
     ) -> Self {
         let lines = lines.into_iter().map(|line| harmless::line(&line, LINE_CHARS_MAX));
         Self {
-            key: harmless::line(&key, KEY_CHARS_MAX),
+            key,
             level,
             at,
             title: harmless::line(title, TITLE_CHARS_MAX),

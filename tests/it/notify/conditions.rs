@@ -42,6 +42,7 @@ fn what_is_wrong_with_the_daemon_is_told_once_and_that_tmux_is_back() {
     core.terminal = TerminalState::Unseen;
     core.config_problems.clear();
     told.extend(teller.look(&core, now + Duration::from_secs(60)));
+    told.push(teller.ended("append to /state/journal: No space left on device", now));
     expect![[r#"
         [warning] The new configuration was refused; nothing has changed (reload/line 1: x1: unknown)
             Why: line 1: x1: unknown
@@ -62,6 +63,10 @@ fn what_is_wrong_with_the_daemon_is_told_once_and_that_tmux_is_back() {
             You: systemctl status claude-failover-tmux
         [info] tmux can be reached again (tmux/back)
             Next: sessions are adopted, or made anew and resumed
+        [critical] The daemon has ended: it cannot go on (daemon/ended)
+            Why: append to /state/journal: No space left on device
+            Next: tmux and the agents go on; the service manager starts the daemon again, which fails for as long as the cause is there
+            You: journalctl -u claude-failover; if the disk is full or broken, mend that first
     "#]].assert_eq(&text(&told));
 }
 
