@@ -15,17 +15,19 @@ use crate::core::Core;
 use crate::core::action::{Action, AskId, NoteLevel};
 use crate::core::durable::Durable;
 use crate::core::event::Event;
+use crate::core::notice::Teller;
 use crate::core::record::Record;
 use crate::crash_point::CrashPoint;
 use crate::ids::AccountName;
 use crate::journal::Journal;
 use crate::journal::error::JournalError;
 use crate::moment::{Mono, Wall};
+use crate::notifier::Told;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::task::HeldTask;
 use crate::terminal::Terminal;
 use crate::{
-    dispatcher, janitor, lifecycle, monitor, prober, switcher, systemd, terminal, watcher,
+    dispatcher, janitor, lifecycle, monitor, notifier, prober, switcher, systemd, terminal, watcher,
 };
 
 /// Events that may wait. Far above any burst of ours; beyond it we no longer keep up and end.
@@ -54,6 +56,8 @@ pub struct House {
     pub prober: Component<prober::Order>,
     pub switcher: Component<switcher::Order>,
     pub terminal: Terminal,
+    /// The last: it tells of the end, too.
+    pub notifier: Component<notifier::Order>,
 }
 
 /// Reads the configuration file again; all problems at once.
@@ -69,6 +73,7 @@ pub struct Coordinator {
     pub clock: Clock,
     pub started_at: Wall,
     pub reload: Reload,
+    pub teller: Teller,
     pub crash_point: CrashPoint,
 }
 
@@ -83,6 +88,8 @@ struct Turn {
     events: VecDeque<Event>,
     /// Not sent before the turn is over.
     answers: Vec<(AskId, Result<String, String>)>,
+    /// What people are to be told, in the order in which it happened.
+    told: Vec<Told>,
 }
 
 impl Coordinator {
@@ -91,6 +98,18 @@ impl Coordinator {
     /// # Errors
     /// The journal cannot be written (the disk no longer tells the truth), or events pile up.
     pub fn run(mut self, link: Option<AccountName>) -> Result<(), Failure> {
+        let ended = self.live(link);
+        if let Err(failure) = &ended {
+            let notice = self.teller.ended(&failure.to_string(), self.clock.wall());
+            let order = notifier::Order::Tell(vec![Told { seq: None, notice }]);
+            if let Err(refused) = self.house.notifier.order(order) {
+                log::error!("nobody is told of this: {refused}");
+            }
+        }
+        ended
+    }
+
+    fn live(&mut self, link: Option<AccountName>) -> Result<(), Failure> {
         let watchdog = systemd::watchdog_interval().map_or_else(never, tick);
         let started = Record::DaemonStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -128,7 +147,7 @@ impl Coordinator {
     ///
     /// INVARIANT: who is answered finds it in the journal and in the snapshot.
     fn step(&mut self, event: Event) -> Result<Flow, Failure> {
-        let mut turn = Turn { events: VecDeque::from([event]), answers: Vec::new() };
+        let mut turn = Turn { events: VecDeque::from([event]), ..Turn::default() };
         let mut flow = Flow::GoOn;
         while let Some(event) = turn.events.pop_front() {
             log::debug!("event {event:?}");
@@ -177,7 +196,7 @@ impl Coordinator {
                 Action::Note { level, text } => note(level, &text),
                 Action::Answer { ask, result } => turn.answers.push((ask, result)),
                 other => {
-                    self.persist(&mut records)?;
+                    self.persist(&mut records, turn)?;
                     match other {
                         Action::ReloadConfig => turn.events.push_back(self.reload_config()),
                         Action::Stop => flow = Flow::Stop,
@@ -186,21 +205,37 @@ impl Coordinator {
                 }
             }
         }
-        self.persist(&mut records)?;
+        self.persist(&mut records, turn)?;
+        self.tell(turn);
         Ok(flow)
     }
 
-    fn persist(&mut self, records: &mut Vec<Record>) -> Result<(), JournalError> {
+    fn persist(&mut self, records: &mut Vec<Record>, turn: &mut Turn) -> Result<(), JournalError> {
         if records.is_empty() {
             return Ok(());
         }
         self.crash_point.cut(records);
-        self.journal.append(records, self.clock.wall())?;
+        let (first_seq, at) = (self.journal.next_seq(), self.clock.wall());
+        self.journal.append(records, at)?;
         self.crash_point.passed(records.len());
-        for record in records.drain(..) {
+        for (seq, record) in (first_seq..).zip(records.drain(..)) {
             log::info!("{record}");
+            let notice = self.teller.take(at, &record, &self.core.config);
+            turn.told.extend(notice.map(|notice| Told { seq: Some(seq), notice }));
         }
         Ok(())
+    }
+
+    /// What matters to people goes to them; the notifier keeps it, and holds up nobody.
+    fn tell(&mut self, turn: &mut Turn) {
+        let seen = self.teller.look(&self.core, self.clock.wall());
+        turn.told.extend(seen.into_iter().map(|notice| Told { seq: None, notice }));
+        if turn.told.is_empty() {
+            return;
+        }
+        let order = notifier::Order::Tell(std::mem::take(&mut turn.told));
+        let refused = self.house.notifier.order(order).err();
+        turn.events.extend(refused.and_then(|refused| self.news_of(refused)));
     }
 
     /// A component whose inbox is full does nothing any more, which `/health` must show. What had
@@ -298,6 +333,7 @@ impl Coordinator {
         self.house.janitor.order(janitor::Order::Reconfigure(config.clone()))?;
         self.house.monitor.order(monitor::Order::Reconfigure(config.clone()))?;
         self.house.prober.order(prober::Order::Reconfigure(config.clone()))?;
+        self.house.notifier.order(notifier::Order::Reconfigure(config.clone()))?;
         self.house.switcher.order(switcher::Order::Reconfigure(config.clone()))
     }
 
@@ -316,9 +352,11 @@ impl Coordinator {
     }
 
     /// tmux and the agents are left as they are; the next start adopts them.
-    fn stop(mut self) -> Result<(), Failure> {
+    fn stop(&mut self) -> Result<(), Failure> {
         systemd::stopping();
-        self.persist(&mut vec![Record::CleanStop])?;
+        let mut turn = Turn::default();
+        self.persist(&mut vec![Record::CleanStop], &mut turn)?;
+        self.tell(&mut turn);
         Ok(())
     }
 }

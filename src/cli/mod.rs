@@ -14,6 +14,7 @@ pub mod history;
 pub mod hook;
 pub mod launch;
 pub mod logs;
+pub mod notify;
 pub mod obstacles;
 pub mod pause;
 pub mod records;
@@ -126,6 +127,8 @@ enum Verb {
     Logs(logs::Args),
     /// Why a swap, session, task or account is as it is
     Why(why::Args),
+    /// Send a test message through each channel of notifications
+    Notify(notify::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
     /// Completions and the man page, from these definitions
@@ -176,6 +179,7 @@ pub fn run() -> u8 {
         Verb::History(args) => history::run(&args),
         Verb::Logs(args) => logs::run(&args),
         Verb::Why(args) => why::run(&args),
+        Verb::Notify(args) => notify::run(&args),
         Verb::Classify(args) => classify::run(&args),
         Verb::Generate(args) => generate::run(&args),
         Verb::Launch { spec } => launch::run(&spec),

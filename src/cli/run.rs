@@ -131,7 +131,8 @@ fn daemon(args: &Args) -> Result<(), RunError> {
     }
     let link = assemble::account_of_link(&config);
     let snapshots = SnapshotCell::new(Snapshot::of(&core, clock.wall(), clock.now()));
-    let house = assemble::house(&config, &events, &snapshots, clock)?;
+    let (teller, past) = assemble::tell_past(&config, &entries);
+    let house = assemble::house(&config, &events, &snapshots, clock, past)?;
     drop(events); // the house holds the senders; the last one that goes ends the loop
     let coordinator = Coordinator {
         core,
@@ -142,6 +143,7 @@ fn daemon(args: &Args) -> Result<(), RunError> {
         clock,
         started_at: clock.wall(),
         reload: reload(args.clone(), login_path),
+        teller,
         crash_point: CrashPoint::from_environment(),
     };
     Ok(coordinator.run(link)?)

@@ -47,23 +47,53 @@ pub struct Health {
 
 /// The one place where the snapshot changes hands.
 #[derive(Debug, Clone)]
-pub struct SnapshotCell(Arc<Mutex<Arc<Snapshot>>>);
+pub struct SnapshotCell(Arc<Mutex<Published>>);
+
+#[derive(Debug)]
+struct Published {
+    snapshot: Arc<Snapshot>,
+    /// What the notifier said of its channels last; the core knows nothing of them.
+    notifications: Value,
+}
 
 impl SnapshotCell {
     pub fn new(snapshot: Snapshot) -> Self {
-        Self(Arc::new(Mutex::new(Arc::new(snapshot))))
+        let notifications = Value::Array(Vec::new());
+        let cell = Self(Arc::new(Mutex::new(Published {
+            snapshot: Arc::new(snapshot.clone()),
+            notifications,
+        })));
+        cell.publish(snapshot);
+        cell
     }
 
-    pub fn publish(&self, snapshot: Snapshot) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    pub fn publish(&self, mut snapshot: Snapshot) {
+        let mut published = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.name_channels(&published.notifications);
+        published.snapshot = Arc::new(snapshot);
+    }
+
+    /// The channels, each with what waits for it and how it went last.
+    pub fn publish_notifications(&self, notifications: Value) {
+        let mut published = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        published.notifications = notifications;
+        let mut snapshot = (*published.snapshot).clone();
+        snapshot.name_channels(&published.notifications);
+        published.snapshot = Arc::new(snapshot);
     }
 
     pub fn read(&self) -> Arc<Snapshot> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 }
 
 impl Snapshot {
+    fn name_channels(&mut self, notifications: &Value) {
+        if let Value::Object(status) = &mut self.status {
+            status.insert("notifications".to_owned(), notifications.clone());
+        }
+    }
+
     pub fn of(core: &Core, started_at: Wall, now: Now) -> Self {
         let health = Health::of(core);
         let last = core.durable.last_swap.as_ref();

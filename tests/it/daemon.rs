@@ -11,6 +11,7 @@ mod exits;
 mod health;
 mod logs;
 mod neighbours;
+mod notices;
 mod orders;
 mod parking;
 mod restart;

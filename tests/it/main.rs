@@ -21,6 +21,7 @@ mod http;
 mod janitor;
 mod journal;
 mod launch;
+mod notify;
 mod prober;
 mod process;
 mod queue;
