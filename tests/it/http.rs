@@ -27,10 +27,8 @@ use crate::support::eventually;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn snapshot(ok: bool) -> Snapshot {
-    Snapshot {
-        health: Health { ok, state: "normal".to_owned(), reasons: Vec::new(), until: None },
-        status: serde_json::json!({"active": "primary"}),
-    }
+    let health = Health { ok, state: "normal".to_owned(), reasons: Vec::new(), until: None };
+    Snapshot::new(health, serde_json::json!({"active": "primary"}))
 }
 
 /// A server on a free port.

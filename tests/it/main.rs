@@ -20,6 +20,7 @@ mod http;
 mod janitor;
 mod journal;
 mod launch;
+mod page;
 mod prober;
 mod process;
 mod queue;
