@@ -96,6 +96,7 @@ impl Snapshot {
                 "started_at": started_at.to_string(),
             },
             "at": now.wall.to_string(),
+            "ok": health.ok,
             "state": health.state,
             "reasons": health.reasons,
             "until": health.until,

@@ -8,6 +8,7 @@ mod outside;
 
 mod crash;
 mod health;
+mod monitored;
 mod neighbours;
 mod orders;
 mod parking;

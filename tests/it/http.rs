@@ -112,7 +112,7 @@ fn health_and_status_show_what_was_published_last() {
     assert!(sick.starts_with("HTTP/1.1 503 "), "{sick}");
     assert_eq!(body(&sick)["ok"], false);
     assert_eq!(body(&house.exchange(get("/status")))["active"], "primary");
-    assert!(house.exchange(get("/")).contains("/health"));
+    assert!(house.exchange(get("/nothing")).contains("GET /metrics"));
 }
 
 #[test]

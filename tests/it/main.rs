@@ -20,6 +20,7 @@ mod http;
 mod janitor;
 mod journal;
 mod launch;
+mod metrics;
 mod page;
 mod prober;
 mod process;

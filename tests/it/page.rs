@@ -3,7 +3,7 @@
 //! the daemon is gone. `PAGE_PICTURES=<dir>` keeps what it looked like.
 
 mod browser;
-mod scene;
+pub mod scene;
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ use claude_failover::clock::Clock;
 use claude_failover::core::event::Event;
 use claude_failover::snapshot::SnapshotCell;
 use crossbeam_channel::{Receiver, unbounded};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::page::browser::Browser;
 use crate::page::scene::{Scene, poison, snapshot};
@@ -205,11 +205,12 @@ fn keep_picture(browser: &mut Browser, name: &str) {
 fn each_state_can_be_read_at_every_width_by_day_and_by_night() {
     let scene = scene();
     let cell = SnapshotCell::new(snapshot(scene.normal(), scene.night()));
-    let mut daemon = Some(Daemon::serve(anywhere(), &cell));
-    let address = daemon.as_ref().unwrap().server.local_addr();
+    let daemon = Daemon::serve(anywhere(), &cell);
+    let (address, url) = (daemon.server.local_addr(), daemon.url());
+    let mut daemon = Some(daemon);
     let mut browser = Browser::start();
     browser.look(390, "light");
-    browser.open(&daemon.as_ref().unwrap().url());
+    browser.open(&url);
     for (state, status, sign) in [
         ("normal", Some(scene.normal()), "next: third"),
         ("swapping", Some(scene.swapping()), "Moving from primary to backup"),
@@ -219,7 +220,7 @@ fn each_state_can_be_read_at_every_width_by_day_and_by_night() {
     ] {
         match status {
             Some(status) => cell.publish(snapshot(status, scene.night())),
-            None => daemon = None,
+            None => drop(daemon.take()),
         }
         await_text(&mut browser, sign);
         for (width, scheme) in [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")] {

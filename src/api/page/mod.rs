@@ -20,7 +20,7 @@ pub const PAGE: &str = concat!(
 
 /// INVARIANT: the hashes are those of the style and of the script in [`PAGE`].
 pub const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-oJ2QGdrwE3UNDPge2OKtXFMP8ng7/wyOVaVPX+XcYkI='; \
-    style-src 'sha256-M4WEocmVBK4AzwqMqoTtNd/depWX+0AtBmzBa4vEQ+E='; \
+    script-src 'sha256-SSyT8qDYb6gciF4hhv1f8X5NBFEMenGNYbJNE8vqS8Y='; \
+    style-src 'sha256-pob5+puj2JLhP9sP1QWtLaAYK3OKHeM41TP6A39ZIUM='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";

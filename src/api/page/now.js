@@ -34,7 +34,7 @@ function banner(status) {
     case 'swapping': return {
       title: `Moving from ${open?.from ?? '?'} to ${open?.to ?? '?'}`,
       then: open ? [`Phase ${words(open.phase)}. `, trigger(open.trigger, open)] : [],
-      clock: open && ['For ', moment(open.planned_at, 'for')],
+      clock: open && ['Planned ', moment(open.planned_at, 'ago')],
     };
     case 'degraded': return {
       title: status.ok === false ? 'Degraded: a person is needed' : 'Degraded: it works, but not all of it',
@@ -68,8 +68,9 @@ function paintHeadline(status, gone) {
   $('state').className = `pill ${gone ? 'bad' : toneOf(status)}`;
   document.title = `${word} · claude-failover`;
   const last = status.swap?.last;
+  const rests = ['parked', 'stuck', 'swapping'].includes(status.state);
   $('summary').replaceChildren(...(status.active_account
-    ? ['Work runs on ', h('strong', '', status.active_account)] : ['No active account is known']),
+    ? [rests ? 'The link is on ' : 'Work runs on ', h('strong', '', status.active_account)] : ['No active account is known']),
   ...(last ? [' · last swap ', moment(last.done_at, 'ago')] : []));
   paintIcon(gone ? 'bad' : toneOf(status));
 }
@@ -97,18 +98,20 @@ function account(it) {
     h('div', 'head', h('span', 'name', it.name), it.active && h('span', 'tag info', 'in use'),
       it.pinned && h('span', 'tag rest', 'pinned'), h('span', `tag ${ACCOUNT_TONES[it.state] ?? 'rest'}`, words(it.state)),
       h('span', 'end', back ? ['back at ', moment(it.until, 'back')] : `priority ${it.priority}`)),
-    gauges.length > 0 && h('div', 'gauges', gauges), ...evidence,
+    gauges.length > 0 && h('div', 'gauges', gauges),
+    gauges.length > 0 && isStale(it) && h('p', 'small soft', `Used shares as of ${length(it.used.age_s * 1000)} ago`), ...evidence,
     it.passed_over && !it.active && !evidence.length && h('p', 'small soft', it.passed_over));
 }
+
+/** Quota may have been spent elsewhere since. */
+const isStale = (it) => Number(it.used?.age_s) > 900;
 
 /** The used share of a window; one that has been reset since tells nothing. */
 function gauge(it, name) {
   const told = it.used?.[name];
   if (!told || (told.resets_at && parse(told.resets_at) <= now())) return null;
   const percent = Math.min(100, Math.max(0, Number(told.used_percent) || 0));
-  const age = Number(it.used.age_s) || 0;
-  const stale = age > 900;
-  const fill = h('div', `fill ${percent >= 90 ? 'bad' : percent >= 75 ? 'warn' : ''} ${stale ? 'stale' : ''}`);
+  const fill = h('div', `fill ${percent >= 90 ? 'bad' : percent >= 75 ? 'warn' : ''} ${isStale(it) ? 'stale' : ''}`);
   fill.style.width = `${percent}%`;
   const track = h('div', 'track', fill);
   const label = `${name === 'five_hour' ? '5 hours' : 'week'}`;
@@ -117,8 +120,7 @@ function gauge(it, name) {
   track.setAttribute('aria-valuemin', '0');
   track.setAttribute('aria-valuemax', '100');
   track.setAttribute('aria-valuenow', String(percent));
-  return h('div', 'gauge', h('div', 'label', h('span', '', `${label} `, h('strong', '', `${Math.round(percent)} %`),
-    stale && h('span', 'soft', ` · ${length(age * 1000)} ago`)),
+  return h('div', 'gauge', h('div', 'label', h('span', '', `${label} `, h('strong', '', `${Math.round(percent)} %`)),
   h('span', 'soft', ...(told.resets_at ? ['resets ', moment(told.resets_at, 'in')] : []))), track);
 }
 
@@ -154,7 +156,7 @@ const homeOf = (home) => (home?.homed ? `on ${home.homed}` : home === 'linked' ?
 function session(it, task, status) {
   const does = doing(it, task, status);
   const error = it.agent?.last_error;
-  const facts = [does.word, it.agent && homeOf(it.agent.home), it.attached > 0 && 'attached'].filter(Boolean).join(' · ');
+  const facts = [does.word, it.group === 'pool' ? null : words(it.group), it.agent && homeOf(it.agent.home), it.attached > 0 && 'attached'].filter(Boolean).join(' · ');
   const name = h('span', 'name', it.name);
   if (it.agent?.conversation) name.title = `conversation ${it.agent.conversation}`;
   return h('li', 'session', h('span', `dot ${does.tone}`), h('div', '', name),
@@ -179,8 +181,7 @@ function paintTasks(status) {
 }
 
 function task(it) {
-  return h('li', '', h('div', 'head', h('span', `tag ${TASK_TONES[it.state] ?? 'rest'}`, words(it.state)), h('span', 'name', it.title),
-    h('span', 'end', moment(it.since, 'for'))),
-  h('p', 'small soft', [it.task, it.session, it.account && `on ${it.account}`, it.attempt > 1 && `attempt ${it.attempt}`].filter(Boolean).join(' · ')),
+  return h('li', '', h('div', 'titled', h('span', 'name', it.title), h('span', 'end', moment(it.since, 'for'))),
+    h('p', 'small soft', h('span', `tag ${TASK_TONES[it.state] ?? 'rest'}`, words(it.state)), ' ', [it.task, it.session, it.account && `on ${it.account}`, it.attempt > 1 && `attempt ${it.attempt}`].filter(Boolean).join(' · ')),
   it.reason && quote(it.reason));
 }

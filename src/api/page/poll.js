@@ -3,7 +3,7 @@
 const EVERY_MS = 2000;
 const SLOWEST_MS = 30000;
 const ANSWER_MS = 5000;
-const STALE_MS = 120000;
+const STALE_MS = 300000;
 const ENTRIES_STEP = 50;
 const ENTRIES_MAX = 500;
 
@@ -81,6 +81,14 @@ function gone() {
   };
 }
 
+/** Where all is well the daemon looks around, and says so, more often than this. */
+const isOld = () => status?.state === 'normal' && now() - parse(status.at) > STALE_MS;
+const old = () => ({
+  title: 'The daemon answers, but its state is old: does it hang?',
+  then: ['On the host: ', h('code', '', 'systemctl status claude-failover')],
+  clock: ['Its state is of ', moment(status.at, 'clock'), ' (', moment(status.at, 'ago'), ')'],
+});
+
 /** What was painted last, by place: nothing is painted twice, so that focus and selections stay. */
 const painted = new Map();
 function paintIf(place, data, how) {
@@ -96,9 +104,11 @@ function paint() {
   if (status === null && !isGone) return;
   const shown = status ?? { state: 'gone', reasons: [] };
   const { state, ok, reasons, until, swap } = shown;
-  paintIf('banner', [isGone && goneSince, state, ok, reasons, until, swap?.open], () => paintBanner(shown, isGone ? gone() : null));
+  const notice = isGone ? gone : isOld() ? old : () => null;
+  paintIf('banner', [isGone && goneSince, isOld(), state, ok, reasons, until, swap?.open], () => paintBanner(shown, notice()));
   paintIf('headline', [isGone, state, ok, shown.active_account, swap?.last?.done_at], () => paintHeadline(shown, isGone));
   if (status === null) return;
+  document.body.classList.remove('blank');
   // The age of a figure changes with every look; minutes are enough.
   const accounts = list(status.accounts).map((it) => [it, it.used && Math.round(it.used.age_s / 60)]);
   paintIf('accounts', [JSON.stringify(accounts).replace(/"age_s":\d+/g, ''), status.plan?.target], () => paintAccounts(status));

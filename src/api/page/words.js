@@ -36,12 +36,12 @@ const took = (ms) => (ms < 10000 ? `${(ms / 1000).toFixed(1)} s` : length(ms));
 /** On the clock of whoever looks, with the day when it is another one. */
 function clock(at) {
   const day = new Date(at).toDateString() === new Date(now()).toDateString();
-  const time = { hour: '2-digit', minute: '2-digit' };
+  const time = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
   const form = day ? time : { weekday: 'short', day: 'numeric', month: 'short', ...time };
   return new Date(at).toLocaleString([], form);
 }
 
-const whole = (at) => new Date(at).toLocaleString([], { dateStyle: 'full', timeStyle: 'long' });
+const whole = (at) => new Date(at).toLocaleString([], { dateStyle: 'full', timeStyle: 'long', hourCycle: 'h23' });
 
 /** What an element of `form` says at this moment. */
 function told(form, at) {
