@@ -10,7 +10,7 @@
 //! way: [`saving`], [`stopping`], [`launching`], [`verify`]), [`job`] (tasks), [`session`] (what must
 //! exist: [`looks`], [`losses`]),
 //! [`verbs`] (what an operator wants, and is told), [`orders`] and [`timer`] (waiting); and, used by
-//! nobody here, [`history`] and [`tally`] (what records tell people and monitors).
+//! nobody here, [`history`] (what records tell people).
 
 pub mod account;
 pub mod action;
@@ -38,7 +38,6 @@ pub mod session;
 pub mod standing;
 pub mod stopping;
 pub mod swap;
-pub mod tally;
 pub mod testimony;
 pub mod timer;
 pub mod trigger;

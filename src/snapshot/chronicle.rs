@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::core::durable::Durable;
 use crate::core::history::History;
 use crate::core::record::Record;
-use crate::core::tally::Tally;
 use crate::moment::Wall;
 use crate::snapshot::events::{ENTRIES_MAX, Events};
+use crate::snapshot::tally::Tally;
 
 #[derive(Debug)]
 pub struct Chronicle {

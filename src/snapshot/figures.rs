@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::event::Event;
-use crate::core::tally::Tally;
 use crate::moment::Wall;
+use crate::snapshot::tally::Tally;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Figures {

@@ -7,6 +7,7 @@ pub mod chronicle;
 pub mod events;
 pub mod figures;
 pub mod metrics;
+pub mod tally;
 mod tasks;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -125,6 +125,7 @@ fn what_is_not_served_is_refused() {
         (get("/health").replace("localhost", "evil.example"), 421),
         (get("/health").replace("Host", "Ghost"), 400),
         ("HEAD /health HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n".to_owned(), 200),
+        ("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 200),
         ("GET /health HTTP/1.0\r\n\r\n".to_owned(), 200),
         ("GET /health\r\n\r\n".to_owned(), 400),
         ("\r\n\r\n".to_owned(), 400),

@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use claude_failover::core::tally::Tally;
 use claude_failover::moment::Wall;
 use claude_failover::snapshot::Snapshot;
 use claude_failover::snapshot::metrics::metrics;
+use claude_failover::snapshot::tally::Tally;
 use serde_json::Value;
 
 use crate::page::scene::{Scene, snapshot};

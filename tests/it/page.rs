@@ -14,9 +14,12 @@ use claude_failover::api::http::Server;
 use claude_failover::api::page::{PAGE, POLICY};
 use claude_failover::clock::Clock;
 use claude_failover::core::event::Event;
+use claude_failover::core::history::History;
+use claude_failover::core::record::Record;
 use claude_failover::snapshot::SnapshotCell;
+use claude_failover::snapshot::events::Events;
 use crossbeam_channel::{Receiver, unbounded};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::page::browser::Browser;
 use crate::page::scene::{Scene, poison, snapshot};
@@ -212,7 +215,7 @@ fn each_state_can_be_read_at_every_width_by_day_and_by_night() {
     browser.look(390, "light");
     browser.open(&url);
     for (state, status, sign) in [
-        ("normal", Some(scene.normal()), "next: third"),
+        ("normal", Some(scene.normal()), "no other can be taken"),
         ("swapping", Some(scene.swapping()), "Moving from primary to backup"),
         ("parked", Some(scene.parked()), "Parked: no account can be taken"),
         ("stuck", Some(scene.stuck()), "swap 18 is stuck"),
@@ -244,4 +247,64 @@ fn each_state_can_be_read_at_every_width_by_day_and_by_night() {
     });
     assert_eq!(browser.evaluate("document.querySelector('#banner').textContent"), "");
     assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// So many holds, the last of which goes on.
+fn holds(history: &mut History, numbers: std::ops::RangeInclusive<u64>) -> Events {
+    for number in numbers {
+        let account = format!("a{number}").parse().unwrap();
+        let at = Clock::start().wall();
+        history.take(number, at, &Record::AccountHeld { account, at });
+    }
+    Events { entries: history.latest(), last_seq: history.last_seq() }
+}
+
+#[test]
+fn the_timeline_shows_news_and_ends_and_goes_back_as_far_as_wanted() {
+    let scene = scene();
+    let mut history = History::keeping(500);
+    let publish = |cell: &SnapshotCell, events| cell.publish(snapshot(scene.normal(), events));
+    let cell = SnapshotCell::new(snapshot(scene.normal(), holds(&mut history, 1..=120)));
+    let daemon = Daemon::serve(anywhere(), &cell);
+    let mut browser = Browser::start();
+    browser.open(&daemon.url());
+    await_text(&mut browser, "a120 held by the operator");
+    let count = "document.querySelectorAll('#timeline li').length";
+    assert_eq!(browser.evaluate(count), 50);
+    browser.evaluate("document.querySelector('#earlier').focus()");
+    browser.evaluate("document.activeElement.click()");
+    await_text(&mut browser, "a1 held by the operator");
+    assert_eq!(browser.evaluate(count), 120);
+    assert_eq!(browser.evaluate("document.querySelector('#earlier')"), Value::Null, "that is all");
+
+    publish(&cell, holds(&mut history, 121..=121));
+    await_text(&mut browser, "a121 held by the operator");
+    let (account, at) = ("a121".parse().unwrap(), Clock::start().wall());
+    history.take(122, at, &Record::AccountReleased { account, at });
+    publish(&cell, holds(&mut history, 1..=0));
+    await_text(&mut browser, "a121 released by the operator");
+    let told = "[...document.querySelectorAll('#timeline li')].slice(0, 2).map((it) => it.innerText).join()";
+    let told = browser.evaluate(told);
+    assert!(told.as_str().unwrap().contains("then released"), "the hold is over: {told}");
+    assert_eq!(browser.evaluate(count), 122);
+
+    // Another journal: what was known is of no use.
+    publish(&cell, holds(&mut History::default(), 1..=3));
+    eventually("the old entries are gone", SHOWN, || (browser.evaluate(count) == 3).then_some(()));
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn without_scripts_it_says_where_the_same_stands() {
+    let cell = SnapshotCell::new(snapshot(scene().normal(), Events::default()));
+    let daemon = Daemon::serve(anywhere(), &cell);
+    let mut browser = Browser::start();
+    browser.call("Emulation.setScriptExecutionDisabled", json!({"value": true}));
+    browser.open(&daemon.url());
+    let shown = "document.querySelector('noscript')?.innerText ?? ''";
+    eventually("the hint is shown", SHOWN, || {
+        let shown = browser.evaluate(shown);
+        shown.as_str().unwrap().contains("status and events (JSON)").then_some(())
+    });
+    assert_eq!(browser.evaluate(OVERFLOW_PX), 0);
 }

@@ -20,7 +20,7 @@ pub const PAGE: &str = concat!(
 
 /// INVARIANT: the hashes are those of the style and of the script in [`PAGE`].
 pub const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-SSyT8qDYb6gciF4hhv1f8X5NBFEMenGNYbJNE8vqS8Y='; \
-    style-src 'sha256-pob5+puj2JLhP9sP1QWtLaAYK3OKHeM41TP6A39ZIUM='; \
+    script-src 'sha256-2/Ysxz35FjRyMTPgR3Es3wf6hPWwuTnJwsnZRdfodvU='; \
+    style-src 'sha256-8lvaUFK1+Ejw1IVo3+i9qybvJx3D+QOVtmDKKfqfLk4='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";

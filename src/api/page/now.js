@@ -22,7 +22,7 @@ function banner(status) {
     };
     case 'parked': return {
       title: 'Parked: no account can be taken',
-      then: [until ? 'Nothing is typed, ended or dispatched until then. It wakes by itself.'
+      then: [until ? 'Nothing is typed, ended or dispatched until one comes back, and then it wakes by itself.'
         : 'None comes back by itself: mend a login, or release an account.'],
       clock: until && ['Wakes at ', moment(until, 'back')],
     };
@@ -83,7 +83,7 @@ function paintIcon(tone) {
 
 function paintAccounts(status) {
   const target = status.plan?.target;
-  $('plan').replaceChildren(...(target && target !== status.active_account ? [`next: ${target}`] : []));
+  $('plan').textContent = target ? `next: ${target}` : 'no other can be taken';
   const accounts = list(status.accounts);
   $('accounts').replaceChildren(accounts.length ? h('ul', 'rows', accounts.map(account)) : h('p', 'none', 'No account is known.'));
 }
@@ -99,7 +99,7 @@ function account(it) {
       it.pinned && h('span', 'tag rest', 'pinned'), h('span', `tag ${ACCOUNT_TONES[it.state] ?? 'rest'}`, words(it.state)),
       h('span', 'end', back ? ['back at ', moment(it.until, 'back')] : `priority ${it.priority}`)),
     gauges.length > 0 && h('div', 'gauges', gauges),
-    gauges.length > 0 && isStale(it) && h('p', 'small soft', `Used shares as of ${length(it.used.age_s * 1000)} ago`), ...evidence,
+    gauges.length > 0 && isStale(it) && h('p', 'small soft as-of', `Used shares as of ${length(it.used.age_s * 1000)} ago`), ...evidence,
     it.passed_over && !it.active && !evidence.length && h('p', 'small soft', it.passed_over));
 }
 

@@ -27,7 +27,7 @@ async function ask(path) {
   return answer.json();
 }
 
-/** Another life of the daemon, or another journal: what is known is of no use. */
+/** What is known is of no use: another life of the daemon, another journal, or too much of it. */
 function forget() {
   known.clear();
   lastSeq = 0;
@@ -45,11 +45,12 @@ async function look() {
   clearTimeout(timer);
   try {
     const next = await ask('status');
+    if (known.size > 2 * ENTRIES_MAX) forget();
     if (life !== null && life !== next.daemon?.started_at) forget();
     life = next.daemon?.started_at ?? null;
     let since = lastSeq;
     let events = await ask(`events?limit=${since === 0 ? wanted : ENTRIES_MAX}&since=${since}`);
-    if (events.last_seq < since) {
+    if (events.last_seq < since || (since > 0 && events.more)) {
       forget();
       since = 0;
       events = await ask(`events?limit=${wanted}`);

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use crate::core::standing::PlanWindow;
-use crate::core::tally::{FATES, Tally};
 use crate::ids::AccountName;
 use crate::snapshot::metrics::text::{Kind, Text, count, truth};
 use crate::snapshot::metrics::{moment, number};
+use crate::snapshot::tally::{FATES, Tally};
 
 const ACCOUNT_STATES: [&str; 6] =
     ["available", "unproven", "rejected", "exhausted", "auth_failed", "held"];

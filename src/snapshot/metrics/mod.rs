@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::core::tally::{Lengths, MOVE_ENDS, OUTCOMES, SWAP_BOUNDS_MS, TRIGGERS, Tally};
 use crate::moment::Wall;
 use crate::snapshot::figures::Driver;
 use crate::snapshot::metrics::text::{Kind, Text, count, seconds, truth};
+use crate::snapshot::tally::{Lengths, MOVE_ENDS, OUTCOMES, SWAP_BOUNDS_MS, TRIGGERS, Tally};
 use crate::snapshot::{STATES, Snapshot};
 
 /// All but what concerns the process, which its owner adds.

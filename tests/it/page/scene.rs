@@ -37,7 +37,7 @@ impl Scene {
             "at": self.now.to_string(), "active_account": "backup", "link": "/home/op/.claude",
             "last_swap_at": self.at(-42), "last_swap_from": "primary", "last_swap_to": "backup",
             "accounts": self.accounts(), "parked": null, "pinned": null,
-            "plan": {"source": "backup", "target": "third", "strategy": "priority",
+            "plan": {"source": "backup", "target": null, "strategy": "priority",
                 "throttled": false, "candidates": []},
             "sessions": self.sessions(),
             "swap": {"open": null, "last": {"op": 17, "from": "primary", "to": "backup",
@@ -131,7 +131,6 @@ impl Scene {
         status["state"] = json!("parked");
         status["until"] = json!(self.at(72));
         status["parked"] = json!({"since": self.at(-20), "until": self.at(72)});
-        status["plan"]["target"] = Value::Null;
         status["tasks"]["dispatching"] = json!(false);
         status
     }

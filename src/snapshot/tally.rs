@@ -1,4 +1,4 @@
-//! How often and how long, since a moment: what metrics are made of. Pure, and used by nobody here.
+//! How often and how long, since a moment: what metrics are made of. Pure.
 //!
 //! [`Tally`] takes the records of this life of the daemon and decides nothing. Lengths are by the wall
 //! clock: one that was set back makes them zero.
