@@ -32,8 +32,17 @@ use crate::snapshot::figures::Figures;
 pub const STATUS_VERSION: u32 = 1;
 
 /// What [`Health::state`] may be.
-pub const STATES: [&str; 8] =
-    ["starting", "normal", "swapping", "parked", "throttled", "stuck", "degraded", "draining"];
+pub const STATES: [&str; 9] = [
+    "starting",
+    "normal",
+    "swapping",
+    "paused",
+    "parked",
+    "throttled",
+    "stuck",
+    "degraded",
+    "draining",
+];
 
 /// One published state. Readers hold it as long as they like; the coordinator never waits.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -91,6 +91,9 @@ fn what_the_documents_say_is_what_is_gauged() {
         (r#"claude_failover_tasks_waiting{state="ready"}"#, 12.0),
         (r#"claude_failover_tasks_in_hand{state="blocked"}"#, 1.0),
         ("claude_failover_linked_foreign_agents", 1.0),
+        (r#"claude_failover_notifications_failing{channel="resend"}"#, 1.0),
+        (r#"claude_failover_notifications_waiting{channel="resend"}"#, 2.0),
+        (r#"claude_failover_notifications_failing{channel="telegram"}"#, 0.0),
         (r#"claude_failover_refusals_total{account="third",window="weekly"}"#, 0.0),
         (r#"claude_failover_swaps_total{outcome="done",trigger="refusal"}"#, 0.0),
     ] {
@@ -104,13 +107,15 @@ fn a_window_that_has_been_reset_is_not_used_any_more_and_new_states_show() {
     let mut snapshot = all_at_once();
     let at = snapshot.status["at"].clone();
     snapshot.status["accounts"][1]["used"]["five_hour"]["resets_at"] = at;
-    snapshot.health.state = "paused".to_owned();
+    snapshot.health.state = "of a later version".to_owned();
     snapshot.figures.tally =
         Tally { parked_since: Some(Wall(1_795_361_000_000)), ..Tally::default() }.into();
     let text = metrics(&snapshot).into_string();
     assert!(!text.contains(r#"used_ratio{account="backup",window="five_hour"}"#));
     assert!(text.contains(r#"used_ratio{account="backup",window="weekly"}"#));
-    assert!((value(&text, r#"claude_failover_state{state="paused"}"#) - 1.0).abs() < 1e-9);
+    assert!(
+        (value(&text, r#"claude_failover_state{state="of a later version"}"#) - 1.0).abs() < 1e-9
+    );
     assert!((value(&text, "claude_failover_parked_seconds_total") - 4.0).abs() < 1e-9);
 }
 

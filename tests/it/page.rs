@@ -81,7 +81,7 @@ fn base64(bytes: &[u8]) -> String {
             (0..3).fold(0u32, |sum, at| sum << 8 | u32::from(*three.get(at).unwrap_or(&0)));
         let digit =
             move |place: u32| char::from(DIGITS[(number >> (18 - 6 * place)) as usize % 64]);
-        let count = three.len() as u32 + 1;
+        let count = u32::try_from(three.len()).unwrap() + 1;
         (0..4).map(move |place| if place < count { digit(place) } else { '=' }).collect::<Vec<_>>()
     };
     bytes.chunks(3).flat_map(digits).collect()
@@ -256,6 +256,10 @@ fn holds(history: &mut History, numbers: std::ops::RangeInclusive<u64>) -> Event
         let at = Clock::start().wall();
         history.take(number, at, &Record::AccountHeld { account, at });
     }
+    events(history)
+}
+
+fn events(history: &History) -> Events {
     Events { entries: history.latest(), last_seq: history.last_seq() }
 }
 
@@ -281,7 +285,7 @@ fn the_timeline_shows_news_and_ends_and_goes_back_as_far_as_wanted() {
     await_text(&mut browser, "a121 held by the operator");
     let (account, at) = ("a121".parse().unwrap(), Clock::start().wall());
     history.take(122, at, &Record::AccountReleased { account, at });
-    publish(&cell, holds(&mut history, 1..=0));
+    publish(&cell, events(&history));
     await_text(&mut browser, "a121 released by the operator");
     let told = "[...document.querySelectorAll('#timeline li')].slice(0, 2).map((it) => it.innerText).join()";
     let told = browser.evaluate(told);
@@ -299,7 +303,7 @@ fn without_scripts_it_says_where_the_same_stands() {
     let cell = SnapshotCell::new(snapshot(scene().normal(), Events::default()));
     let daemon = Daemon::serve(anywhere(), &cell);
     let mut browser = Browser::start();
-    browser.call("Emulation.setScriptExecutionDisabled", json!({"value": true}));
+    browser.call("Emulation.setScriptExecutionDisabled", &json!({"value": true}));
     browser.open(&daemon.url());
     let shown = "document.querySelector('noscript')?.innerText ?? ''";
     eventually("the hint is shown", SHOWN, || {

@@ -20,7 +20,7 @@ pub const PAGE: &str = concat!(
 
 /// INVARIANT: the hashes are those of the style and of the script in [`PAGE`].
 pub const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-2/Ysxz35FjRyMTPgR3Es3wf6hPWwuTnJwsnZRdfodvU='; \
-    style-src 'sha256-8lvaUFK1+Ejw1IVo3+i9qybvJx3D+QOVtmDKKfqfLk4='; \
+    script-src 'sha256-gVAC9U0y1pVuU2n7qSADGefSWLyA+4lIVGXk9IBE7gw='; \
+    style-src 'sha256-rtJfqD90X6Vp2zYAvrDNqYWHUggTt2r+xPhvY+S+ykg='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";

@@ -40,6 +40,11 @@ function banner(status) {
       title: status.ok === false ? 'Degraded: a person is needed' : 'Degraded: it works, but not all of it',
       then: ['More is in ', h('code', '', 'claude-failover status'), ' and in the log.'],
     };
+    case 'paused': return {
+      title: 'Paused by the operator: nobody is moved and no task is given out',
+      then: [h('code', '', 'claude-failover resume'), ' ends it.'],
+      clock: until && ['Ends by itself at ', moment(until, 'back')],
+    };
     case 'draining': return { title: 'Draining: what is in flight is finished, then the daemon ends', then: [] };
     case 'starting': return { title: 'Starting: nothing has been seen of tmux yet', then: [] };
     default: return { title: `The state is ${words(status.state)}`, then: [] };
@@ -133,6 +138,13 @@ function paintSessions(status) {
     : h('p', 'none', 'No session is configured.'));
 }
 
+/** Channels that cannot be told anything at present. */
+function paintChannels(status) {
+  const failing = list(status.notifications).filter((channel) => channel.last_error);
+  $('channels').replaceChildren(...failing.map((channel) => h('p', 'small warn notice',
+    `Messages by ${channel.channel} do not go out: ${channel.last_error}`)));
+}
+
 /** What it is doing: tone, word, since when, and what more there is to say. */
 function doing(it, task, status) {
   const agent = it.agent;
@@ -156,7 +168,7 @@ const homeOf = (home) => (home?.homed ? `on ${home.homed}` : home === 'linked' ?
 function session(it, task, status) {
   const does = doing(it, task, status);
   const error = it.agent?.last_error;
-  const facts = [does.word, it.group === 'pool' ? null : words(it.group), it.agent && homeOf(it.agent.home), it.attached > 0 && 'attached'].filter(Boolean).join(' · ');
+  const facts = [does.word, it.group === 'pool' ? null : words(it.group), it.agent && homeOf(it.agent.home), it.attached > 0 && 'attached', it.drained_since && 'drained: gets no more tasks'].filter(Boolean).join(' · ');
   const name = h('span', 'name', it.name);
   if (it.agent?.conversation) name.title = `conversation ${it.agent.conversation}`;
   return h('li', 'session', h('span', `dot ${does.tone}`), h('div', '', name),

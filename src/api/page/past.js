@@ -1,6 +1,6 @@
 
 // The timeline: what has happened, the latest first, each with its evidence.
-const THEN = { reset: 'then reset', new_login: 'then mended', time: '', release: 'then released', pin: 'then another', unknown: 'its end is not on record' };
+const THEN = { reset: 'then reset', new_login: 'then mended', time: '', release: 'then released', pin: 'then another', resume: 'then resumed', unknown: 'its end is not on record' };
 const OUTCOME_TONES = {
   done: 'good', proven: 'good', resumed: 'good', open: 'info', staying: 'info', rolled_back: 'warn', held: 'warn', blocked: 'warn',
   refused: 'warn', stuck: 'bad', failed: 'bad',
@@ -76,6 +76,12 @@ function entryTold(it) {
     case 'hold': return { tone: 'rest', head: `${it.account} held by the operator`, facts: [lasted(it)] };
     case 'pin': return { tone: 'rest', head: `${it.account} pinned by the operator`, facts: [lasted(it)] };
     case 'release': return { tone: 'info', head: `${it.account} released by the operator`, facts: [list(it.ended).map(words).join(', '), proof(it)] };
+    case 'pause': return {
+      tone: it.ended_by ? 'rest' : 'warn', head: 'Paused by the operator',
+      facts: lasted(it) ? [lasted(it)] : [it.until && ['until ', moment(it.until, 'back')]].flat().filter(Boolean),
+    };
+    case 'drain': return { tone: 'rest', head: 'Drained by the operator', facts: [list(it.sessions).join(', ')] };
+    case 'resume': return { tone: 'info', head: 'Take tasks again', facts: [list(it.sessions).join(', ')] };
     case 'link': return { tone: 'info', head: `The link was found on ${it.account}` };
     case 'start': return { tone: it.unclean ? 'warn' : 'rest', head: 'Daemon started', facts: [it.version, it.unclean && 'not stopped cleanly before'] };
     case 'stop': return { tone: 'rest', head: 'Daemon stopped' };

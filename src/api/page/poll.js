@@ -114,6 +114,7 @@ function paint() {
   const accounts = list(status.accounts).map((it) => [it, it.used && Math.round(it.used.age_s / 60)]);
   paintIf('accounts', [JSON.stringify(accounts).replace(/"age_s":\d+/g, ''), status.plan?.target], () => paintAccounts(status));
   paintIf('sessions', [status.sessions, status.tasks?.in_hand, status.hits], () => paintSessions(status));
+  paintIf('channels', [status.notifications], () => paintChannels(status));
   paintIf('tasks', [status.tasks], () => paintTasks(status));
   paintIf('timeline', [lastSeq, life, wanted, more], () => paintTimeline(more, wanted, showEarlier));
   paintIf('foot', [life, Math.floor(parse(status.at) / 10000)], paintFoot);

@@ -144,6 +144,31 @@ pub fn tasks(text: &mut Text, status: &Value, tally: &Tally) {
     }
 }
 
+/// Of notifications.
+pub fn channels(text: &mut Text, status: &Value) {
+    let channels = list(&status["notifications"]);
+    let channel = |told: &Value| told["channel"].as_str().unwrap_or_default().to_owned();
+    let help = "Messages that wait for the channel.";
+    let mut family = text.family("claude_failover_notifications_waiting", Kind::Gauge, help);
+    for told in channels {
+        family.sample(&[("channel", &channel(told))], number(&told["waiting"]));
+    }
+    let help = "Whether the last message that was sent by the channel failed.";
+    let mut family = text.family("claude_failover_notifications_failing", Kind::Gauge, help);
+    for told in channels {
+        let failing = truth(!told["last_error"].is_null());
+        family.sample(&[("channel", &channel(told))], failing);
+    }
+    let help = "When the channel last took a message; nothing before the first one.";
+    let last = "claude_failover_notifications_last_sent_timestamp_seconds";
+    let mut family = text.family(last, Kind::Gauge, help);
+    for told in channels {
+        if let Some(at) = moment(&told["last_sent_at"]) {
+            family.sample(&[("channel", &channel(told))], at);
+        }
+    }
+}
+
 fn name(account: &Value) -> &str {
     account["name"].as_str().unwrap_or_default()
 }

@@ -30,6 +30,7 @@ pub fn metrics(snapshot: &Snapshot) -> Text {
     fleet::sessions(&mut text, status);
     moves(&mut text, &figures.tally);
     fleet::tasks(&mut text, status, &figures.tally);
+    fleet::channels(&mut text, status);
     driver(&mut text, &figures.driver);
     text
 }

@@ -46,18 +46,18 @@ impl Browser {
         let from = BufReader::new(from);
         let news = VecDeque::new();
         let mut browser = Self { child, to, from, last: 0, session: None, news, _profile: profile };
-        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}));
+        let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        let attached = browser.call("Target.attachToTarget", attach);
+        let attached = browser.call("Target.attachToTarget", &attach);
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), &json!({}));
         }
         browser
     }
 
     #[track_caller]
-    pub fn call(&mut self, method: &str, params: Value) -> Value {
+    pub fn call(&mut self, method: &str, params: &Value) -> Value {
         self.last += 1;
         let id = self.last;
         let mut message = json!({"id": id, "method": method, "params": params});
@@ -94,7 +94,7 @@ impl Browser {
     }
 
     pub fn open(&mut self, url: &str) {
-        self.call("Page.navigate", json!({"url": url}));
+        self.call("Page.navigate", &json!({"url": url}));
     }
 
     /// A window of this width, as of a telephone when it is narrow.
@@ -103,17 +103,17 @@ impl Browser {
         let (height, scale) = if narrow { (844, 2) } else { (900, 1) };
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            json!({"width": width, "height": height, "deviceScaleFactor": scale, "mobile": narrow}),
+            &json!({"width": width, "height": height, "deviceScaleFactor": scale, "mobile": narrow}),
         );
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
-        self.call("Emulation.setEmulatedMedia", json!({"features": features}));
+        self.call("Emulation.setEmulatedMedia", &json!({"features": features}));
     }
 
     /// What a script in the page gives.
     #[track_caller]
     pub fn evaluate(&mut self, script: &str) -> Value {
         let params = json!({"expression": script, "returnByValue": true, "awaitPromise": true});
-        let result = self.call("Runtime.evaluate", params);
+        let result = self.call("Runtime.evaluate", &params);
         assert!(result["exceptionDetails"].is_null(), "{script}: {result}");
         result["result"]["value"].clone()
     }
@@ -133,7 +133,7 @@ impl Browser {
     /// The whole page as a PNG, in base64.
     pub fn picture(&mut self) -> String {
         let params = json!({"format": "png", "captureBeyondViewport": true});
-        self.call("Page.captureScreenshot", params)["data"].as_str().unwrap().to_owned()
+        self.call("Page.captureScreenshot", &params)["data"].as_str().unwrap().to_owned()
     }
 }
 

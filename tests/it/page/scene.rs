@@ -45,6 +45,12 @@ impl Scene {
                 "done_at": self.at(-42), "relaunch_ms": 1100, "took_ms": 2700}},
             "tasks": self.tasks(), "hits": [], "linked_foreign": 1, "config_problems": [],
             "dead_components": [],
+            "notifications": [
+                {"channel": "telegram", "level": "info", "waiting": 0, "last_sent_at": self.at(-42),
+                    "last_error": null},
+                {"channel": "resend", "level": "warning", "waiting": 2, "last_sent_at": null,
+                    "last_error": "401: the key is not valid"},
+            ],
         })
     }
 
