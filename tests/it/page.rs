@@ -1,6 +1,6 @@
 //! The page in a real browser, headless, at the widths of a telephone and of a desk, by day and by
 //! night: nothing of anybody's texts is more than text, everything can be read, and it says so when
-//! the daemon is gone. `PAGE_PICTURES=<dir>` keeps what it looked like.
+//! the daemon is gone. `PAGE_PICTURES=<dir>` keeps what it looked like, PNGs in base64.
 
 mod browser;
 pub mod scene;
