@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crossbeam_channel::{Receiver, at, never, select_biased, tick};
 
 use crate::api::{control, http};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::component::{Component, Refused};
 use crate::config::Config;
 use crate::core::Core;
@@ -23,6 +23,8 @@ use crate::journal::Journal;
 use crate::journal::error::JournalError;
 use crate::moment::{Mono, Wall};
 use crate::notifier::Told;
+use crate::snapshot::chronicle::Chronicle;
+use crate::snapshot::figures::Driver;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::task::HeldTask;
 use crate::terminal::Terminal;
@@ -70,6 +72,8 @@ pub struct Coordinator {
     pub house: House,
     pub journal: Journal<Record>,
     pub snapshots: SnapshotCell,
+    pub chronicle: Chronicle,
+    pub counted: Driver,
     pub clock: Clock,
     pub started_at: Wall,
     pub reload: Reload,
@@ -151,7 +155,9 @@ impl Coordinator {
         let mut flow = Flow::GoOn;
         while let Some(event) = turn.events.pop_front() {
             log::debug!("event {event:?}");
-            let actions = self.core.handle(self.clock.now(), event);
+            let now = self.clock.now();
+            self.counted.saw(&event, now.wall);
+            let actions = self.core.handle(now, event);
             if let Flow::Stop = self.carry_out(actions, &mut turn)? {
                 flow = Flow::Stop;
             }
@@ -171,7 +177,10 @@ impl Coordinator {
     fn compact(&mut self) {
         let state: Box<Durable> = Box::new(self.core.durable.clone());
         match self.journal.compact(&Record::Compacted { state }, self.clock.wall()) {
-            Ok(()) => log::info!("journal compacted to {} bytes", self.journal.size_bytes()),
+            Ok(()) => {
+                self.counted.compactions += 1;
+                log::info!("journal compacted to {} bytes", self.journal.size_bytes());
+            }
             Err(error) => log::error!("the journal could not be compacted: {error}"),
         }
     }
@@ -215,11 +224,13 @@ impl Coordinator {
             return Ok(());
         }
         self.crash_point.cut(records);
-        let (first_seq, at) = (self.journal.next_seq(), self.clock.wall());
+        let (first_seq, at, begun) = (self.journal.next_seq(), self.clock.wall(), clock::instant());
         self.journal.append(records, at)?;
+        self.counted.appended(records.len(), begun.elapsed());
         self.crash_point.passed(records.len());
         for (seq, record) in (first_seq..).zip(records.drain(..)) {
             log::info!("{record}");
+            self.chronicle.take(seq, at, &record, &self.core.durable);
             let notice = self.teller.take(at, &record, &self.core.config);
             turn.told.extend(notice.map(|notice| Told { seq: Some(seq), notice }));
         }
@@ -347,8 +358,14 @@ impl Coordinator {
         event
     }
 
-    fn publish(&self) {
-        self.snapshots.publish(Snapshot::of(&self.core, self.started_at, self.clock.now()));
+    fn publish(&mut self) {
+        let mut snapshot = Snapshot::of(&self.core, self.started_at, self.clock.now());
+        snapshot.events = self.chronicle.events();
+        snapshot.figures.tally = self.chronicle.tally();
+        self.counted.events_waiting = self.events.len();
+        self.counted.journal_bytes = self.journal.size_bytes();
+        snapshot.figures.driver = self.counted;
+        self.snapshots.publish(snapshot);
     }
 
     /// tmux and the agents are left as they are; the next start adopts them.

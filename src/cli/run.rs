@@ -21,6 +21,8 @@ use crate::logging;
 use crate::preflight::instances::link_lock;
 use crate::process::shell::{login_path, login_shell};
 use crate::signals::Listener;
+use crate::snapshot::chronicle::Chronicle;
+use crate::snapshot::figures::Driver;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::spool;
 use crate::switcher::check::ensure_shared;
@@ -134,9 +136,14 @@ fn daemon(args: &Args) -> Result<(), RunError> {
     let (teller, past) = assemble::tell_past(&config, &entries);
     let house = assemble::house(&config, &events, &snapshots, clock, past)?;
     drop(events); // the house holds the senders; the last one that goes ends the loop
+    let replayed = entries.iter().map(|entry| (entry.seq, entry.at, &entry.record));
+    let chronicle = Chronicle::new(replayed, &core.durable, clock.wall());
+    drop(entries);
     let coordinator = Coordinator {
         core,
         journal,
+        chronicle,
+        counted: Driver { config_read_at: clock.wall(), ..Driver::default() },
         events: inbox,
         house,
         snapshots,

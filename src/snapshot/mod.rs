@@ -3,6 +3,11 @@
 //! The documents are described in the README ("Status"); a field, once released, stays.
 
 mod accounts;
+pub mod chronicle;
+pub mod events;
+pub mod figures;
+pub mod metrics;
+pub mod tally;
 mod tasks;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,9 +25,24 @@ use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
 use crate::moment::{Now, Wall};
 use crate::quota::transcript::ApiError;
+use crate::snapshot::events::Events;
+use crate::snapshot::figures::Figures;
 
 /// The version of the `/status` document.
 pub const STATUS_VERSION: u32 = 1;
+
+/// What [`Health::state`] may be.
+pub const STATES: [&str; 9] = [
+    "starting",
+    "normal",
+    "swapping",
+    "paused",
+    "parked",
+    "throttled",
+    "stuck",
+    "degraded",
+    "draining",
+];
 
 /// One published state. Readers hold it as long as they like; the coordinator never waits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,14 +50,19 @@ pub struct Snapshot {
     pub health: Health,
     /// The document of `GET /status`; see README "Status".
     pub status: Value,
+    /// For `GET /events`.
+    #[serde(skip)]
+    pub events: Arc<Events>,
+    /// For `GET /metrics`, beside the document.
+    #[serde(skip)]
+    pub figures: Figures,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Health {
     /// False gives 503: stuck, a component dead, tmux unreachable.
     pub ok: bool,
-    /// `starting`, `normal`, `swapping`, `paused`, `parked`, `throttled`, `stuck`, `degraded` or
-    /// `draining`.
+    /// One of [`STATES`].
     pub state: String,
     /// Why it is not simply well; empty when it is.
     pub reasons: Vec<String>,
@@ -94,6 +119,12 @@ impl Snapshot {
         }
     }
 
+    /// Without a past.
+    pub fn new(health: Health, status: Value) -> Self {
+        Self { health, status, events: Arc::default(), figures: Figures::default() }
+    }
+
+    /// Without a past: the coordinator adds its chronicle and what it has counted.
     pub fn of(core: &Core, started_at: Wall, now: Now) -> Self {
         let health = Health::of(core);
         let last = core.durable.last_swap.as_ref();
@@ -105,6 +136,7 @@ impl Snapshot {
                 "started_at": started_at.to_string(),
             },
             "at": now.wall.to_string(),
+            "ok": health.ok,
             "state": health.state,
             "reasons": health.reasons,
             "until": health.until,
@@ -126,7 +158,9 @@ impl Snapshot {
             "config_problems": core.config_problems,
             "dead_components": core.dead_components,
         });
-        Self { health, status }
+        let mut snapshot = Self::new(health, status);
+        snapshot.figures.terminal_up = !matches!(core.terminal, TerminalState::Lost { .. });
+        snapshot
     }
 }
 

@@ -10,6 +10,7 @@ mod crash;
 mod exits;
 mod health;
 mod logs;
+mod monitored;
 mod neighbours;
 mod notices;
 mod orders;

@@ -185,8 +185,13 @@ impl Fleet {
         self.await_status(&format!("/status says {state}"), |status| status["state"] == state)
     }
 
-    /// One GET; status code and body.
+    /// One GET of a document; status code and body.
     pub fn get(&self, path: &str) -> (u16, Value) {
+        let (code, body) = self.get_text(path);
+        (code, serde_json::from_str(&body).unwrap())
+    }
+
+    pub fn get_text(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(ANSWER)).unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
@@ -194,7 +199,7 @@ impl Fleet {
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let code = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (code, serde_json::from_str(body).unwrap())
+        (code, body.to_owned())
     }
 
     /// The verb of the command line, as the operator types it: exit code and output.

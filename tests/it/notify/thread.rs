@@ -48,7 +48,7 @@ impl Stage {
         Self {
             dir: tempfile::tempdir().unwrap(),
             clock: Clock::start(),
-            snapshots: SnapshotCell::new(Snapshot { health, status }),
+            snapshots: SnapshotCell::new(Snapshot::new(health, status)),
         }
     }
 
