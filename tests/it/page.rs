@@ -2,7 +2,7 @@
 //! night: nothing of anybody's texts is more than text, everything can be read, and it says so when
 //! the daemon is gone. `PAGE_PICTURES=<dir>` keeps what it looked like, PNGs in base64.
 
-mod browser;
+pub mod browser;
 pub mod scene;
 
 use std::net::SocketAddr;
@@ -57,7 +57,7 @@ fn anywhere() -> SocketAddr {
 }
 
 #[track_caller]
-fn await_text(browser: &mut Browser, text: &str) {
+pub fn await_text(browser: &mut Browser, text: &str) {
     let script = format!("!!document.body?.innerText.includes({})", json!(text));
     eventually(&format!("the page says {text:?}"), SHOWN, || {
         (browser.evaluate(&script) == true).then_some(())
@@ -195,7 +195,7 @@ const WIDE: &str = "(() => [...document.body.querySelectorAll('*')]
     .filter((it) => it.checkVisibility() && it.getBoundingClientRect().right > innerWidth + 0.5)
     .map((it) => it.outerHTML.slice(0, 80)))()";
 
-const OVERFLOW_PX: &str =
+pub const OVERFLOW_PX: &str =
     "document.documentElement.scrollWidth - document.documentElement.clientWidth";
 
 fn keep_picture(browser: &mut Browser, name: &str) {

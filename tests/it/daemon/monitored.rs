@@ -5,6 +5,8 @@ use serde_json::Value;
 use crate::daemon::fleet::Fleet;
 use crate::daemon::layout::{DEDICATED, Layout};
 use crate::metrics::{assert_good, promtool, value};
+use crate::page::browser::Browser;
+use crate::page::{OVERFLOW_PX, await_text};
 
 #[test]
 fn a_swap_shows_in_the_metrics_the_events_and_the_page_of_the_daemon() {
@@ -33,6 +35,21 @@ fn a_swap_shows_in_the_metrics_the_events_and_the_page_of_the_daemon() {
     assert!(value(&text, "claude_failover_journal_append_duration_seconds_sum") > 0.0);
     assert!(value(&text, "process_resident_memory_bytes") > 1e6);
     assert!(value(&text, "claude_failover_last_swap_timestamp_seconds") > 1e9);
+
+    // Nothing on the page is what a script prints when a field is not what it takes it for.
+    let mut browser = Browser::start();
+    browser.look(390, "dark");
+    browser.open(&format!("http://127.0.0.1:{}/", fleet.port));
+    for text in ["Work runs on b", "a refused: 5-hour limit", "a → b", "3 resumed", "idle · on b"]
+    {
+        await_text(&mut browser, text);
+    }
+    let shown = browser.evaluate("document.body.innerText");
+    for wrong in ["[object", "undefined", "NaN", "null", "unknown moment", "Invalid"] {
+        assert!(!shown.as_str().unwrap().contains(wrong), "{wrong}: {shown}");
+    }
+    assert_eq!((browser.complaints(), browser.evaluate(OVERFLOW_PX)), (Vec::new(), 0.into()));
+    drop(browser);
 
     // The same objects as `history --json`, over a restart, too.
     let told: Vec<Value> = fleet
