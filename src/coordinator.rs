@@ -22,11 +22,10 @@ use crate::journal::Journal;
 use crate::journal::error::JournalError;
 use crate::moment::{Mono, Wall};
 use crate::snapshot::{Snapshot, SnapshotCell};
+use crate::systemd::{self, Manager};
 use crate::task::HeldTask;
 use crate::terminal::Terminal;
-use crate::{
-    dispatcher, janitor, lifecycle, monitor, prober, switcher, systemd, terminal, watcher,
-};
+use crate::{dispatcher, janitor, lifecycle, monitor, prober, switcher, terminal, watcher};
 
 /// Events that may wait. Far above any burst of ours; beyond it we no longer keep up and end.
 pub const EVENTS_WAITING_MAX: usize = 100_000;
@@ -68,6 +67,7 @@ pub struct Coordinator {
     pub snapshots: SnapshotCell,
     pub clock: Clock,
     pub started_at: Wall,
+    pub manager: Manager,
     pub reload: Reload,
     pub crash_point: CrashPoint,
 }
@@ -83,6 +83,8 @@ struct Turn {
     events: VecDeque<Event>,
     /// Not sent before the turn is over.
     answers: Vec<(AskId, Result<String, String>)>,
+    /// Likewise: the manager is told that it is over.
+    reloaded: bool,
 }
 
 impl Coordinator {
@@ -99,12 +101,12 @@ impl Coordinator {
         let actions = self.core.start(self.clock.now(), link, started);
         self.carry_out_all(actions)?;
         self.publish();
-        systemd::ready();
+        self.manager.ready();
         loop {
             let deadline = self.core.next_wakeup().map_or_else(never, |wake| self.alarm(wake.0));
             let event = select_biased! {
                 recv(watchdog) -> _ => {
-                    systemd::watchdog();
+                    self.manager.watchdog();
                     continue;
                 }
                 recv(deadline) -> _ => Event::DeadlineReached,
@@ -128,7 +130,7 @@ impl Coordinator {
     ///
     /// INVARIANT: who is answered finds it in the journal and in the snapshot.
     fn step(&mut self, event: Event) -> Result<Flow, Failure> {
-        let mut turn = Turn { events: VecDeque::from([event]), answers: Vec::new() };
+        let mut turn = Turn { events: VecDeque::from([event]), ..Turn::default() };
         let mut flow = Flow::GoOn;
         while let Some(event) = turn.events.pop_front() {
             log::debug!("event {event:?}");
@@ -138,6 +140,12 @@ impl Coordinator {
             }
         }
         self.publish();
+        if turn.reloaded {
+            self.manager.ready();
+        }
+        if self.core.draining_since.is_some() {
+            self.manager.stopping();
+        }
         for (ask, result) in turn.answers {
             self.house.control.answer(ask, result);
         }
@@ -179,7 +187,10 @@ impl Coordinator {
                 other => {
                     self.persist(&mut records)?;
                     match other {
-                        Action::ReloadConfig => turn.events.push_back(self.reload_config()),
+                        Action::ReloadConfig => {
+                            turn.events.push_back(self.reload_config());
+                            turn.reloaded = true;
+                        }
                         Action::Stop => flow = Flow::Stop,
                         order => turn.events.extend(self.order(order)),
                     }
@@ -302,22 +313,23 @@ impl Coordinator {
     }
 
     fn reload_config(&mut self) -> Event {
-        systemd::reloading();
-        let event = match (self.reload)() {
+        self.manager.reloading();
+        match (self.reload)() {
             Ok(config) => Event::ConfigReloaded(std::sync::Arc::new(config)),
             Err(problems) => Event::ConfigRejected { problems },
-        };
-        systemd::ready();
-        event
+        }
     }
 
-    fn publish(&self) {
-        self.snapshots.publish(Snapshot::of(&self.core, self.started_at, self.clock.now()));
+    fn publish(&mut self) {
+        let now = self.clock.now();
+        let snapshot = Snapshot::of(&self.core, self.started_at, now);
+        self.manager.status(&snapshot.line(), now.monotonic);
+        self.snapshots.publish(snapshot);
     }
 
     /// tmux and the agents are left as they are; the next start adopts them.
     fn stop(mut self) -> Result<(), Failure> {
-        systemd::stopping();
+        self.manager.stopping();
         self.persist(&mut vec![Record::CleanStop])?;
         Ok(())
     }

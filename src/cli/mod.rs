@@ -27,6 +27,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::demo::Ending;
 use crate::config::load::Base;
+use crate::version;
 
 /// Exit codes, after sysexits(3).
 pub mod exit {
@@ -41,7 +42,7 @@ pub mod exit {
 
 /// Keeps Claude Code sessions working across the operator's own accounts.
 #[derive(Debug, Parser)]
-#[command(name = "claude-failover", version)]
+#[command(name = "claude-failover", version = version::LONG)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

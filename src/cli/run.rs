@@ -24,6 +24,7 @@ use crate::signals::Listener;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::spool;
 use crate::switcher::check::ensure_shared;
+use crate::systemd::Manager;
 
 /// Options of the verb; each path overrides the configuration's.
 #[derive(Debug, Clone, clap::Args)]
@@ -100,11 +101,23 @@ pub fn run(args: &Args) -> u8 {
     match daemon(args) {
         Ok(()) => exit::OK,
         Err(error) => {
-            for line in error.to_string().lines() {
+            let text = error.to_string();
+            for line in text.lines() {
                 log::error!("{line}");
             }
+            Manager::from_environment().failed(&first_of(&text));
             error.exit_code()
         }
+    }
+}
+
+/// For the one line that `systemctl status` has.
+fn first_of(problems: &str) -> String {
+    let mut lines = problems.lines();
+    let first = lines.next().unwrap_or_default();
+    match lines.count() {
+        0 => first.to_owned(),
+        more => format!("{} problems, the first: {first}", more + 1),
     }
 }
 
@@ -141,6 +154,7 @@ fn daemon(args: &Args) -> Result<(), RunError> {
         snapshots,
         clock,
         started_at: clock.wall(),
+        manager: Manager::from_environment(),
         reload: reload(args.clone(), login_path),
         crash_point: CrashPoint::from_environment(),
     };

@@ -3,6 +3,7 @@
 //! The documents are described in the README ("Status"); a field, once released, stays.
 
 mod accounts;
+mod line;
 mod tasks;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
 use crate::moment::{Now, Wall};
 use crate::quota::transcript::ApiError;
+use crate::version::{COMMIT, VERSION};
 
 /// The version of the `/status` document.
 pub const STATUS_VERSION: u32 = 1;
@@ -69,7 +71,8 @@ impl Snapshot {
         let status = json!({
             "version": STATUS_VERSION,
             "daemon": {
-                "version": env!("CARGO_PKG_VERSION"),
+                "version": VERSION,
+                "commit": COMMIT,
                 "pid": std::process::id(),
                 "started_at": started_at.to_string(),
             },
