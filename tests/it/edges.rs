@@ -9,4 +9,5 @@ mod signals;
 mod site;
 mod units;
 mod usage;
+mod version;
 mod watchdog;
