@@ -4,6 +4,7 @@
 //! that come before it in its batch are on disk, and nobody is told of what is not.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, at, never, select_biased, tick};
 
@@ -16,6 +17,7 @@ use crate::core::action::{Action, AskId, NoteLevel};
 use crate::core::durable::Durable;
 use crate::core::event::Event;
 use crate::core::record::Record;
+use crate::core::timer::DRAIN_TIMEOUT;
 use crate::crash_point::CrashPoint;
 use crate::ids::AccountName;
 use crate::journal::Journal;
@@ -29,6 +31,9 @@ use crate::{dispatcher, janitor, lifecycle, monitor, prober, switcher, terminal,
 
 /// Events that may wait. Far above any burst of ours; beyond it we no longer keep up and end.
 pub const EVENTS_WAITING_MAX: usize = 100_000;
+
+/// For all that comes after the longest wait of the end.
+const END_MARGIN: Duration = Duration::from_secs(15);
 
 /// Why the loop ended other than by a clean stop.
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +149,7 @@ impl Coordinator {
             self.manager.ready();
         }
         if self.core.draining_since.is_some() {
-            self.manager.stopping();
+            self.manager.stopping(self.end_within());
         }
         for (ask, result) in turn.answers {
             self.house.control.answer(ask, result);
@@ -327,9 +332,15 @@ impl Coordinator {
         self.snapshots.publish(snapshot);
     }
 
+    /// Threads are joined: one may be ending an agent, another waiting for an account's answer.
+    fn end_within(&self) -> Duration {
+        let longest = self.core.config.swap.stop_grace.max(prober::question::TIMEOUT);
+        DRAIN_TIMEOUT + longest + END_MARGIN
+    }
+
     /// tmux and the agents are left as they are; the next start adopts them.
     fn stop(mut self) -> Result<(), Failure> {
-        self.manager.stopping();
+        self.manager.stopping(self.end_within());
         self.persist(&mut vec![Record::CleanStop])?;
         Ok(())
     }

@@ -77,11 +77,12 @@ impl Manager {
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us()));
     }
 
-    /// The end has begun. Only the first call says so.
-    pub fn stopping(&mut self) {
+    /// The end has begun and takes no longer than this, which may be more than the unit allows. Only
+    /// the first call says so.
+    pub fn stopping(&mut self, within: Duration) {
         if !self.stopping {
             self.stopping = true;
-            self.tell("STOPPING=1");
+            self.tell(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={}", within.as_micros()));
         }
     }
 

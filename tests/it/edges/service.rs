@@ -100,7 +100,8 @@ fn the_service_manager_hears_of_start_reload_life_and_end() {
     // The end of a reload means that it is in force, or refused, and can be seen.
     assert_ne!(daemon.status()["config_problems"], serde_json::json!([]));
     daemon.drained();
-    assert_eq!(manager.next_news(), "STOPPING=1");
+    // 10 s for what is in flight, 60 s for the question to an account, 15 s beside.
+    assert_eq!(manager.next_news(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=85000000");
 }
 
 #[test]

@@ -96,8 +96,8 @@ fn systemd_hears_each_word_once() {
         manager.status("parked\nuntil 15:00", Mono(1_000));
         manager.status(&"ü".repeat(STATUS_CHARS_MAX + 1), Mono(1_000));
         manager.watchdog();
-        manager.stopping();
-        manager.stopping();
+        manager.stopping(Duration::from_secs(85));
+        manager.stopping(Duration::from_secs(86));
         manager.failed("a reason\nof two lines");
         println!("interval={:?}", systemd::watchdog_interval());
         return;
@@ -126,7 +126,7 @@ fn systemd_hears_each_word_once() {
     assert_eq!(heard(), "STATUS=parked until 15:00");
     assert_eq!(heard(), format!("STATUS={}", "ü".repeat(STATUS_CHARS_MAX)));
     assert_eq!(heard(), "WATCHDOG=1");
-    assert_eq!(heard(), "STOPPING=1");
+    assert_eq!(heard(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=85000000");
     assert_eq!(heard(), "STATUS=a reason of two lines");
     assert_eq!(told(&mut child, "interval"), "Some(10s)");
     assert!(child.wait().unwrap().success());
