@@ -81,7 +81,9 @@ fn the_service_manager_hears_of_start_reload_life_and_end() {
     let daemon = site.start_as(command);
     assert_eq!(manager.next_news(), "READY=1");
     // Ready means that both doors are open, and that the first state is there to be read.
-    assert_eq!(daemon.status()["version"], 1);
+    let status = daemon.status();
+    assert_eq!(status["version"], 1);
+    assert_eq!(status["daemon"]["commit"], serde_json::json!(claude_failover::version::COMMIT));
     TcpStream::connect(("127.0.0.1", port)).unwrap();
     for _ in 0..3 {
         assert_eq!(manager.next_but(&["STATUS="]), "WATCHDOG=1");
