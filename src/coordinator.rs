@@ -4,6 +4,7 @@
 //! that come before it in its batch are on disk, and nobody is told of what is not.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, at, never, select_biased, tick};
 
@@ -17,6 +18,7 @@ use crate::core::durable::Durable;
 use crate::core::event::Event;
 use crate::core::notice::Teller;
 use crate::core::record::Record;
+use crate::core::timer::DRAIN_TIMEOUT;
 use crate::crash_point::CrashPoint;
 use crate::ids::AccountName;
 use crate::journal::Journal;
@@ -26,14 +28,18 @@ use crate::notifier::Told;
 use crate::snapshot::chronicle::Chronicle;
 use crate::snapshot::figures::Driver;
 use crate::snapshot::{Snapshot, SnapshotCell};
+use crate::systemd::{self, Manager};
 use crate::task::HeldTask;
 use crate::terminal::Terminal;
 use crate::{
-    dispatcher, janitor, lifecycle, monitor, notifier, prober, switcher, systemd, terminal, watcher,
+    dispatcher, janitor, lifecycle, monitor, notifier, prober, switcher, terminal, watcher,
 };
 
 /// Events that may wait. Far above any burst of ours; beyond it we no longer keep up and end.
 pub const EVENTS_WAITING_MAX: usize = 100_000;
+
+/// For all that comes after the longest wait of the end.
+const END_MARGIN: Duration = Duration::from_secs(15);
 
 /// Why the loop ended other than by a clean stop.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +82,7 @@ pub struct Coordinator {
     pub counted: Driver,
     pub clock: Clock,
     pub started_at: Wall,
+    pub manager: Manager,
     pub reload: Reload,
     pub teller: Teller,
     pub crash_point: CrashPoint,
@@ -92,6 +99,8 @@ struct Turn {
     events: VecDeque<Event>,
     /// Not sent before the turn is over.
     answers: Vec<(AskId, Result<String, String>)>,
+    /// Likewise: the manager is told that it is over.
+    reloaded: bool,
     /// What people are to be told, in the order in which it happened.
     told: Vec<Told>,
 }
@@ -122,12 +131,12 @@ impl Coordinator {
         let actions = self.core.start(self.clock.now(), link, started);
         self.carry_out_all(actions)?;
         self.publish();
-        systemd::ready();
+        self.manager.ready();
         loop {
             let deadline = self.core.next_wakeup().map_or_else(never, |wake| self.alarm(wake.0));
             let event = select_biased! {
                 recv(watchdog) -> _ => {
-                    systemd::watchdog();
+                    self.manager.watchdog();
                     continue;
                 }
                 recv(deadline) -> _ => Event::DeadlineReached,
@@ -163,6 +172,12 @@ impl Coordinator {
             }
         }
         self.publish();
+        if turn.reloaded {
+            self.manager.ready();
+        }
+        if self.core.draining_since.is_some() {
+            self.manager.stopping(self.end_within());
+        }
         for (ask, result) in turn.answers {
             self.house.control.answer(ask, result);
         }
@@ -207,7 +222,10 @@ impl Coordinator {
                 other => {
                     self.persist(&mut records, turn)?;
                     match other {
-                        Action::ReloadConfig => turn.events.push_back(self.reload_config()),
+                        Action::ReloadConfig => {
+                            turn.events.push_back(self.reload_config());
+                            turn.reloaded = true;
+                        }
                         Action::Stop => flow = Flow::Stop,
                         order => turn.events.extend(self.order(order)),
                     }
@@ -349,28 +367,34 @@ impl Coordinator {
     }
 
     fn reload_config(&mut self) -> Event {
-        systemd::reloading();
-        let event = match (self.reload)() {
+        self.manager.reloading();
+        match (self.reload)() {
             Ok(config) => Event::ConfigReloaded(std::sync::Arc::new(config)),
             Err(problems) => Event::ConfigRejected { problems },
-        };
-        systemd::ready();
-        event
+        }
     }
 
     fn publish(&mut self) {
-        let mut snapshot = Snapshot::of(&self.core, self.started_at, self.clock.now());
+        let now = self.clock.now();
+        let mut snapshot = Snapshot::of(&self.core, self.started_at, now);
         snapshot.events = self.chronicle.events();
         snapshot.figures.tally = self.chronicle.tally();
         self.counted.events_waiting = self.events.len();
         self.counted.journal_bytes = self.journal.size_bytes();
         snapshot.figures.driver = self.counted;
+        self.manager.status(&snapshot.line(), now.monotonic);
         self.snapshots.publish(snapshot);
+    }
+
+    /// Threads are joined: one may be ending an agent, another waiting for an account's answer.
+    fn end_within(&self) -> Duration {
+        let longest = self.core.config.swap.stop_grace.max(prober::question::TIMEOUT);
+        DRAIN_TIMEOUT + longest + END_MARGIN
     }
 
     /// tmux and the agents are left as they are; the next start adopts them.
     fn stop(&mut self) -> Result<(), Failure> {
-        systemd::stopping();
+        self.manager.stopping(self.end_within());
         let mut turn = Turn::default();
         self.persist(&mut vec![Record::CleanStop], &mut turn)?;
         self.tell(&mut turn);

@@ -26,7 +26,7 @@
 //! 4. owners of outside things: [`clock`], [`files`], [`process`], [`terminal`] (tmux),
 //!    [`launch`] (the process in a pane that starts an agent), [`agent_settings`] (what it is
 //!    launched with), [`spool`] (what its hooks leave), [`api`] (HTTP and control socket),
-//!    [`signals`], [`systemd`], [`logging`], [`crash_point`] (tests only);
+//!    [`signals`], [`systemd`], [`logging`], [`version`], [`crash_point`] (tests only);
 //! 5. components: [`lifecycle`], [`watcher`], [`monitor`], [`switcher`], [`prober`], [`notifier`];
 //! 6. [`cli`]: one file a verb; `cli::run` puts the house together.
 //!
@@ -65,5 +65,6 @@ pub mod systemd;
 pub mod task;
 pub mod terminal;
 pub mod units;
+pub mod version;
 pub mod watcher;
 pub mod yaml;

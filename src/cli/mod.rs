@@ -38,6 +38,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::demo::Ending;
 use crate::config::load::Base;
+use crate::version;
 
 /// Exit codes, after sysexits(3).
 pub mod exit {
@@ -78,7 +79,7 @@ Exit codes: 0 done, 1 refused or found wrong, 64 usage, 70 software, 74 journal,
 
 /// Keeps Claude Code sessions working across the operator's own accounts.
 #[derive(Debug, Parser)]
-#[command(name = "claude-failover", version, after_help = EXAMPLES)]
+#[command(name = "claude-failover", version = version::LONG, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

@@ -26,6 +26,7 @@ use crate::snapshot::figures::Driver;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::spool;
 use crate::switcher::check::ensure_shared;
+use crate::systemd::Manager;
 
 /// Options of the verb; each path overrides the configuration's.
 #[derive(Debug, Clone, clap::Args)]
@@ -102,11 +103,23 @@ pub fn run(args: &Args) -> u8 {
     match daemon(args) {
         Ok(()) => exit::OK,
         Err(error) => {
-            for line in error.to_string().lines() {
+            let text = error.to_string();
+            for line in text.lines() {
                 log::error!("{line}");
             }
+            Manager::from_environment().failed(&first_of(&text));
             error.exit_code()
         }
+    }
+}
+
+/// For the one line that `systemctl status` has.
+fn first_of(problems: &str) -> String {
+    let mut lines = problems.lines();
+    let first = lines.next().unwrap_or_default();
+    match lines.count() {
+        0 => first.to_owned(),
+        more => format!("{} problems, the first: {first}", more + 1),
     }
 }
 
@@ -149,6 +162,7 @@ fn daemon(args: &Args) -> Result<(), RunError> {
         snapshots,
         clock,
         started_at: clock.wall(),
+        manager: Manager::from_environment(),
         reload: reload(args.clone(), login_path),
         teller,
         crash_point: CrashPoint::from_environment(),

@@ -6,6 +6,7 @@ mod accounts;
 pub mod chronicle;
 pub mod events;
 pub mod figures;
+mod line;
 pub mod metrics;
 pub mod tally;
 mod tasks;
@@ -27,6 +28,7 @@ use crate::moment::{Now, Wall};
 use crate::quota::transcript::ApiError;
 use crate::snapshot::events::Events;
 use crate::snapshot::figures::Figures;
+use crate::version::{COMMIT, VERSION};
 
 /// The version of the `/status` document.
 pub const STATUS_VERSION: u32 = 1;
@@ -131,7 +133,8 @@ impl Snapshot {
         let status = json!({
             "version": STATUS_VERSION,
             "daemon": {
-                "version": env!("CARGO_PKG_VERSION"),
+                "version": VERSION,
+                "commit": COMMIT,
                 "pid": std::process::id(),
                 "started_at": started_at.to_string(),
             },

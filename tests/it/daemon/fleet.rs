@@ -33,6 +33,8 @@ pub struct Fleet {
     daemon: Option<Child>,
     /// As first seen: whatever the daemon does, it must not take the tmux server along.
     pub server: Option<String>,
+    /// The service manager's socket, for the next start.
+    pub notify: Option<PathBuf>,
 }
 
 impl Fleet {
@@ -41,7 +43,7 @@ impl Fleet {
         let dir = tempfile::Builder::new().prefix("cf-").tempdir_in("/tmp").unwrap();
         let port = free_port();
         layout.furnish(dir.path(), port);
-        Self { dir, layout, port, daemon: None, server: None }
+        Self { dir, layout, port, daemon: None, server: None, notify: None }
     }
 
     /// A healthy daemon and one idle agent in each session, with one turn behind it: those of the
@@ -105,6 +107,7 @@ impl Fleet {
         command
             .args(["run", "--config"])
             .arg(self.root().join("config.yaml"))
+            .envs(self.notify.as_ref().map(|socket| ("NOTIFY_SOCKET", socket)))
             .envs(die_after.map(|records| (DIE_AFTER_RECORDS, records.to_string())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
