@@ -14,6 +14,7 @@ pub mod history;
 pub mod hook;
 pub mod launch;
 pub mod logs;
+pub mod notify;
 pub mod obstacles;
 pub mod pause;
 pub mod records;
@@ -37,6 +38,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::demo::Ending;
 use crate::config::load::Base;
+use crate::version;
 
 /// Exit codes, after sysexits(3).
 pub mod exit {
@@ -77,7 +79,7 @@ Exit codes: 0 done, 1 refused or found wrong, 64 usage, 70 software, 74 journal,
 
 /// Keeps Claude Code sessions working across the operator's own accounts.
 #[derive(Debug, Parser)]
-#[command(name = "claude-failover", version, after_help = EXAMPLES)]
+#[command(name = "claude-failover", version = version::LONG, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -126,6 +128,8 @@ enum Verb {
     Logs(logs::Args),
     /// Why a swap, session, task or account is as it is
     Why(why::Args),
+    /// Send a test message through each channel of notifications
+    Notify(notify::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
     /// Completions and the man page, from these definitions
@@ -176,6 +180,7 @@ pub fn run() -> u8 {
         Verb::History(args) => history::run(&args),
         Verb::Logs(args) => logs::run(&args),
         Verb::Why(args) => why::run(&args),
+        Verb::Notify(args) => notify::run(&args),
         Verb::Classify(args) => classify::run(&args),
         Verb::Generate(args) => generate::run(&args),
         Verb::Launch { spec } => launch::run(&spec),

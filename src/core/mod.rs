@@ -30,6 +30,7 @@ pub mod link;
 pub mod looks;
 pub mod losses;
 pub mod moves;
+pub mod notice;
 pub mod orders;
 pub mod park;
 pub mod proof;

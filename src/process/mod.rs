@@ -4,6 +4,7 @@ pub mod environment;
 pub mod exec;
 mod hunt;
 mod member;
+pub mod own;
 pub mod run;
 pub mod service;
 pub mod shell;

@@ -3,6 +3,12 @@
 //! The documents are described in the README ("Status"); a field, once released, stays.
 
 mod accounts;
+pub mod chronicle;
+pub mod events;
+pub mod figures;
+mod line;
+pub mod metrics;
+pub mod tally;
 mod tasks;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,9 +26,25 @@ use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
 use crate::moment::{Now, Wall};
 use crate::quota::transcript::ApiError;
+use crate::snapshot::events::Events;
+use crate::snapshot::figures::Figures;
+use crate::version::{COMMIT, VERSION};
 
 /// The version of the `/status` document.
 pub const STATUS_VERSION: u32 = 1;
+
+/// What [`Health::state`] may be.
+pub const STATES: [&str; 9] = [
+    "starting",
+    "normal",
+    "swapping",
+    "paused",
+    "parked",
+    "throttled",
+    "stuck",
+    "degraded",
+    "draining",
+];
 
 /// One published state. Readers hold it as long as they like; the coordinator never waits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,14 +52,19 @@ pub struct Snapshot {
     pub health: Health,
     /// The document of `GET /status`; see README "Status".
     pub status: Value,
+    /// For `GET /events`.
+    #[serde(skip)]
+    pub events: Arc<Events>,
+    /// For `GET /metrics`, beside the document.
+    #[serde(skip)]
+    pub figures: Figures,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Health {
     /// False gives 503: stuck, a component dead, tmux unreachable.
     pub ok: bool,
-    /// `starting`, `normal`, `swapping`, `paused`, `parked`, `throttled`, `stuck`, `degraded` or
-    /// `draining`.
+    /// One of [`STATES`].
     pub state: String,
     /// Why it is not simply well; empty when it is.
     pub reasons: Vec<String>,
@@ -47,34 +74,72 @@ pub struct Health {
 
 /// The one place where the snapshot changes hands.
 #[derive(Debug, Clone)]
-pub struct SnapshotCell(Arc<Mutex<Arc<Snapshot>>>);
+pub struct SnapshotCell(Arc<Mutex<Published>>);
+
+#[derive(Debug)]
+struct Published {
+    snapshot: Arc<Snapshot>,
+    /// What the notifier said of its channels last; the core knows nothing of them.
+    notifications: Value,
+}
 
 impl SnapshotCell {
     pub fn new(snapshot: Snapshot) -> Self {
-        Self(Arc::new(Mutex::new(Arc::new(snapshot))))
+        let notifications = Value::Array(Vec::new());
+        let cell = Self(Arc::new(Mutex::new(Published {
+            snapshot: Arc::new(snapshot.clone()),
+            notifications,
+        })));
+        cell.publish(snapshot);
+        cell
     }
 
-    pub fn publish(&self, snapshot: Snapshot) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    pub fn publish(&self, mut snapshot: Snapshot) {
+        let mut published = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.name_channels(&published.notifications);
+        published.snapshot = Arc::new(snapshot);
+    }
+
+    /// The channels, each with what waits for it and how it went last.
+    pub fn publish_notifications(&self, notifications: Value) {
+        let mut published = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        published.notifications = notifications;
+        let mut snapshot = (*published.snapshot).clone();
+        snapshot.name_channels(&published.notifications);
+        published.snapshot = Arc::new(snapshot);
     }
 
     pub fn read(&self) -> Arc<Snapshot> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 }
 
 impl Snapshot {
+    fn name_channels(&mut self, notifications: &Value) {
+        if let Value::Object(status) = &mut self.status {
+            status.insert("notifications".to_owned(), notifications.clone());
+        }
+    }
+
+    /// Without a past.
+    pub fn new(health: Health, status: Value) -> Self {
+        Self { health, status, events: Arc::default(), figures: Figures::default() }
+    }
+
+    /// Without a past: the coordinator adds its chronicle and what it has counted.
     pub fn of(core: &Core, started_at: Wall, now: Now) -> Self {
         let health = Health::of(core);
         let last = core.durable.last_swap.as_ref();
         let status = json!({
             "version": STATUS_VERSION,
             "daemon": {
-                "version": env!("CARGO_PKG_VERSION"),
+                "version": VERSION,
+                "commit": COMMIT,
                 "pid": std::process::id(),
                 "started_at": started_at.to_string(),
             },
             "at": now.wall.to_string(),
+            "ok": health.ok,
             "state": health.state,
             "reasons": health.reasons,
             "until": health.until,
@@ -96,7 +161,9 @@ impl Snapshot {
             "config_problems": core.config_problems,
             "dead_components": core.dead_components,
         });
-        Self { health, status }
+        let mut snapshot = Self::new(health, status);
+        snapshot.figures.terminal_up = !matches!(core.terminal, TerminalState::Lost { .. });
+        snapshot
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use claude_failover::config::notifications::Notifications;
 use claude_failover::config::{
-    self, Agent, Autonomous, Config, Dedicated, Dispatcher, Http, Janitor, Lifecycle,
-    Notifications, Pool, Quota, Selection, SharedDirs, Strategy, Swap, Tmux, Watcher,
+    self, Agent, Autonomous, Config, Dedicated, Dispatcher, Http, Janitor, Lifecycle, Pool, Quota,
+    Selection, SharedDirs, Strategy, Swap, Tmux, Watcher,
 };
 use claude_failover::task::prompt::Template;
 

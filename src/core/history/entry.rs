@@ -16,6 +16,9 @@ pub struct Entry {
     /// When it began.
     #[serde(serialize_with = "rfc_3339")]
     pub at: Wall,
+    /// Of the last record that said anything of it.
+    #[serde(skip)]
+    pub changed_seq: u64,
     #[serde(flatten)]
     pub what: Happening,
 }

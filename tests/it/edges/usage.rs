@@ -18,7 +18,7 @@ fn said(args: &[&str]) -> (Option<i32>, String, String) {
 
 #[test]
 fn help_and_version_are_answers() {
-    let version = format!("claude-failover {}\n", env!("CARGO_PKG_VERSION"));
+    let version = format!("claude-failover {}\n", claude_failover::version::LONG);
     assert_eq!(said(&["--version"]), (Some(0), version, String::new()));
     for args in [vec!["--help"], vec!["-h"], vec!["help"]] {
         let (code, help, errors) = said(&args);
