@@ -1,7 +1,7 @@
 //! The command line: one file a verb.
 //!
 //! Exit codes: 0 done, 1 a check, a demo or a task that found something wrong or a verb that was
-//! refused, 64 usage, 70 software, 74 journal I/O, 75 another instance, 78 configuration.
+//! refused, 2 a tool call that the guard refuses, 64 usage, 70 software, 74 journal I/O, 75 another instance, 78 configuration.
 
 pub mod account;
 pub mod assemble;
@@ -9,6 +9,7 @@ pub mod check;
 pub mod classify;
 pub mod daemon;
 pub mod demo;
+pub mod guard;
 pub mod history;
 pub mod hook;
 pub mod launch;
@@ -78,6 +79,8 @@ enum Verb {
     History(history::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
+    /// Say whether a command of an agent is destructive (the hook of agent.guard)
+    Guard(guard::Args),
     /// Start an agent in this pane (used by the daemon)
     #[command(hide = true)]
     Launch {
@@ -117,6 +120,7 @@ pub fn run() -> u8 {
         Verb::Tasks(args) => tasks::run(&args),
         Verb::History(args) => history::run(&args),
         Verb::Classify(args) => classify::run(&args),
+        Verb::Guard(args) => guard::run(&args),
         Verb::Launch { spec } => launch::run(&spec),
     }
 }

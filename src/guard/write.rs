@@ -1,0 +1,148 @@
+//! Single files: which may be written to, and which commands write.
+
+use crate::guard::call::denied;
+use crate::guard::options::Options;
+use crate::guard::path::{file_name, is_at_or_below, is_below, readings};
+use crate::guard::rules::any_path;
+use crate::guard::text::UNKNOWN;
+use crate::guard::walk::{Done, State, Walk};
+
+impl Walk<'_> {
+    /// `word` as it stands in the command.
+    pub fn judge_write(&self, word: &str, state: &State) -> Done<()> {
+        let home = &self.place.home;
+        for reading in readings(word, &state.cwd, home) {
+            for path in self.ways(&reading.path, true, state) {
+                if let Some(pattern) = self.rules.denied_path(&path, home) {
+                    return Err(denied(pattern, word));
+                }
+                if let Some(rule) = self.file_rule(&path, reading.is_guess) {
+                    self.refuse(rule, word)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn file_rule(&self, path: &str, is_guess: bool) -> Option<&'static str> {
+        let home = &self.place.home;
+        if self.rules.allowed_path(path, home)
+            || self.place.open.iter().any(|dir| is_below(path, dir))
+        {
+            return None;
+        }
+        let in_home = is_at_or_below(path, home);
+        if let Some(rule) = self.protecting(path).filter(|_| in_home || !self.is_in_scratch(path)) {
+            return Some(rule);
+        }
+        let in_work = self.place.work.as_deref().is_some_and(|work| is_below(path, work));
+        if is_guess || in_work || self.is_in_scratch(path) {
+            return None;
+        }
+        if any_path(&self.rules.writable, path, home) {
+            return None;
+        }
+        let mut trees = self.rules.system.iter();
+        let tree = trees.find(|tree| any_path(&[format!("{tree}/*/**")], path, home))?;
+        Some(if tree == "/dev" { "block-device" } else { "write-system" })
+    }
+
+    /// The rule that protects this file, by its name.
+    pub fn protecting(&self, path: &str) -> Option<&'static str> {
+        let home = &self.place.home;
+        let mut closed = self.place.closed.iter();
+        if let Some(dir) = closed.find(|dir| is_at_or_below(path, dir)) {
+            let own = [format!("{dir}/plans/**"), format!("{dir}/projects/*/memory/**")];
+            let is_open = any_path(&own, path, home)
+                || self.place.open.iter().any(|open| is_below(path, open));
+            return (!is_open).then_some("agent-settings");
+        }
+        let rule = self.rules.of_path(path, home)?;
+        FILE_RULES.into_iter().find(|name| *name == rule.name)
+    }
+
+    pub fn judge_writer(&self, name: &str, args: &[String], state: &mut State) -> Done<()> {
+        let write = |file: &str| self.judge_write(file, state);
+        match name {
+            "tee" | "sponge" | "touch" | "mkfifo" => {
+                Options::read(args, "rdt", &[]).operands().try_for_each(write)?;
+            }
+            "truncate" => Options::read(args, "sr", &[]).operands().try_for_each(write)?,
+            "cp" | "mv" | "install" | "scp" | "rsync" | "ln" => {
+                let options = Options::read(args, "tSmogeTB", &["target-directory", "mode", "exclude"]);
+                self.judge_copy(&options, state)?;
+            }
+            "sed" | "perl" => {
+                let edits = args.iter().any(|arg| {
+                    arg.starts_with("--in-place")
+                        || (arg.starts_with('-') && !arg.starts_with("--") && arg.contains('i'))
+                });
+                if edits {
+                    Options::read(args, "eflE", &["expression", "file"])
+                        .operands()
+                        .filter(|file| file.contains('/') || file.starts_with('.'))
+                        .try_for_each(write)?;
+                }
+            }
+            "curl" | "wget" | "aria2c" | "xh" => {
+                let options = Options::read(
+                    args,
+                    "oOPXHdFuAbTmeKrxYyzCDE",
+                    &["output", "output-document", "output-dir", "header", "data", "request"],
+                );
+                let is_wget = name == "wget";
+                let files = [
+                    options.value(if is_wget { 'O' } else { 'o' }),
+                    options.long_value("output"),
+                    options.long_value("output-document"),
+                    options.value('P'),
+                ];
+                for file in files.into_iter().flatten().filter(|file| *file != "-") {
+                    write(file)?;
+                }
+            }
+            "tar" | "unzip" | "bsdtar" | "7z" => {
+                let options = Options::read(args, "CdfbTXIx", &["directory", "file"]);
+                let extracts = name == "unzip"
+                    || args.first().is_some_and(|arg| arg.contains('x'))
+                    || options.has_long("extract", 2)
+                    || options.has_long("get", 3);
+                let target = options.value('C').or(options.value('d')).or(options.long_value("directory"));
+                if let Some(dir) = target.filter(|_| extracts) {
+                    write(&format!("{dir}/{}", crate::guard::text::SOME))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The last operand is written to, as a file or as a directory.
+    fn judge_copy(&self, options: &Options, state: &State) -> Done<()> {
+        let given = options.value('t').or(options.long_value("target-directory"));
+        let (target, sources) = match (given, options.operands.split_last()) {
+            (Some(target), _) => (target, options.operands.as_slice()),
+            (None, Some((target, sources))) => (target.as_str(), sources),
+            (None, None) => return Ok(()),
+        };
+        self.judge_write(target, state)?;
+        for source in sources {
+            let name = file_name(source);
+            if !name.starts_with('.') || name.len() > 2 {
+                self.judge_write(&format!("{target}/{name}"), state)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in a file, as far as this command has written it.
+    pub fn content(&self, word: &str, state: &State) -> String {
+        if ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].contains(&word) {
+            return state.stdin.clone();
+        }
+        state.files.get(&state.absolute(word)).cloned().unwrap_or_else(|| UNKNOWN.to_string())
+    }
+}
+
+/// The rules with paths, for which the program asks by name.
+pub const FILE_RULES: [&str; 5] = ["agent-settings", "shell-startup", "logins", "units", "traces"];
