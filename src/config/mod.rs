@@ -149,7 +149,10 @@ pub struct Agent {
     pub env: BTreeMap<String, String>,
     /// Model by task priority: keys `critical` and `default`.
     pub models: BTreeMap<String, String>,
+    /// Refuse destructive commands of the pool's agents.
     pub guard: bool,
+    /// The operator's own rules for that. Absolute.
+    pub guard_rules: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,6 +232,11 @@ pub struct Http {
     pub allow_remote: bool,
 }
 
+/// Below `runtime_dir`: what agents are launched with.
+pub const AGENT_SETTINGS: &str = "agent-settings.json";
+/// The same with the guard's hook.
+pub const GUARDED_AGENT_SETTINGS: &str = "agent-settings-guarded.json";
+
 /// Which group a session belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
@@ -246,6 +254,12 @@ impl Config {
         let index: u32 = name.as_str().strip_prefix(&pool.prefix)?.parse().ok()?;
         let offset = index.checked_sub(pool.start_index)?;
         (offset < pool.max && pool.session(offset) == *name).then_some(Group::Pool)
+    }
+
+    /// The settings that an agent of this group is launched with.
+    pub fn agent_settings(&self, group: Group) -> PathBuf {
+        let is_guarded = group == Group::Pool && self.agent.guard;
+        self.runtime_dir.join(if is_guarded { GUARDED_AGENT_SETTINGS } else { AGENT_SETTINGS })
     }
 
     pub fn dedicated(&self, name: &SessionName) -> Option<&Dedicated> {

@@ -1,6 +1,7 @@
 //! One command with its arguments: what it is, and who judges it.
 
-use crate::guard::text::{UNKNOWN, has_hole, is_glob, is_hole, is_unknown, may_be_word};
+use crate::guard::options::Options;
+use crate::guard::text::{DECODED, FETCHED, UNKNOWN, is_glob, is_hole, is_unknown, may_be_word};
 use crate::guard::walk::{Done, State, Value, Walk};
 use crate::guard::wrap::unwrapped;
 use crate::guard::{DENIED, Refusal, shells};
@@ -23,6 +24,12 @@ impl Walk<'_> {
         }
         if self.rules.allowed_command(&bare) {
             return Ok(UNKNOWN.to_string());
+        }
+        if name.contains(FETCHED) {
+            self.refuse("run-download", &words.join(" "))?;
+        }
+        if name.contains(DECODED) {
+            self.refuse("run-encoded", &words.join(" "))?;
         }
         if name.contains(|c| is_hole(c) || is_glob(c)) {
             return self.call_of_unknown(name, words, state);
@@ -92,12 +99,18 @@ impl Walk<'_> {
         state: &mut State,
     ) -> Done<String> {
         self.nested(|walk| {
-            for known in DANGEROUS.into_iter().filter(|known| may_be_word(name, known)) {
+            if is_unknown(name) {
+                // It may be anything: what stands beside it has to show what it is.
                 let mut guess = words.to_vec();
-                known.clone_into(&mut guess[0]);
-                // Of an unknown word anything may come: only what is said beside it counts.
-                let is_open = is_unknown(name) && known != "rm";
-                if !is_open || words.iter().skip(1).any(|word| !has_hole(word)) {
+                "rm".clone_into(&mut guess[0]);
+                let options = Options::read(&words[1..], "", &[]);
+                if options.has('r') || options.has('R') || options.has_long("recursive", 9) {
+                    walk.call(&guess, &mut state.clone())?;
+                }
+            } else {
+                for known in DANGEROUS.into_iter().filter(|known| may_be_word(name, known)) {
+                    let mut guess = words.to_vec();
+                    known.clone_into(&mut guess[0]);
                     walk.call(&guess, &mut state.clone())?;
                 }
             }

@@ -4,7 +4,7 @@
 use crate::guard::UNREADABLE;
 use crate::guard::delete::Tree;
 use crate::guard::shells::{joined, quoted};
-use crate::guard::text::{DECODED, FETCHED};
+use crate::guard::text::FETCHED;
 use crate::guard::walk::{Done, State, Walk};
 
 /// (beginning of the name, options that are followed by code).
@@ -89,14 +89,6 @@ pub fn code_of(name: &str, args: &[String]) -> Option<String> {
 
 impl Walk<'_> {
     pub fn judge_code(&mut self, name: &str, words: &[String], state: &State) -> Done<()> {
-        let part = words.join(" ");
-        // What it would run is in the name itself.
-        if name.contains(FETCHED) {
-            self.refuse("run-download", &part)?;
-        }
-        if name.contains(DECODED) {
-            self.refuse("run-encoded", &part)?;
-        }
         match code_of(name, &words[1..]) {
             Some(code) => self.judge_program(name, &code, state),
             None => Ok(()),

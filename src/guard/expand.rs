@@ -248,11 +248,11 @@ impl State {
             "@" | "*" => {
                 return self.arguments.clone().unwrap_or_else(|| one(UNKNOWN.to_string()));
             }
-            "0" => return one("bash".to_owned()),
+            "0" if !self.variables.contains_key("0") => return one("bash".to_owned()),
             name if OWN.contains(&name) => return one(SOME.to_string()),
             _ => {}
         }
-        if let Ok(number) = name.parse::<usize>() {
+        if let Some(number) = name.parse::<usize>().ok().filter(|number| *number > 0) {
             let value = match &self.arguments {
                 Some(arguments) => arguments.get(number - 1).cloned().unwrap_or_default(),
                 None => UNKNOWN.to_string(),

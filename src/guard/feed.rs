@@ -67,7 +67,10 @@ impl Walk<'_> {
             name if self.rules.fetchers.iter().any(|known| known == name) => {
                 return Ok(self.fetched(name, args, state));
             }
-            name if self.rules.decoders.iter().any(|known| known == name) => DECODED.to_string(),
+            name if self.rules.decoders.iter().any(|known| known == name) => {
+                let is_fetched = state.stdin.contains(FETCHED);
+                if is_fetched { FETCHED.to_string() } else { DECODED.to_string() }
+            }
             name if PASS_LINES.contains(&name) => self.passed_lines(name, args, state),
             name if CHANGE_TEXT.contains(&name) => {
                 let input = self.input(args, state, 1);

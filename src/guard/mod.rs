@@ -43,7 +43,7 @@ pub struct Place {
     pub user: String,
     /// Directories that are protected as the agents' settings are: their home, our runtime directory.
     pub closed: Vec<String>,
-    /// Directories inside those that agents write to all the same.
+    /// Directories inside those that agents write to all the same; patterns as in rules.
     pub open: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Paths as far as they are known: made absolute, `.` and `..` taken out, what they may become.
 
-use crate::guard::text::{ONE, SOME, STAR, UNKNOWN, has_hole, is_glob, is_hole};
+use crate::guard::text::{SOME, STAR, UNKNOWN, has_hole, is_glob, is_hole};
 
 /// One reading of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,9 +92,4 @@ pub fn file_name(path: &str) -> &str {
 /// A directory that nobody knows.
 pub fn nowhere() -> String {
     UNKNOWN.to_string()
-}
-
-/// As the shell would match it: globs written as in rules.
-fn as_pattern(path: &str) -> String {
-    path.replace(STAR, "*").replace(ONE, "?")
 }

@@ -1,6 +1,6 @@
 //! The rules as data: `etc/guard.yaml`, which is built in, and the operator's own beside them.
 
-use crate::guard::text::{may_be, may_be_word};
+use crate::guard::text::{STAR, is_glob, may_be, may_be_word};
 use crate::yaml::value::{describe, line_of_text};
 use crate::yaml::{self, Node};
 
@@ -212,7 +212,8 @@ fn parts_match(pattern: &[String], path: &[String]) -> bool {
 
 fn part_matches(pattern: &str, part: &str) -> bool {
     let is_exact = !pattern.contains(['*', '?']);
-    let part_may_grow = part.contains(crate::guard::text::is_glob);
+    // What is nothing but `*` names a whole directory, and no file in particular.
+    let part_may_grow = part.contains(is_glob) && !part.chars().all(|c| c == STAR);
     may_be(pattern, part) || (is_exact && part_may_grow && may_be(part, pattern))
 }
 

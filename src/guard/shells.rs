@@ -91,6 +91,9 @@ impl Walk<'_> {
         let mut own = state.clone();
         match rest.split_first() {
             Some((text, arguments)) if is_text => {
+                if let Some(name) = arguments.first() {
+                    own.set("0", name.clone());
+                }
                 own.arguments = Some(arguments.get(1..).unwrap_or_default().to_vec());
                 self.run_text(text, &mut own)
             }

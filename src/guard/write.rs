@@ -27,7 +27,7 @@ impl Walk<'_> {
     fn file_rule(&self, path: &str, is_guess: bool) -> Option<&'static str> {
         let home = &self.place.home;
         if self.rules.allowed_path(path, home)
-            || self.place.open.iter().any(|dir| is_below(path, dir))
+            || self.is_open(path)
         {
             return None;
         }
@@ -47,14 +47,18 @@ impl Walk<'_> {
         Some(if tree == "/dev" { "block-device" } else { "write-system" })
     }
 
+    fn is_open(&self, path: &str) -> bool {
+        let mut dirs = self.place.open.iter();
+        dirs.any(|dir| any_path(&[format!("{dir}/*/**")], path, &self.place.home))
+    }
+
     /// The rule that protects this file, by its name.
     pub fn protecting(&self, path: &str) -> Option<&'static str> {
         let home = &self.place.home;
         let mut closed = self.place.closed.iter();
         if let Some(dir) = closed.find(|dir| is_at_or_below(path, dir)) {
             let own = [format!("{dir}/plans/**"), format!("{dir}/projects/*/memory/**")];
-            let is_open = any_path(&own, path, home)
-                || self.place.open.iter().any(|open| is_below(path, open));
+            let is_open = any_path(&own, path, home) || self.is_open(path);
             return (!is_open).then_some("agent-settings");
         }
         let rule = self.rules.of_path(path, home)?;
@@ -102,13 +106,17 @@ impl Walk<'_> {
                 }
             }
             "tar" | "unzip" | "bsdtar" | "7z" => {
-                let options = Options::read(args, "CdfbTXIx", &["directory", "file"]);
+                let options = Options::read(args, "CdfbTXI", &["directory", "file"]);
                 let extracts = name == "unzip"
                     || args.first().is_some_and(|arg| arg.contains('x'))
+                    || options.has('x')
                     || options.has_long("extract", 2)
                     || options.has_long("get", 3);
                 let target = options.value('C').or(options.value('d')).or(options.long_value("directory"));
                 if let Some(dir) = target.filter(|_| extracts) {
+                    if self.is_root(&state.absolute(dir)) {
+                        self.refuse("write-system", dir)?;
+                    }
                     write(&format!("{dir}/{}", crate::guard::text::SOME))?;
                 }
             }
