@@ -5,11 +5,11 @@
 //! here refuses, too. By hand, `--explain` says what it would make of a command.
 
 use std::env;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::exit;
+use crate::files;
 use crate::guard::rules::{FILE_BYTES_MAX, Rules};
 use crate::guard::tool::Call;
 use crate::guard::{Place, World, judge};
@@ -17,7 +17,7 @@ use crate::guard::{Place, World, judge};
 /// Of the client's JSON: a file that is written is in it whole.
 const INPUT_BYTES_MAX: u64 = 16 << 20;
 /// Of `.git/HEAD` and of a `.git` that is a file.
-const GIT_FILE_BYTES_MAX: u64 = 4 << 10;
+const GIT_FILE_BYTES_MAX: usize = 4 << 10;
 /// Directories above one in which a repository is looked for.
 const PARENTS_MAX: usize = 64;
 /// The client takes this exit code for a refusal, and no other.
@@ -115,19 +115,9 @@ fn read_rules(file: Option<&Path>) -> Result<Rules, String> {
         return Rules::load(None).map_err(|why| format!("the rules that are built in: {why}"));
     };
     let remedy = "the operator has to put agent.guard_rules right; until then all is refused";
-    let text = read_at_most(file, FILE_BYTES_MAX as u64)
-        .map_err(|error| format!("refused: reading {}: {error}: {remedy}", file.display()))?;
-    Rules::load(Some(&text))
-        .map_err(|why| format!("refused: {}: {why}: {remedy}", file.display()))
-}
-
-fn read_at_most(file: &Path, bytes_max: u64) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(file)?.take(bytes_max + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > bytes_max {
-        return Err(io::Error::other(format!("larger than {bytes_max} bytes")));
-    }
-    Ok(text)
+    let text = files::read_at_most(file, FILE_BYTES_MAX)
+        .map_err(|error| format!("refused: reading the guard's rules: {error}: {remedy}"))?;
+    Rules::load(Some(&text)).map_err(|why| format!("refused: {}: {why}: {remedy}", file.display()))
 }
 
 fn place(args: &Args, cwd: &str) -> Place {
@@ -179,11 +169,11 @@ impl World for Disk {
         let git = match git.is_dir() {
             true => git,
             false => {
-                let text = read_at_most(&git, GIT_FILE_BYTES_MAX).ok()?;
+                let text = files::read_at_most(&git, GIT_FILE_BYTES_MAX).ok()?;
                 git.parent()?.join(text.strip_prefix("gitdir:")?.trim())
             }
         };
-        let head = read_at_most(&git.join("HEAD"), GIT_FILE_BYTES_MAX).ok()?;
+        let head = files::read_at_most(&git.join("HEAD"), GIT_FILE_BYTES_MAX).ok()?;
         head.trim().strip_prefix("ref: refs/heads/").map(str::to_owned)
     }
 }

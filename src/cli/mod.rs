@@ -1,7 +1,8 @@
 //! The command line: one file a verb.
 //!
 //! Exit codes: 0 done, 1 a check, a demo or a task that found something wrong or a verb that was
-//! refused, 2 a tool call that the guard refuses, 64 usage, 70 software, 74 journal I/O, 75 another instance, 78 configuration.
+//! refused, 2 a tool call that the guard refuses, 64 usage, 70 software, 74 journal I/O, 75 another
+//! instance, 78 configuration.
 
 pub mod account;
 pub mod assemble;

@@ -16,7 +16,7 @@ mod section;
 mod sections;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::ids::{AccountName, SessionName};
@@ -260,6 +260,12 @@ impl Config {
     pub fn agent_settings(&self, group: Group) -> PathBuf {
         let is_guarded = group == Group::Pool && self.agent.guard;
         self.runtime_dir.join(if is_guarded { GUARDED_AGENT_SETTINGS } else { AGENT_SETTINGS })
+    }
+
+    /// Whether agents of ours are launched with this file, or were before a reload.
+    pub fn is_agent_settings(&self, path: &Path) -> bool {
+        let names = [AGENT_SETTINGS, GUARDED_AGENT_SETTINGS];
+        names.iter().any(|name| self.runtime_dir.join(name) == path)
     }
 
     pub fn dedicated(&self, name: &SessionName) -> Option<&Dedicated> {

@@ -7,9 +7,9 @@ use crate::guard::wrap::unwrapped;
 use crate::guard::{DENIED, Refusal, shells};
 
 /// What a command's name may become when it is not known in full.
-const DANGEROUS: [&str; 22] = [
-    "rm", "dd", "sh", "bash", "dash", "zsh", "eval", "find", "chmod", "chown", "shred", "mv", "tee",
-    "git", "truncate", "wipefs", "mkfs", "shutdown", "reboot", "xargs", "python3", "sudo",
+pub const DANGEROUS: [&str; 22] = [
+    "rm", "dd", "sh", "bash", "dash", "zsh", "eval", "find", "chmod", "chown", "shred", "mv",
+    "tee", "git", "truncate", "wipefs", "mkfs", "shutdown", "reboot", "xargs", "python3", "sudo",
 ];
 
 impl Walk<'_> {
@@ -47,7 +47,14 @@ impl Walk<'_> {
             self.refuse(&rule.name, &words.join(" "))?;
         }
         if let Some(rest) = unwrapped(name, &words[1..]) {
-            return self.call(&rest, state);
+            let dir = words.windows(2).find(|pair| name == "env" && pair[0] == "-C");
+            let dir = dir.map(|pair| pair[1].as_str());
+            let long = words.iter().find_map(|word| word.strip_prefix("--chdir="));
+            let Some(dir) = dir.or(long.filter(|_| name == "env" || name == "sudo")) else {
+                return self.call(&rest, state);
+            };
+            let mut own = State { cwd: self.directory(dir, state), ..state.clone() };
+            return self.call(&rest, &mut own);
         }
         self.judge_call(name, words, state)
     }
@@ -56,7 +63,7 @@ impl Walk<'_> {
         let args = &words[1..];
         match name {
             "cd" | "pushd" | "popd" | "set" | "shift" | "unset" | "read" | "mapfile"
-            | "readarray" | "printf" | "alias" => {
+            | "readarray" | "printf" | "alias" | "hash" => {
                 self.change(name, args, state);
             }
             "rm" | "rmdir" | "unlink" | "shred" | "rimraf" | "del" | "trash" | "mv" | "rsync"
@@ -73,6 +80,7 @@ impl Walk<'_> {
             }
             "git" => self.judge_git(args, state)?,
             "kill" => self.judge_kill(args)?,
+            "pkill" | "killall" => self.judge_kill_by_name(name, args)?,
             "find" | "fd" | "fdfind" => self.judge_find(name, args, state)?,
             "xargs" | "parallel" => self.judge_xargs(name, args, state)?,
             _ => {}
@@ -81,7 +89,9 @@ impl Walk<'_> {
             && let Some(text) = state.files.get(&state.absolute(&words[0])).cloned()
         {
             // Written by this very command.
-            return self.run_text(&text, &mut state.clone());
+            let mut own = state.clone();
+            own.arguments = Some(args.to_vec());
+            return self.run_text(&text, &mut own);
         }
         self.judge_writer(name, args, state)?;
         self.judge_code(name, words, state)?;
@@ -92,12 +102,7 @@ impl Walk<'_> {
     }
 
     /// Each dangerous command that the name may stand for is tried.
-    fn call_of_unknown(
-        &mut self,
-        name: &str,
-        words: &[String],
-        state: &mut State,
-    ) -> Done<String> {
+    fn call_of_unknown(&mut self, name: &str, words: &[String], state: &mut State) -> Done<String> {
         self.nested(|walk| {
             if is_unknown(name) {
                 // It may be anything: what stands beside it has to show what it is.
@@ -155,8 +160,12 @@ impl Walk<'_> {
             }
             "popd" => state.cwd = state.last_cwd.clone(),
             "set" => {
-                if let Some(at) = args.iter().position(|arg| arg == "--") {
-                    state.arguments = Some(args[at + 1..].to_vec());
+                let options =
+                    args.iter().take_while(|arg| arg.len() > 1 && arg.starts_with(['-', '+']));
+                let at = args.iter().position(|arg| arg == "--" || arg == "-");
+                let at = at.map_or_else(|| options.count(), |at| at + 1);
+                if at < args.len() && args.first().is_some_and(|arg| arg != "-o" && arg != "+o") {
+                    state.arguments = Some(args[at..].to_vec());
                 }
             }
             "shift" => {
@@ -186,6 +195,13 @@ impl Walk<'_> {
                 let text = crate::guard::feed::printf(&args[2..]);
                 state.set(&args[1], text);
             }
+            "hash" => {
+                if let [flag, path, name] = args
+                    && flag == "-p"
+                {
+                    state.aliases.insert(name.clone(), path.clone());
+                }
+            }
             "alias" => {
                 for (name, text) in args.iter().filter_map(|arg| arg.split_once('=')) {
                     state.aliases.insert(name.to_owned(), text.to_owned());
@@ -204,6 +220,15 @@ impl Walk<'_> {
         };
         let all = args.iter().skip(skipped).any(|arg| arg == "-1" || arg == "1");
         if all { self.refuse("kill-all", &format!("kill {}", args.join(" "))) } else { Ok(()) }
+    }
+
+    /// A pattern that is met by every process.
+    fn judge_kill_by_name(&self, name: &str, args: &[String]) -> Done<()> {
+        let is_all = |arg: &String| arg.chars().all(|c| ".*^$".contains(c));
+        match args.iter().any(is_all) {
+            true => self.refuse("kill-all", &format!("{name} {}", args.join(" "))),
+            false => Ok(()),
+        }
     }
 }
 

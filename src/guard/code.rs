@@ -25,20 +25,67 @@ const INTERPRETERS: [(&str, &[&str]); 12] = [
 const AWKS: [&str; 4] = ["awk", "gawk", "mawk", "nawk"];
 /// They give a text, or a list of words, to the system.
 const RUNS: [&str; 18] = [
-    "system", "popen", "Popen", "subprocess", "exec", "spawn", "child_process", "qx", "%x", "shell_exec",
-    "passthru", "Open3", "Command", "check_call", "check_output", "getoutput", "Deno.run", "| getline",
+    "system",
+    "popen",
+    "Popen",
+    "subprocess",
+    "exec",
+    "spawn",
+    "child_process",
+    "qx",
+    "%x",
+    "shell_exec",
+    "passthru",
+    "Open3",
+    "Command",
+    "check_call",
+    "check_output",
+    "getoutput",
+    "Deno.run",
+    "| getline",
 ];
 const DELETES: [&str; 13] = [
-    "rmtree", "rmSync", "rmdirSync", "rm_rf", "rm_r(", "remove_tree", "remove_dir", "remove_entry",
-    "fs.rm(", "removeSync", "rimraf", "removedirs", "secure_rm",
+    "rmtree",
+    "rmSync",
+    "rmdirSync",
+    "rm_rf",
+    "rm_r(",
+    "remove_tree",
+    "remove_dir",
+    "remove_entry",
+    ".rm(",
+    "removeSync",
+    "rimraf",
+    "removedirs",
+    "secure_rm",
 ];
-const WRITES: [&str; 7] =
-    ["writeFile", "appendFile", "File.write", "write_text", "createWriteStream", "file_put_contents", "unlink"];
+const WRITES: [&str; 11] = [
+    "writeFile",
+    "appendFile",
+    "File.write",
+    "write_text",
+    "createWriteStream",
+    "file_put_contents",
+    "unlink",
+    "os.remove(",
+    "os.rename(",
+    "shutil.move(",
+    "shutil.copy",
+];
 /// They run a text that was made a moment ago.
 const RUNS_TEXT: [&str; 5] = ["exec(", "eval(", "system(", "eval ", "Function("];
-const HIDES: [&str; 8] =
-    ["b64decode", "decode_base64", "atob(", "base64'", "base64\"", "fromhex", "unhexlify", "decode64"];
-const FETCHES: [&str; 6] = ["urlopen", "requests.get", "fetch(", "http.get", "open-uri", "urlretrieve"];
+const HIDES: [&str; 8] = [
+    "b64decode",
+    "decode_base64",
+    "atob(",
+    "base64'",
+    "base64\"",
+    "fromhex",
+    "unhexlify",
+    "decode64",
+];
+const FETCHES: [&str; 6] =
+    ["urlopen", "requests.get", "fetch(", "http.get", "open-uri", "urlretrieve"];
 /// Characters before a text in which its use is looked for.
 const BEFORE_CHARS: usize = 60;
 /// Texts of one program.
@@ -79,6 +126,10 @@ pub fn code_of(name: &str, args: &[String]) -> Option<String> {
         if ends {
             return args.get(at + 1).cloned();
         }
+        let long = options.iter().find_map(|option| arg.strip_prefix(option)?.strip_prefix('='));
+        if let Some(code) = long.filter(|_| arg.starts_with("--")) {
+            return Some(code.to_owned());
+        }
         let glued = options.iter().find(|option| option.len() == 2 && arg.starts_with(**option));
         if let Some(option) = glued {
             return Some(arg[option.len()..].to_owned());
@@ -97,40 +148,51 @@ impl Walk<'_> {
 
     pub fn judge_program(&mut self, name: &str, code: &str, state: &State) -> Done<()> {
         let holds = |words: &[&str]| words.iter().any(|word| code.contains(word));
-        if code.contains(FETCHED) && holds(&RUNS_TEXT) || holds(&FETCHES) && holds(&["exec(", "eval("]) {
+        if code.contains(FETCHED) && holds(&RUNS_TEXT)
+            || holds(&FETCHES) && holds(&["exec(", "eval("])
+        {
             self.refuse("run-download", name)?;
         }
         if holds(&HIDES) && holds(&RUNS_TEXT) {
             self.refuse("run-encoded", name)?;
         }
         let literals = literals(code);
-        if holds(&RUNS) || literals.iter().any(|literal| literal.is_command) {
+        // In other languages backticks are texts.
+        let runs_backticks = ["perl", "ruby", "php"].iter().any(|known| name.starts_with(known));
+        let is_command = |literal: &Literal| runs_backticks && literal.is_command;
+        if holds(&RUNS) || literals.iter().any(is_command) {
             self.judge_commands(&literals, state)?;
         }
         let deletes = holds(&DELETES);
         for literal in &literals {
-            let is_path = literal.text.starts_with(['/', '~']) || literal.text.starts_with("..");
-            if !is_path || literal.text.contains('\n') {
-                continue;
-            }
-            let path = match literal.text.strip_prefix('~') {
-                Some(rest) => format!("{}{rest}", self.place.home),
-                None => literal.text.clone(),
-            };
-            let beside = |words: &[&str]| words.iter().any(|word| literal.before.contains(word));
-            let is_value = literal.before.trim_end().ends_with('=');
-            if deletes && (beside(&DELETES) || is_value) {
-                self.judge_tree(&path, Tree::Delete, state)?;
-            }
-            let mode = literal.after.trim_start_matches([' ', ',', '"', '\'']);
-            let opens = literal.before.trim_end().ends_with("open(")
-                && mode.starts_with(['w', 'a', 'x'])
-                || literal.before.trim_end().ends_with("open(")
-                    && literal.after.trim_start().starts_with(',')
-                    && mode.starts_with('>');
-            if opens || beside(&WRITES) || literal.after.starts_with(").write") {
-                self.judge_write(&path, state)?;
-            }
+            self.judge_literal(literal, deletes, state)?;
+        }
+        Ok(())
+    }
+
+    /// A text as a path, by what stands beside it.
+    fn judge_literal(&mut self, literal: &Literal, deletes: bool, state: &State) -> Done<()> {
+        // Perl has the mode before the name.
+        let text = literal.text.trim_start_matches(['>', '+', ' ']);
+        if text.is_empty() || text.contains(['\n', ' ']) {
+            return Ok(());
+        }
+        let path = match text.strip_prefix('~') {
+            Some(rest) => format!("{}{rest}", self.place.home),
+            None => text.to_owned(),
+        };
+        let beside = |words: &[&str]| words.iter().any(|word| literal.before.contains(word));
+        let is_path = text.starts_with(['/', '~']) || text.starts_with("..");
+        let is_value = literal.before.trim_end().ends_with('=');
+        if is_path && deletes && (beside(&DELETES) || is_value) {
+            self.judge_tree(&path, Tree::Delete, state)?;
+        }
+        let mode = literal.after.trim_start().strip_prefix(',').map_or("", str::trim_start);
+        let mode = mode.strip_prefix(['"', '\'']).unwrap_or("");
+        let opens = literal.before.contains("open") && mode.starts_with(['w', 'a', 'x'])
+            || literal.before.contains("open(") && literal.text.starts_with('>');
+        if opens || beside(&WRITES) || literal.after.starts_with(").write") {
+            self.judge_write(&path, state)?;
         }
         Ok(())
     }
@@ -140,6 +202,12 @@ impl Walk<'_> {
         const LIST_MAX: usize = 12;
         for (at, literal) in literals.iter().enumerate() {
             self.try_text(&literal.text, state)?;
+            let is_glued = |literal: &&Literal| matches!(literal.before.trim(), "+" | "." | "");
+            let rest = literals[at + 1..].iter().take_while(is_glued).take(LIST_MAX);
+            let glued: String = rest.map(|literal| literal.text.as_str()).collect();
+            if !glued.is_empty() {
+                self.try_text(&format!("{}{glued}", literal.text), state)?;
+            }
             let is_list = |literal: &&Literal| {
                 let before = literal.before.trim_end();
                 before.ends_with(',') || before.ends_with('[')
@@ -164,6 +232,13 @@ fn literals(code: &str) -> Vec<Literal> {
     let (mut found, mut at, mut last_end) = (Vec::new(), 0, 0);
     while at < chars.len() && found.len() < TEXTS_MAX {
         let quote = chars[at];
+        if let Some((text, is_command, end)) = worded(&chars, at) {
+            let from = at.saturating_sub(BEFORE_CHARS).max(last_end);
+            let before = chars[from..at].iter().collect();
+            found.push(Literal { text, before, after: String::new(), is_command });
+            (at, last_end) = (end, end);
+            continue;
+        }
         if !matches!(quote, '"' | '\'' | '`') {
             at += 1;
             continue;
@@ -205,4 +280,38 @@ fn literals(code: &str) -> Vec<Literal> {
         last_end = at;
     }
     found
+}
+
+/// `q(…)`, `qx{…}`, `%x(…)`: the text, whether it is run, and where it ends.
+fn worded(chars: &[char], at: usize) -> Option<(String, bool, usize)> {
+    const KINDS: [(&str, bool); 8] = [
+        ("qq", false),
+        ("qx", true),
+        ("qw", false),
+        ("q", false),
+        ("%x", true),
+        ("%q", false),
+        ("%Q", false),
+        ("%w", false),
+    ];
+    /// Of such a text.
+    const CHARS_MAX: usize = 2_000;
+    if !matches!(chars[at], 'q' | '%') || (at > 0 && chars[at - 1].is_alphanumeric()) {
+        return None;
+    }
+    let (kind, is_command) = KINDS.iter().find(|(kind, _)| {
+        kind.chars().enumerate().all(|(more, c)| chars.get(at + more) == Some(&c))
+    })?;
+    let start = at + kind.len() + 1;
+    let close = match chars.get(start - 1)? {
+        '(' => ')',
+        '{' => '}',
+        '[' => ']',
+        '<' => '>',
+        c @ ('|' | '/' | '!') => *c,
+        _ => return None,
+    };
+    let length = chars[start..].iter().take(CHARS_MAX).position(|c| *c == close)?;
+    let text = chars[start..start + length].iter().collect();
+    Some((text, *is_command, start + length + 1))
 }

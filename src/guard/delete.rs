@@ -28,7 +28,8 @@ impl Walk<'_> {
             "rm" | "rimraf" | "del" | "trash" => self.judge_rm(name, args, state),
             "mv" => {
                 let options = Options::read(args, "tS", &["target-directory", "suffix"]);
-                let has_target = options.has('t') || options.long_value("target-directory").is_some();
+                let has_target =
+                    options.has('t') || options.long_value("target-directory").is_some();
                 let count = options.operands.len().saturating_sub(usize::from(!has_target));
                 options
                     .operands()
@@ -38,7 +39,9 @@ impl Walk<'_> {
             "rsync" => {
                 let options = Options::read(args, "efBT", &["exclude", "include", "rsh", "filter"]);
                 let target = options.operands().last();
-                match target.filter(|target| options.has_long("delete-", 3) && !target.contains(':')) {
+                match target
+                    .filter(|target| options.has_long("delete-", 3) && !target.contains(':'))
+                {
                     Some(target) => self.judge_tree(&format!("{target}/"), Tree::Delete, state),
                     None => Ok(()),
                 }
@@ -102,7 +105,13 @@ impl Walk<'_> {
         for operand in options.operands().skip(skipped) {
             match is_recursive {
                 true => self.judge_tree(operand, Tree::Permissions, state)?,
-                false => self.judge_write(operand, state)?,
+                false => {
+                    let all = state.absolute(operand);
+                    if emptied(&all).is_some_and(|dir| self.is_root(dir)) {
+                        self.refuse("permissions-of-root", operand)?;
+                    }
+                    self.judge_write(operand, state)?;
+                }
             }
         }
         Ok(())
@@ -148,6 +157,11 @@ impl Walk<'_> {
 
     fn tree_rule(&self, path: &str, is_all: bool, tree: Tree) -> Option<&'static str> {
         let work = self.place.work.as_deref();
+        let mut closed = self.place.closed.iter();
+        if self.is_closed(path) || closed.any(|dir| is_below(dir, path) && self.is_in_scratch(path))
+        {
+            return Some("agent-settings");
+        }
         if self.is_in_scratch(path) {
             return None;
         }
@@ -249,7 +263,9 @@ impl Walk<'_> {
         match path.starts_with('/') {
             true => {
                 let known = state.links.iter().find(|(link, _)| is_at_or_below(&path, link));
-                known.map_or(path.clone(), |(link, target)| format!("{target}{}", &path[link.len()..]))
+                known.map_or(path.clone(), |(link, target)| {
+                    format!("{target}{}", &path[link.len()..])
+                })
             }
             false => nowhere(),
         }

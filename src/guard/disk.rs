@@ -18,7 +18,9 @@ impl Walk<'_> {
             || options.has_long("list", 2)
             || (name == "wipefs" && (options.has('n') || options.has_long("no-act", 4)))
             || (name == "hdparm" && (options.has('I') || options.has('i')))
-            || options.operands().any(|operand| ["print", "status", "list", "open"].contains(&operand));
+            || options
+                .operands()
+                .any(|operand| ["print", "status", "list", "open"].contains(&operand));
         if looks {
             return Ok(());
         }

@@ -15,13 +15,13 @@ pub fn edited(value: &str, operator: &str, rest: &str) -> String {
     let cuts = || (0..=value.len()).filter(|at| value.is_char_boundary(*at));
     match operator {
         "#" => first(cuts(), |at| may_be_word(rest, &value[..at])).map_or(value, |at| &value[at..]),
-        "##" => {
-            first(cuts().rev(), |at| may_be_word(rest, &value[..at])).map_or(value, |at| &value[at..])
+        "##" => first(cuts().rev(), |at| may_be_word(rest, &value[..at]))
+            .map_or(value, |at| &value[at..]),
+        "%" => first(cuts().rev(), |at| may_be_word(rest, &value[at..]))
+            .map_or(value, |at| &value[..at]),
+        "%%" => {
+            first(cuts(), |at| may_be_word(rest, &value[at..])).map_or(value, |at| &value[..at])
         }
-        "%" => {
-            first(cuts().rev(), |at| may_be_word(rest, &value[at..])).map_or(value, |at| &value[..at])
-        }
-        "%%" => first(cuts(), |at| may_be_word(rest, &value[at..])).map_or(value, |at| &value[..at]),
         "^" | "^^" => return value.to_uppercase(),
         "," | ",," => return value.to_lowercase(),
         "@" => value,
@@ -58,7 +58,8 @@ fn replaced(value: &str, operator: &str, rest: &str) -> String {
 pub fn part(value: &str, offset: &str, length: Option<&str>) -> String {
     let number = |text: &str| text.trim().parse::<i64>().ok();
     let length = length.map(number);
-    let (Some(offset), false, false) = (number(offset), has_hole(value), length == Some(None)) else {
+    let (Some(offset), false, false) = (number(offset), has_hole(value), length == Some(None))
+    else {
         return UNKNOWN.to_string();
     };
     let chars: Vec<char> = value.chars().collect();

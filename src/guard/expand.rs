@@ -2,6 +2,7 @@
 
 use crate::guard::brace::braces;
 use crate::guard::edit::{edited, part};
+use crate::guard::shell::word::plain_text;
 use crate::guard::shell::{Change, Parameter, Part, Word};
 use crate::guard::text::{ONE, SOME, STAR, UNKNOWN, has_hole};
 use crate::guard::unreadable;
@@ -133,7 +134,8 @@ impl Walk<'_> {
                     self.processes += 1;
                     let path = format!("/dev/fd/{}", 63 + self.processes);
                     fields.push(&path);
-                    state.files.insert(path, output);
+                    state.files.insert(path.clone(), output);
+                    state.sinks.insert(path, script.clone());
                 }
             }
         }
@@ -174,7 +176,10 @@ impl Walk<'_> {
     ) -> Done<()> {
         let is_list = parameter.name == "@"
             || parameter.name == "*"
-            || matches!(parameter.index.as_deref(), Some("@" | "*"));
+            || parameter
+                .index
+                .as_deref()
+                .is_some_and(|index| matches!(plain_text(index).as_str(), "@" | "*"));
         let values = self.values(parameter, state)?;
         if quoted && is_list && parameter.name != "*" {
             for (at, value) in values.iter().enumerate() {
@@ -197,7 +202,9 @@ impl Walk<'_> {
     }
 
     fn values(&mut self, parameter: &Parameter, state: &mut State) -> Done<Vec<String>> {
-        let values = state.lookup(&parameter.name, parameter.index.as_deref());
+        let index = parameter.index.as_ref().map(|index| self.text(index, state)).transpose()?;
+        let index = index.map(|index| index.replace(STAR, "*"));
+        let values = state.lookup(&parameter.name, index.as_deref());
         let only = values.join(" ");
         let changed = match &parameter.change {
             Change::None => return Ok(values),

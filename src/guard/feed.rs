@@ -1,5 +1,6 @@
 //! What a command prints, as far as it can be known.
 
+use crate::guard::call::DANGEROUS;
 use crate::guard::find::found;
 use crate::guard::options::Options;
 use crate::guard::path::{emptied, file_name};
@@ -17,10 +18,28 @@ const CHANGE_TEXT: [&str; 12] = [
     "sed", "awk", "gawk", "mawk", "cut", "paste", "perl", "fold", "fmt", "column", "envsubst", "jq",
 ];
 /// They print one name, number or date.
-const PRINT_A_NAME: [&str; 24] = [
-    "date", "nproc", "whoami", "hostname", "id", "uname", "which", "type", "wc", "stat", "seq", "expr",
-    "uuidgen", "tty", "arch", "getconf", "sha256sum", "md5sum", "cksum", "pgrep", "pidof", "lsof",
-    "command", "rustc",
+const PRINT_A_NAME: [&str; 21] = [
+    "date",
+    "nproc",
+    "whoami",
+    "hostname",
+    "id",
+    "uname",
+    "wc",
+    "stat",
+    "seq",
+    "expr",
+    "uuidgen",
+    "tty",
+    "arch",
+    "getconf",
+    "sha256sum",
+    "md5sum",
+    "cksum",
+    "pgrep",
+    "pidof",
+    "lsof",
+    "rustc",
 ];
 
 impl Walk<'_> {
@@ -32,6 +51,7 @@ impl Walk<'_> {
             "mktemp" => made(args),
             "find" => found(args).join("\n") + "\n",
             "ls" | "fd" | "fdfind" => listed(args),
+            "which" | "command" | "type" => args.last().cloned().unwrap_or_default(),
             "realpath" | "readlink" => match args.last() {
                 Some(path) => state.absolute(path),
                 None => UNKNOWN.to_string(),
@@ -45,6 +65,7 @@ impl Walk<'_> {
             "git" => self.of_git(args, state),
             "ln" => {
                 let options = Options::read(args, "tS", &["target-directory", "suffix"]);
+                self.rename_program(&options, state);
                 if let [target, link] = options.operands.as_slice() {
                     state.links.insert(state.absolute(link), state.absolute(target));
                 }
@@ -52,6 +73,7 @@ impl Walk<'_> {
             }
             "cp" | "mv" => {
                 let options = Options::read(args, "tS", &["target-directory", "suffix"]);
+                self.rename_program(&options, state);
                 if let [source, target] = options.operands.as_slice()
                     && let Some(text) = state.files.get(&state.absolute(source)).cloned()
                 {
@@ -60,9 +82,9 @@ impl Walk<'_> {
                 String::new()
             }
             "cd" | "export" | "declare" | "local" | "readonly" | "typeset" | "set" | "unset"
-            | "shift" | "mkdir" | "touch" | "true" | "false" | ":" | "exit" | "return" | "break"
-            | "continue" | "rm" | "chmod" | "chown" | "trap" | "alias" | "read" | "sleep" | "wait"
-            | "[" | "test" | "kill" => String::new(),
+            | "shift" | "mkdir" | "touch" | "true" | "false" | ":" | "exit" | "return"
+            | "break" | "continue" | "rm" | "chmod" | "chown" | "trap" | "alias" | "read"
+            | "sleep" | "wait" | "[" | "test" | "kill" => String::new(),
             name if PRINT_A_NAME.contains(&name) => SOME.to_string(),
             name if self.rules.fetchers.iter().any(|known| known == name) => {
                 return Ok(self.fetched(name, args, state));
@@ -83,6 +105,16 @@ impl Walk<'_> {
             _ => tainted(&state.stdin),
         };
         Ok(text)
+    }
+
+    /// A program under another name is still the same one.
+    fn rename_program(&self, options: &Options, state: &mut State) {
+        if let [program, name] = options.operands.as_slice()
+            && program.starts_with('/')
+            && DANGEROUS.contains(&file_name(program))
+        {
+            state.files.insert(state.absolute(name), format!("{program} \"$@\""));
+        }
     }
 
     /// The files that are named behind `skipped` operands, or the standard input.
@@ -111,8 +143,10 @@ impl Walk<'_> {
         }
         let searches = ["grep", "egrep", "fgrep", "rg"].contains(&name);
         if searches {
-            let options = Options::read(args, "eABCmfgt", &["include", "exclude", "glob", "regexp"]);
-            let names = options.has('l') || options.has('L') || options.has_long("files-with-matches", 7);
+            let options =
+                Options::read(args, "eABCmfgt", &["include", "exclude", "glob", "regexp"]);
+            let names =
+                options.has('l') || options.has('L') || options.has_long("files-with-matches", 7);
             let dirs: Vec<&str> = options.operands().skip(1).collect();
             if names || options.has_long("files", 5) {
                 let all = |dir: &str| format!("{dir}/{SOME}\n");

@@ -2,7 +2,7 @@
 
 use crate::guard::delete::Tree;
 use crate::guard::shells::{joined, quoted};
-use crate::guard::text::{FETCHED, DECODED, PIPED, SOME, UNKNOWN};
+use crate::guard::text::{DECODED, FETCHED, PIPED, SOME, UNKNOWN};
 use crate::guard::walk::{Done, State, Walk};
 use crate::guard::wrap::unwrapped;
 
@@ -10,16 +10,35 @@ use crate::guard::wrap::unwrapped;
 const PASSED_MAX: usize = 200;
 /// What narrows a search down.
 const FILTERS: [&str; 20] = [
-    "-name", "-iname", "-path", "-ipath", "-wholename", "-regex", "-iregex", "-mtime", "-mmin",
-    "-atime", "-amin", "-ctime", "-cmin", "-newer", "-newermt", "-size", "-empty", "-inum",
-    "-samefile", "-perm",
+    "-name",
+    "-iname",
+    "-path",
+    "-ipath",
+    "-wholename",
+    "-regex",
+    "-iregex",
+    "-mtime",
+    "-mmin",
+    "-atime",
+    "-amin",
+    "-ctime",
+    "-cmin",
+    "-newer",
+    "-newermt",
+    "-size",
+    "-empty",
+    "-inum",
+    "-samefile",
+    "-perm",
 ];
 const EXEC: [&str; 4] = ["-exec", "-execdir", "-ok", "-okdir"];
 
 /// What a `find` with these arguments finds.
 pub fn found(args: &[String]) -> Vec<String> {
     let tests = args.iter().position(|arg| {
-        (arg.starts_with('-') && !matches!(arg.as_str(), "-H" | "-L" | "-P")) || arg == "(" || arg == "!"
+        (arg.starts_with('-') && !matches!(arg.as_str(), "-H" | "-L" | "-P"))
+            || arg == "("
+            || arg == "!"
     });
     let (roots, tests) = args.split_at(tests.unwrap_or(args.len()));
     let mut roots: Vec<&str> =
@@ -28,7 +47,8 @@ pub fn found(args: &[String]) -> Vec<String> {
         roots.push(".");
     }
     let mut name = None;
-    for (at, test) in tests.iter().enumerate().filter(|(_, test)| FILTERS.contains(&test.as_str())) {
+    for (at, test) in tests.iter().enumerate().filter(|(_, test)| FILTERS.contains(&test.as_str()))
+    {
         let is_inverse = at > 0 && ["!", "-not"].contains(&tests[at - 1].as_str());
         let value = tests.get(at + 1).map_or("", String::as_str);
         if !is_inverse && !value.chars().all(|c| c == '*' || c == '.') {
@@ -68,7 +88,9 @@ impl Walk<'_> {
             }
             rest = &rest[end..];
         }
-        for pair in args.windows(2).filter(|pair| pair[0].starts_with("-fprint") || pair[0] == "-fls") {
+        for pair in
+            args.windows(2).filter(|pair| pair[0].starts_with("-fprint") || pair[0] == "-fls")
+        {
             self.judge_write(&pair[1], state)?;
         }
         Ok(())
@@ -85,13 +107,24 @@ impl Walk<'_> {
         if !args[at + 1..].iter().any(|arg| arg.contains("{}")) {
             command.push(path);
         }
-        self.nested(|walk| walk.call(&command, &mut state.clone()))
-            .map(|_| ())
+        self.nested(|walk| walk.call(&command, &mut state.clone())).map(|_| ())
     }
 
     pub fn judge_xargs(&mut self, name: &str, args: &[String], state: &State) -> Done<()> {
-        const WITH_VALUE: [&str; 12] =
-            ["-I", "-n", "-P", "-L", "-d", "-E", "-s", "-a", "-j", "--jobs", "--max-args", "--replace"];
+        const WITH_VALUE: [&str; 12] = [
+            "-I",
+            "-n",
+            "-P",
+            "-L",
+            "-d",
+            "-E",
+            "-s",
+            "-a",
+            "-j",
+            "--jobs",
+            "--max-args",
+            "--replace",
+        ];
         let (mut at, mut place) = (0, None);
         while let Some(arg) = args.get(at).filter(|arg| arg.starts_with('-')) {
             if arg == "-I" {
@@ -158,8 +191,11 @@ impl Walk<'_> {
 
 /// The words of an input.
 fn passed(stdin: &str) -> Vec<String> {
-    let words: Vec<String> =
-        stdin.split([' ', '\t', '\n', '\0']).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    let words: Vec<String> = stdin
+        .split([' ', '\t', '\n', '\0'])
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect();
     if words.len() > PASSED_MAX || words.is_empty() {
         return vec![PIPED.to_string()];
     }

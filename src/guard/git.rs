@@ -43,7 +43,8 @@ impl Walk<'_> {
                     || options.has_long("delete", 3)
                     || options.has_long("force", 3);
                 let subjects = if options.has('f') { 1 } else { usize::MAX };
-                let is_main = options.operands().take(subjects).any(|name| self.rules.is_main(name));
+                let is_main =
+                    options.operands().take(subjects).any(|name| self.rules.is_main(name));
                 if deletes && is_main { self.refuse("delete-main-branch", &part) } else { Ok(()) }
             }
             "update-ref" => {
@@ -57,7 +58,9 @@ impl Walk<'_> {
             "reflog" if args.iter().any(|arg| arg == "expire" || arg == "delete") => {
                 self.refuse("rewrite-history", &part)
             }
-            "gc" | "prune" if args.iter().any(|arg| arg == "--prune=now" || arg == "--prune=all") => {
+            "gc" | "prune"
+                if args.iter().any(|arg| arg == "--prune=now" || arg == "--prune=all") =>
+            {
                 self.refuse("rewrite-history", &part)
             }
             "stash" if args.first().is_some_and(|arg| arg == "clear") => {
@@ -90,7 +93,8 @@ impl Walk<'_> {
 
     fn judge_checkout(&self, args: &[String], part: &str, state: &mut State) -> Done<()> {
         let options = Options::read(args, "bBcC", &["create", "force-create", "orphan"]);
-        let replaced = options.value('B').or(options.value('C')).or(options.long_value("force-create"));
+        let replaced =
+            options.value('B').or(options.value('C')).or(options.long_value("force-create"));
         if replaced.is_some_and(|name| self.rules.is_main(name)) {
             self.refuse("delete-main-branch", part)?;
         }
@@ -124,11 +128,18 @@ impl Walk<'_> {
         options.operands().try_for_each(|path| self.judge_tree(path, Tree::Clean, &state))
     }
 
-    /// `-c alias.name=!command`
+    /// `-c alias.name=value`
     fn judge_setting(&mut self, setting: &str, state: &State) -> Done<()> {
-        match setting.split_once("=!") {
-            Some((_, command)) => self.try_text(command, state),
+        match setting.split_once('=').filter(|(key, _)| key.starts_with("alias.")) {
+            Some((_, value)) => self.judge_alias(value, state),
             None => Ok(()),
+        }
+    }
+
+    fn judge_alias(&mut self, value: &str, state: &State) -> Done<()> {
+        match value.strip_prefix('!') {
+            Some(command) => self.try_text(command, state),
+            None => self.try_text(&format!("git {value}"), state),
         }
     }
 
@@ -137,23 +148,25 @@ impl Walk<'_> {
         match verb {
             "submodule" => {
                 let Some(at) = args.iter().position(|arg| arg == "foreach") else { return Ok(()) };
-                let rest: Vec<&str> =
-                    args[at + 1..].iter().map(String::as_str).filter(|arg| *arg != "--recursive").collect();
+                let rest: Vec<&str> = args[at + 1..]
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|arg| *arg != "--recursive")
+                    .collect();
                 self.try_text(&rest.join(" "), state)
             }
             "bisect" if args.first().is_some_and(|arg| arg == "run") => {
                 self.call(&args[1..], &mut state.clone()).map(|_| ())
             }
-            "config" => match args.last().and_then(|value| value.strip_prefix('!')) {
-                Some(command) => self.try_text(command, state),
-                None => Ok(()),
-            },
+            "config" if args.iter().any(|arg| arg.starts_with("alias.")) => {
+                self.judge_alias(args.last().map_or("", String::as_str), state)
+            }
             "rebase" | "filter-branch" => {
                 let texts = args.iter().filter(|arg| arg.contains(' '));
                 let texts: Vec<String> = texts.cloned().collect();
-                texts.iter().try_for_each(|text| {
-                    self.try_text(text.trim_start_matches("--exec="), state)
-                })
+                texts
+                    .iter()
+                    .try_for_each(|text| self.try_text(text.trim_start_matches("--exec="), state))
             }
             _ => Ok(()),
         }

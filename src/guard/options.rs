@@ -28,7 +28,9 @@ impl Options {
             if let Some(long) = arg.strip_prefix("--") {
                 let (name, value) = match long.split_once('=') {
                     Some((name, value)) => (name, value.to_owned()),
-                    None if longs.contains(&long) => (long, rest.next().cloned().unwrap_or_default()),
+                    None if longs.contains(&long) => {
+                        (long, rest.next().cloned().unwrap_or_default())
+                    }
                     None => (long, String::new()),
                 };
                 options.longs.push((name.to_owned(), value));

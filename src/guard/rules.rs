@@ -129,9 +129,9 @@ impl Rules {
 
     /// The first rule that protects this file. `path` is absolute; `home` is what `~` stands for.
     pub fn of_path(&self, path: &str, home: &str) -> Option<&Rule> {
-        self.rules.iter().find(|rule| {
-            any_path(&rule.paths, path, home) && !any_path(&rule.except, path, home)
-        })
+        self.rules
+            .iter()
+            .find(|rule| any_path(&rule.paths, path, home) && !any_path(&rule.except, path, home))
     }
 
     pub fn denied_path(&self, path: &str, home: &str) -> Option<&str> {
@@ -181,7 +181,8 @@ fn is_whole(pattern: &[String], words: &[&str]) -> bool {
         && pattern.iter().zip(words).all(|(part, word)| {
             // Out of the place that the pattern names.
             let leaves = part.contains('*') && word.split('/').any(|part| part == "..");
-            !leaves && (may_be(part, word) || (part.ends_with("/**") && path_matches(part, word, "~")))
+            !leaves
+                && (may_be(part, word) || (part.ends_with("/**") && path_matches(part, word, "~")))
         })
 }
 
@@ -243,7 +244,8 @@ fn lines(node: &Node) -> Result<Vec<String>, String> {
 fn rule(node: &Node) -> Result<Rule, String> {
     let mut rule = Rule::default();
     for (key, value) in map(node)? {
-        let commands = |value| Ok::<_, String>(lines(value)?.iter().map(|line| words(line)).collect());
+        let commands =
+            |value| Ok::<_, String>(lines(value)?.iter().map(|line| words(line)).collect());
         match key.as_str() {
             "name" => rule.name = line_of_text(value)?.to_owned(),
             "why" => rule.why = line_of_text(value)?.to_owned(),

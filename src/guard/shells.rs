@@ -55,6 +55,10 @@ impl Walk<'_> {
                 Some(text) => self.run_text(text, &mut state.clone())?,
                 None => String::new(),
             },
+            "rsync" | "tar" | "vim" | "vi" | "nvim" | "ex" | "sed" => {
+                self.run_options(name, args, state)?;
+                return Ok(None);
+            }
             name if SHELLS.contains(&name) => self.run_script(args, state)?,
             name if RUN_ARGUMENTS.contains(&name) => {
                 for arg in args.iter().filter(|arg| !arg.starts_with('-')) {
@@ -75,7 +79,9 @@ impl Walk<'_> {
     /// `bash [options] [-c text | file] [arguments]`
     fn run_script(&mut self, args: &[String], state: &mut State) -> Done<String> {
         let (mut at, mut is_text, mut reads) = (0, false, false);
-        while let Some(arg) = args.get(at).filter(|arg| arg.starts_with(['-', '+']) && arg.len() > 1) {
+        while let Some(arg) =
+            args.get(at).filter(|arg| arg.starts_with(['-', '+']) && arg.len() > 1)
+        {
             at += 1;
             match arg.as_str() {
                 "--" => break,
@@ -111,7 +117,38 @@ impl Walk<'_> {
         self.run_text(&text, state)
     }
 
+    /// Options of other programs that are commands.
+    fn run_options(&mut self, name: &str, args: &[String], state: &State) -> Done<()> {
+        const GLUED: [&str; 7] = [
+            "--checkpoint-action=exec=",
+            "--to-command=",
+            "--use-compress-program=",
+            "--rsh=",
+            "ProxyCommand=",
+            "LocalCommand=",
+            "+!",
+        ];
+        let takes_command = |option: &str| match name {
+            "rsync" => option == "-e",
+            "tar" => option == "-I" || option == "--to-command",
+            _ => false,
+        };
+        for (at, arg) in args.iter().enumerate() {
+            let next = args.get(at + 1).map(String::as_str).filter(|_| takes_command(arg));
+            let glued = GLUED.iter().find_map(|option| arg.strip_prefix(option));
+            let of_editor = arg.trim_start_matches(':').strip_prefix('!');
+            // `1e command`
+            let of_sed = arg.trim_start_matches(|c: char| c.is_ascii_digit() || "$,".contains(c));
+            let of_sed = of_sed.strip_prefix("e ").filter(|_| name == "sed");
+            for text in [next, glued, of_editor, of_sed].into_iter().flatten() {
+                self.try_text(text, state)?;
+            }
+        }
+        Ok(())
+    }
+
     fn run_remote(&mut self, args: &[String], state: &mut State) -> Done<String> {
+        self.run_options("ssh", args, state)?;
         const WITH_VALUE: &str = "bcDEeFIiJLlmOopQRSWw";
         let mut at = 0;
         while let Some(arg) = args.get(at).filter(|arg| arg.starts_with('-')) {

@@ -53,6 +53,8 @@ pub struct State {
     pub files: BTreeMap<String, String>,
     /// The links it has made: where each is, and where it leads.
     pub links: BTreeMap<String, String>,
+    /// The scripts behind `>(…)`.
+    pub sinks: BTreeMap<String, Script>,
     /// The branch it has switched to.
     pub branch: Option<String>,
     /// On another machine: what counts there are the roots alone.
@@ -156,6 +158,10 @@ impl<'a> Walk<'a> {
             return Ok(output);
         }
         for path in files {
+            if let Some(script) = state.sinks.get(&path).cloned() {
+                let mut own = State { stdin: output.clone(), ..state.clone() };
+                self.nested(|walk| walk.script(&script, &mut own))?;
+            }
             append(state.files.entry(path).or_default(), &output);
         }
         Ok(String::new())
@@ -232,7 +238,8 @@ impl<'a> Walk<'a> {
     fn assign(&mut self, assign: &Assign, state: &mut State) -> Done<()> {
         let value = match &assign.value {
             Assigned::Word(word) => Value::Text(self.text(word, state)?),
-            Assigned::Item(word) => {
+            Assigned::Item(index, word) => {
+                self.text(index, state)?;
                 let item = self.text(word, state)?;
                 let mut items = match state.variables.remove(&assign.name) {
                     Some(Value::List(items)) => items,
@@ -249,13 +256,33 @@ impl<'a> Walk<'a> {
                 Value::List(items)
             }
         };
+        if let Value::Text(text) = &value {
+            self.judge_setting_of_shell(&assign.name, text, state)?;
+        }
         let before = if assign.append { state.variables.remove(&assign.name) } else { None };
         let value = match (before, value) {
             (Some(Value::Text(before)), Value::Text(text)) => Value::Text(before + &text),
-            (Some(Value::List(before)), Value::List(items)) => Value::List([before, items].concat()),
+            (Some(Value::List(before)), Value::List(items)) => {
+                Value::List([before, items].concat())
+            }
             (_, value) => value,
         };
         state.variables.insert(assign.name.clone(), value);
+        Ok(())
+    }
+}
+
+impl Walk<'_> {
+    /// Variables whose text is run by somebody else.
+    fn judge_setting_of_shell(&mut self, name: &str, text: &str, state: &State) -> Done<()> {
+        const RUN: [&str; 6] = ["COMMAND", "EDITOR", "PAGER", "BROWSER", "VISUAL", "ASKPASS"];
+        if RUN.iter().any(|end| name.ends_with(end)) {
+            self.try_text(text, state)?;
+        }
+        if name == "BASH_ENV" || name == "ENV" {
+            let script = self.content(text, state);
+            self.try_text(&script, state)?;
+        }
         Ok(())
     }
 }
@@ -281,6 +308,7 @@ impl State {
             stdin: UNKNOWN.to_string(),
             files: BTreeMap::new(),
             links: BTreeMap::new(),
+            sinks: BTreeMap::new(),
             branch: None,
             is_remote: false,
         }
@@ -323,9 +351,9 @@ fn distinct(values: Vec<String>) -> Vec<String> {
 fn forks_without_end(name: &str, body: &Command) -> bool {
     let (Body::Block(script) | Body::Subshell(script)) = &body.body else { return false };
     let calls = |command: &Command| match &command.body {
-        Body::Simple { words, .. } => words
-            .first()
-            .is_some_and(|word| crate::guard::shell::word::plain_text(word) == name),
+        Body::Simple { words, .. } => {
+            words.first().is_some_and(|word| crate::guard::shell::word::plain_text(word) == name)
+        }
         _ => false,
     };
     script.steps.iter().any(|step| {

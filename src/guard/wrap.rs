@@ -3,9 +3,21 @@
 use crate::guard::text::is_unknown;
 
 /// (name, options that take the next argument, operands before the command).
-const WRAPPERS: [(&str, &[&str], usize); 38] = [
-    ("sudo", &["-u", "-g", "-h", "-p", "-C", "-r", "-t", "-T", "-U", "-D", "-R", "--user", "--group"], 0),
+const WRAPPERS: [(&str, &[&str], usize); 46] = [
+    (
+        "sudo",
+        &["-u", "-g", "-h", "-p", "-C", "-r", "-t", "-T", "-U", "-D", "-R", "--user", "--group"],
+        0,
+    ),
     ("doas", &["-u", "-C"], 0),
+    ("pkexec", &["--user"], 0),
+    ("run0", &["-u", "--user", "-g", "--group"], 0),
+    ("gosu", &[], 1),
+    ("su-exec", &[], 1),
+    ("unbuffer", &[], 0),
+    ("chronic", &[], 0),
+    ("eatmydata", &[], 0),
+    ("rlwrap", &[], 0),
     ("env", &["-u", "-C", "--unset", "--chdir"], 0),
     ("nice", &["-n", "--adjustment"], 0),
     ("ionice", &["-c", "-n", "-p", "--class", "--classdata"], 0),
@@ -49,7 +61,7 @@ pub fn unwrapped(name: &str, args: &[String]) -> Option<Vec<String>> {
     let (_, with_value, operands) = WRAPPERS.iter().find(|(known, ..)| *known == name)?;
     // `command -v name` only looks it up.
     if name == "command" && args.first().is_some_and(|arg| arg == "-v" || arg == "-V") {
-        return Some(Vec::new());
+        return None;
     }
     let mut at = 0;
     while let Some(arg) = args.get(at) {
@@ -77,6 +89,11 @@ pub fn unwrapped(name: &str, args: &[String]) -> Option<Vec<String>> {
     // A duration that nobody knows may be two words.
     while rest.len() > 1 && *operands > 0 && is_unknown(&rest[0]) {
         rest.remove(0);
+    }
+    // `sudo -s` and `sudo -i` are a shell.
+    let is_shell = |arg: &String| matches!(arg.as_str(), "-s" | "-i" | "--shell" | "--login");
+    if rest.is_empty() && name == "sudo" && args.iter().any(is_shell) {
+        rest.push("sh".to_owned());
     }
     if name == "direnv" && rest.first().is_some_and(|verb| verb == "exec") {
         rest.drain(..2.min(rest.len()));

@@ -26,17 +26,20 @@ impl Walk<'_> {
 
     fn file_rule(&self, path: &str, is_guess: bool) -> Option<&'static str> {
         let home = &self.place.home;
-        if self.rules.allowed_path(path, home)
-            || self.is_open(path)
-        {
+        if self.rules.allowed_path(path, home) || self.is_open(path) {
             return None;
         }
-        let in_home = is_at_or_below(path, home);
-        if let Some(rule) = self.protecting(path).filter(|_| in_home || !self.is_in_scratch(path)) {
-            return Some(rule);
+        if self.is_closed(path) {
+            return Some("agent-settings");
         }
         let in_work = self.place.work.as_deref().is_some_and(|work| is_below(path, work));
-        if is_guess || in_work || self.is_in_scratch(path) {
+        let in_scratch = self.is_in_scratch(path);
+        // What lies there is nobody's settings, unless somebody works or lives there.
+        let is_free = in_scratch && !in_work && !is_at_or_below(path, home);
+        if let Some(rule) = self.protecting(path).filter(|_| !is_free) {
+            return Some(rule);
+        }
+        if is_guess || in_work || in_scratch {
             return None;
         }
         if any_path(&self.rules.writable, path, home) {
@@ -52,15 +55,19 @@ impl Walk<'_> {
         dirs.any(|dir| any_path(&[format!("{dir}/*/**")], path, &self.place.home))
     }
 
+    /// Whether it lies in a directory that is closed to agents, and not where they may write to.
+    pub fn is_closed(&self, path: &str) -> bool {
+        let home = &self.place.home;
+        let mut closed = self.place.closed.iter();
+        closed.find(|dir| is_at_or_below(path, dir)).is_some_and(|dir| {
+            let own = [format!("{dir}/plans/**"), format!("{dir}/projects/*/memory/**")];
+            !any_path(&own, path, home) && !self.is_open(path)
+        })
+    }
+
     /// The rule that protects this file, by its name.
     pub fn protecting(&self, path: &str) -> Option<&'static str> {
         let home = &self.place.home;
-        let mut closed = self.place.closed.iter();
-        if let Some(dir) = closed.find(|dir| is_at_or_below(path, dir)) {
-            let own = [format!("{dir}/plans/**"), format!("{dir}/projects/*/memory/**")];
-            let is_open = any_path(&own, path, home) || self.is_open(path);
-            return (!is_open).then_some("agent-settings");
-        }
         let rule = self.rules.of_path(path, home)?;
         FILE_RULES.into_iter().find(|name| *name == rule.name)
     }
@@ -68,12 +75,13 @@ impl Walk<'_> {
     pub fn judge_writer(&self, name: &str, args: &[String], state: &mut State) -> Done<()> {
         let write = |file: &str| self.judge_write(file, state);
         match name {
-            "tee" | "sponge" | "touch" | "mkfifo" => {
+            "tee" | "sponge" | "touch" | "mkfifo" | "patch" => {
                 Options::read(args, "rdt", &[]).operands().try_for_each(write)?;
             }
             "truncate" => Options::read(args, "sr", &[]).operands().try_for_each(write)?,
             "cp" | "mv" | "install" | "scp" | "rsync" | "ln" => {
-                let options = Options::read(args, "tSmogeTB", &["target-directory", "mode", "exclude"]);
+                let options =
+                    Options::read(args, "tSmogeTB", &["target-directory", "mode", "exclude"]);
                 self.judge_copy(&options, state)?;
             }
             "sed" | "perl" => {
@@ -81,11 +89,14 @@ impl Walk<'_> {
                     arg.starts_with("--in-place")
                         || (arg.starts_with('-') && !arg.starts_with("--") && arg.contains('i'))
                 });
+                let options = Options::read(args, "eflE", &["expression", "file"]);
+                let has_script =
+                    ['e', 'f', 'E'].into_iter().any(|letter| options.value(letter).is_some())
+                        || options.long_value("expression").is_some()
+                        || options.long_value("file").is_some();
                 if edits {
-                    Options::read(args, "eflE", &["expression", "file"])
-                        .operands()
-                        .filter(|file| file.contains('/') || file.starts_with('.'))
-                        .try_for_each(write)?;
+                    let skipped = usize::from(!has_script);
+                    options.operands().skip(skipped).try_for_each(write)?;
                 }
             }
             "curl" | "wget" | "aria2c" | "xh" => {
@@ -112,7 +123,8 @@ impl Walk<'_> {
                     || options.has('x')
                     || options.has_long("extract", 2)
                     || options.has_long("get", 3);
-                let target = options.value('C').or(options.value('d')).or(options.long_value("directory"));
+                let target =
+                    options.value('C').or(options.value('d')).or(options.long_value("directory"));
                 if let Some(dir) = target.filter(|_| extracts) {
                     if self.is_root(&state.absolute(dir)) {
                         self.refuse("write-system", dir)?;

@@ -15,9 +15,15 @@ pub enum Part {
     Plain(char),
     /// Taken as it is.
     Quoted(String),
-    Variable { parameter: Parameter, quoted: bool },
+    Variable {
+        parameter: Parameter,
+        quoted: bool,
+    },
     /// `$(…)` and backticks.
-    Output { script: Script, quoted: bool },
+    Output {
+        script: Script,
+        quoted: bool,
+    },
     /// `$((…))`, with what it substitutes.
     Arithmetic(Word),
     /// `<(…)` and `>(…)`.
@@ -29,7 +35,7 @@ pub enum Part {
 pub struct Parameter {
     pub name: String,
     /// `${name[index]}`
-    pub index: Option<String>,
+    pub index: Option<Word>,
     pub change: Change,
 }
 
@@ -80,12 +86,22 @@ pub struct Command {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
-    Simple { assigns: Vec<Assign>, words: Vec<Word> },
+    Simple {
+        assigns: Vec<Assign>,
+        words: Vec<Word>,
+    },
     /// `{ …; }`, and `if`, `while`, `until`, `case` with all of their parts in a row.
     Block(Script),
     Subshell(Script),
-    For { name: String, words: Vec<Word>, body: Script },
-    Function { name: String, body: Box<Command> },
+    For {
+        name: String,
+        words: Vec<Word>,
+        body: Script,
+    },
+    Function {
+        name: String,
+        body: Box<Command>,
+    },
     /// `[[ … ]]`, `((…))`: only what it substitutes counts.
     Test(Vec<Word>),
 }
@@ -103,7 +119,7 @@ pub enum Assigned {
     Word(Word),
     List(Vec<Word>),
     /// `name[index]=…`
-    Item(Word),
+    Item(Word, Word),
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -130,6 +130,7 @@ impl Reader {
             match self.peek() {
                 None | Some(')') => break,
                 Some(';') if self.peek_at(1) == Some(';') => break,
+                Some('&') if self.peek_at(1) == Some('>') => {}
                 Some(';' | '&' | '|') => return Err(Unreadable("a command is missing")),
                 Some(_) => {}
             }
@@ -254,10 +255,7 @@ impl Reader {
             "coproc" => {
                 self.skip_blanks();
                 return Ok(Some(Body::Block(Script {
-                    steps: vec![Step {
-                        pipeline: vec![self.command()?],
-                        joint: Joint::Background,
-                    }],
+                    steps: vec![Step { pipeline: vec![self.command()?], joint: Joint::Background }],
                 })));
             }
             _ => {
@@ -438,12 +436,11 @@ impl Reader {
         let start = self.at;
         let name = self.name();
         let is_name = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit());
-        let mut item = false;
+        let mut item = None;
         if is_name && self.peek() == Some('[') {
             self.at += 1;
-            self.word(Until::Char(']'))?;
+            item = Some(self.word(Until::Char(']'))?);
             self.at += 1;
-            item = true;
         }
         let append = is_name && self.takes("+=");
         if !is_name || !(append || self.takes("=")) {
@@ -452,7 +449,10 @@ impl Reader {
         }
         if self.peek() != Some('(') {
             let word = self.word(Until::Blank)?;
-            let value = if item { Assigned::Item(word) } else { Assigned::Word(word) };
+            let value = match item {
+                Some(index) => Assigned::Item(index, word),
+                None => Assigned::Word(word),
+            };
             return Ok(Some(Assign { name, value, append }));
         }
         self.at += 1;
@@ -464,6 +464,15 @@ impl Reader {
                 Some(')') => break,
                 Some(c) if is_end(c) && c != '<' && c != '>' => {
                     return Err(Unreadable("a list holds an operator"));
+                }
+                Some('[') => {
+                    let start = self.at;
+                    self.at += 1;
+                    self.word(Until::Char(']'))?;
+                    if !self.takes("]=") {
+                        self.at = start;
+                    }
+                    list.push(self.word(Until::Blank)?);
                 }
                 Some(_) => list.push(self.word(Until::Blank)?),
             }

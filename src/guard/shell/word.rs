@@ -245,7 +245,7 @@ impl Reader {
             self.at += 1;
             let word = self.word(Until::Char(']'))?;
             self.at += 1;
-            index = Some(plain_text(&word));
+            index = Some(word);
         }
         if change == Change::None {
             change = self.change(end)?;
@@ -273,8 +273,7 @@ impl Reader {
         if colon {
             self.at += 1;
             let word = self.word(end)?;
-            let parts: Vec<&[Part]> =
-                word.splitn(2, |part| *part == Part::Plain(':')).collect();
+            let parts: Vec<&[Part]> = word.splitn(2, |part| *part == Part::Plain(':')).collect();
             let length = parts.get(1).map(|length| length.to_vec());
             return Ok(Change::Part(parts[0].to_vec(), length));
         }
@@ -385,7 +384,10 @@ pub fn plain_text(word: &[Part]) -> String {
         match part {
             Part::Plain(c) => text.push(*c),
             Part::Quoted(quoted) => text.push_str(quoted),
-            Part::Variable { .. } | Part::Output { .. } | Part::Arithmetic(_) | Part::Process(_) => {}
+            Part::Variable { .. }
+            | Part::Output { .. }
+            | Part::Arithmetic(_)
+            | Part::Process(_) => {}
         }
     }
     text
