@@ -7,6 +7,10 @@
 use std::env;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
 
 use crate::cli::exit;
 use crate::files;
@@ -22,6 +26,8 @@ const GIT_FILE_BYTES_MAX: usize = 4 << 10;
 const PARENTS_MAX: usize = 64;
 /// The client takes this exit code for a refusal, and no other.
 const REFUSED: u8 = 2;
+/// A decision takes milliseconds; the client waits for a minute, and then lets the tool run.
+const DECIDE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -81,7 +87,7 @@ fn hook(args: &Args, rules: Result<Rules, String>) -> u8 {
         }
         let rules = rules?;
         let place = place(args, &call.cwd);
-        call.judge(&rules, &place, &Disk).map_err(|refusal| refusal.to_string())
+        in_time(move || call.judge(&rules, &place, &Disk).map_err(|refusal| refusal.to_string()))
     });
     match judged {
         Ok(()) => exit::OK,
@@ -91,6 +97,22 @@ fn hook(args: &Args, rules: Result<Rules, String>) -> u8 {
             REFUSED
         }
     }
+}
+
+/// The thread is not waited for when it is late: it goes with the process.
+fn in_time(judge: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), String> {
+    let (sender, verdict) = bounded(1);
+    #[expect(clippy::disallowed_methods, reason = "one thread, which ends with the process")]
+    thread::Builder::new()
+        .name("judge".to_owned())
+        .spawn(move || {
+            // Nobody waits any more.
+            let _ = sender.send(judge());
+        })
+        .map_err(|error| format!("refused: starting to judge: {error}: try again"))?;
+    verdict.recv_timeout(DECIDE_TIMEOUT).unwrap_or_else(|_| {
+        Err("refused: the command is too much to judge: write it in several ones".to_owned())
+    })
 }
 
 fn read_call() -> Result<Call, String> {

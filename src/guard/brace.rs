@@ -5,10 +5,14 @@ use crate::guard::shell::{Part, Word};
 /// Words that one word may become.
 pub const WORDS_MAX: usize = 2_000;
 
-/// `None` when there are more than [`WORDS_MAX`].
+/// Parts of all words on the way to them.
+const PARTS_MAX: usize = 200_000;
+
+/// `None` when there are more than [`WORDS_MAX`], or they are too long.
 pub fn braces(word: &[Part]) -> Option<Vec<Word>> {
     let mut done = Vec::new();
     let mut open: Vec<Word> = vec![word.to_vec()];
+    let mut parts_left = PARTS_MAX;
     while let Some(word) = open.pop() {
         if done.len() + open.len() > WORDS_MAX {
             return None;
@@ -17,6 +21,7 @@ pub fn braces(word: &[Part]) -> Option<Vec<Word>> {
             None => done.push(word),
             Some((start, end, items)) => {
                 for item in items.into_iter().rev() {
+                    parts_left = parts_left.checked_sub(word.len() + item.len())?;
                     let mut next = word[..start].to_vec();
                     next.extend(item);
                     next.extend_from_slice(&word[end + 1..]);
@@ -30,8 +35,9 @@ pub fn braces(word: &[Part]) -> Option<Vec<Word>> {
 
 /// The first brace expression: where it begins and ends, and what stands for it.
 fn first_brace(word: &[Part]) -> Option<(usize, usize, Vec<Word>)> {
+    const OPEN_MAX: usize = 100;
     let opens = word.iter().enumerate().filter(|(_, part)| **part == Part::Plain('{'));
-    opens.map(|(at, _)| at).take(WORDS_MAX).find_map(|start| {
+    opens.map(|(at, _)| at).take(OPEN_MAX).find_map(|start| {
         let (mut depth, mut commas) = (0_usize, vec![start]);
         for (at, part) in word.iter().enumerate().skip(start) {
             match part {

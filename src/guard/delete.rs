@@ -5,7 +5,7 @@ use crate::guard::options::Options;
 use crate::guard::path::{
     Reading, emptied, file_name, is_at_or_below, is_below, is_exact, normal, nowhere, readings,
 };
-use crate::guard::rules::any_path;
+use crate::guard::rules::{any_below, any_path};
 use crate::guard::text::{PIPED, has_hole, is_hole};
 use crate::guard::walk::{Done, State, Walk};
 
@@ -122,6 +122,7 @@ impl Walk<'_> {
         if word.is_empty() {
             return Ok(());
         }
+        self.charge(1, 0)?;
         let goes_in = word.ends_with('/');
         for reading in readings(word, &state.cwd, &self.place.home) {
             for path in self.ways(&reading.path, goes_in, state) {
@@ -213,8 +214,7 @@ impl Walk<'_> {
     pub fn is_root(&self, path: &str) -> bool {
         let home = &self.place.home;
         let in_system = || {
-            let mut trees = self.rules.system.iter();
-            trees.any(|tree| any_path(&[format!("{tree}/**")], path, home))
+            any_below(&self.rules.system, &["**"], path, home)
                 && !any_path(&self.rules.writable, path, home)
                 && !any_path(&self.rules.scratch, path, home)
                 && !self.is_in_scratch(path)
@@ -225,9 +225,7 @@ impl Walk<'_> {
 
     /// Below a directory for temporary files.
     pub fn is_in_scratch(&self, path: &str) -> bool {
-        let home = &self.place.home;
-        let mut dirs = self.rules.scratch.iter();
-        dirs.any(|dir| any_path(&[format!("{dir}/*/**")], path, home))
+        any_below(&self.rules.scratch, &["*", "**"], path, &self.place.home)
     }
 
     /// `path`, and what it is when links are followed.

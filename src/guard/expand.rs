@@ -6,7 +6,7 @@ use crate::guard::shell::word::plain_text;
 use crate::guard::shell::{Change, Parameter, Part, Word};
 use crate::guard::text::{ONE, SOME, STAR, UNKNOWN, has_hole};
 use crate::guard::unreadable;
-use crate::guard::walk::{Done, State, Value, Walk};
+use crate::guard::walk::{Done, State, Value, Walk, append};
 
 /// Set by the shell itself to something harmless.
 const OWN: [&str; 20] = [
@@ -32,6 +32,9 @@ const OWN: [&str; 20] = [
     "SHLVL",
 ];
 
+/// Process substitutions of one command.
+const PROCESSES_MAX: u32 = 100;
+
 /// Fields on the way of being made.
 #[derive(Default)]
 struct Fields {
@@ -41,7 +44,7 @@ struct Fields {
 
 impl Fields {
     fn push(&mut self, text: &str) {
-        self.open.get_or_insert_default().push_str(text);
+        append(self.open.get_or_insert_default(), text);
     }
 
     fn end(&mut self) {
@@ -119,6 +122,7 @@ impl Walk<'_> {
                     let mut own = state.clone();
                     let output = self.nested(|walk| walk.script(script, &mut own))?;
                     let output = output.trim_end_matches('\n');
+                    self.charge(0, output.len())?;
                     match quoted {
                         true => fields.push(output),
                         false => fields.split(output, &state.separators()),
@@ -132,6 +136,9 @@ impl Walk<'_> {
                     let mut own = state.clone();
                     let output = self.nested(|walk| walk.script(script, &mut own))?;
                     self.processes += 1;
+                    if self.processes > PROCESSES_MAX {
+                        return Err(unreadable("it has too many process substitutions"));
+                    }
                     let path = format!("/dev/fd/{}", 63 + self.processes);
                     fields.push(&path);
                     state.files.insert(path.clone(), output);
@@ -182,6 +189,7 @@ impl Walk<'_> {
                 .is_some_and(|index| matches!(plain_text(index).as_str(), "@" | "*"));
         let values = self.values(parameter, state)?;
         if quoted && is_list && parameter.name != "*" {
+            self.charge(0, values.iter().map(String::len).sum())?;
             for (at, value) in values.iter().enumerate() {
                 if at > 0 {
                     fields.end();
@@ -191,6 +199,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let text = values.join(" ");
+        self.charge(0, text.len())?;
         match quoted {
             true => fields.push(&text),
             false => {
@@ -255,7 +264,6 @@ impl State {
             "@" | "*" => {
                 return self.arguments.clone().unwrap_or_else(|| one(UNKNOWN.to_string()));
             }
-            "0" if !self.variables.contains_key("0") => return one("bash".to_owned()),
             name if OWN.contains(&name) => return one(SOME.to_string()),
             _ => {}
         }

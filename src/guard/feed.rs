@@ -59,6 +59,7 @@ impl Walk<'_> {
             "dirname" => match args.last().and_then(|path| path.rsplit_once('/')) {
                 Some(("", _)) => "/".to_owned(),
                 Some((dir, _)) => dir.to_owned(),
+                None if args.last().is_some_and(|path| has_hole(path)) => UNKNOWN.to_string(),
                 None => ".".to_owned(),
             },
             "basename" => file_name(args.first().map_or("", String::as_str)).to_owned(),

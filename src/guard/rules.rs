@@ -161,7 +161,7 @@ impl Own {
 }
 
 pub fn any_path(patterns: &[String], path: &str, home: &str) -> bool {
-    patterns.iter().any(|pattern| path_matches(pattern, path, home))
+    any_below(patterns, &[], path, home)
 }
 
 /// Whether the words of `pattern` occur in `words`, in order, the first at their beginning.
@@ -188,21 +188,32 @@ fn is_whole(pattern: &[String], words: &[&str]) -> bool {
 
 /// Whether `path`, of which parts may be unknown, is one that `pattern` names.
 pub fn path_matches(pattern: &str, path: &str, home: &str) -> bool {
-    let pattern = match pattern.strip_prefix('~') {
-        Some(rest) => format!("{home}{rest}"),
-        None => pattern.to_owned(),
-    };
-    let parts = |text: &str| -> Vec<String> {
-        text.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect()
-    };
-    parts_match(&parts(&pattern), &parts(path))
+    parts_match(&parts_of_pattern(pattern, home, &[]), &parts(path))
 }
 
-fn parts_match(pattern: &[String], path: &[String]) -> bool {
+/// Whether `path` lies in one of `dirs`, as `tail` says how.
+pub fn any_below(dirs: &[String], tail: &[&str], path: &str, home: &str) -> bool {
+    let path = parts(path);
+    dirs.iter().any(|dir| parts_match(&parts_of_pattern(dir, home, tail), &path))
+}
+
+fn parts(text: &str) -> Vec<&str> {
+    text.split('/').filter(|part| !part.is_empty()).collect()
+}
+
+fn parts_of_pattern<'a>(pattern: &'a str, home: &'a str, tail: &[&'a str]) -> Vec<&'a str> {
+    match pattern.strip_prefix('~') {
+        // `~/.claude*`, and no name of another user.
+        Some(rest) => [&parts(home), &parts(rest), tail].concat(),
+        None => [&parts(pattern), tail].concat(),
+    }
+}
+
+fn parts_match(pattern: &[&str], path: &[&str]) -> bool {
     match (pattern.split_first(), path.split_first()) {
         (None, None) => true,
-        (Some((first, rest)), _) if first == "**" => {
-            (0..=path.len()).any(|skipped| parts_match(rest, &path[skipped..]))
+        (Some((first, rest)), _) if *first == "**" => {
+            rest.is_empty() || (0..=path.len()).any(|skipped| parts_match(rest, &path[skipped..]))
         }
         (Some((first, rest)), Some((part, others))) => {
             part_matches(first, part) && parts_match(rest, others)

@@ -165,6 +165,7 @@ impl Walk<'_> {
 
     /// In the shell that is there.
     pub fn run_text(&mut self, text: &str, state: &mut State) -> Done<String> {
+        self.charge(1, text.len())?;
         let script = match parse(text) {
             Ok(script) => script,
             Err(_) if has_hole(text) => return Ok(UNKNOWN.to_string()),

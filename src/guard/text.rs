@@ -19,7 +19,7 @@ pub const ONE: char = '\u{10fff5}';
 pub const PIPED: char = '\u{10fff6}';
 
 /// Bytes of an output that are followed; what is longer counts as unknown.
-pub const OUTPUT_BYTES_MAX: usize = 256 << 10;
+pub const OUTPUT_BYTES_MAX: usize = 64 << 10;
 
 /// Whether a command may not hold `c`, because here it has a meaning.
 pub fn is_reserved(c: char) -> bool {
@@ -68,6 +68,10 @@ pub fn may_be_word(pattern: &str, text: &str) -> bool {
 }
 
 fn matches(pattern: &str, text: &str, is_free: impl Fn(char) -> bool) -> bool {
+    let means_more = |c: char| matches!(c, '*' | '?') || is_glob(c) || is_hole(c);
+    if !pattern.contains(means_more) {
+        return pattern == text;
+    }
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     // Where each prefix of the pattern can end.

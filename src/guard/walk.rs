@@ -3,6 +3,7 @@
 //!
 //! What a branch or a loop does is taken for done. The answer is the first command that is refused.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -12,7 +13,9 @@ use crate::guard::text::{OUTPUT_BYTES_MAX, UNKNOWN, shown};
 use crate::guard::{Place, Refusal, World, unreadable};
 
 /// Commands that one call may come to, loops unrolled.
-const COMMANDS_MAX: u32 = 20_000;
+const COMMANDS_MAX: usize = 10_000;
+/// Bytes of all texts that are put together on the way.
+const TEXTS_BYTES_MAX: usize = 4 << 20;
 /// Functions, `eval`, `sh -c` and their like inside each other.
 const NESTING_MAX: u32 = 40;
 /// Characters of a command that a refusal shows.
@@ -24,7 +27,8 @@ pub struct Walk<'a> {
     pub rules: &'a Rules,
     pub place: &'a Place,
     pub world: &'a dyn World,
-    commands_left: u32,
+    commands_left: Cell<usize>,
+    bytes_left: Cell<usize>,
     nesting: u32,
     /// Functions that are being carried out.
     pub calls: Vec<String>,
@@ -67,7 +71,8 @@ impl<'a> Walk<'a> {
             rules,
             place,
             world,
-            commands_left: COMMANDS_MAX,
+            commands_left: Cell::new(COMMANDS_MAX),
+            bytes_left: Cell::new(TEXTS_BYTES_MAX),
             nesting: 0,
             calls: Vec::new(),
             processes: 0,
@@ -96,6 +101,18 @@ impl<'a> Walk<'a> {
             instead: rule.instead,
             part: cut(&shown(part)),
         }))
+    }
+
+    /// Counts what is done, so that no command keeps its agent waiting.
+    pub fn charge(&self, commands: usize, bytes: usize) -> Done<()> {
+        let commands = self.commands_left.get().checked_sub(commands);
+        let bytes = self.bytes_left.get().checked_sub(bytes);
+        let (Some(commands), Some(bytes)) = (commands, bytes) else {
+            return Err(unreadable("it comes to too many commands, or too much text"));
+        };
+        self.commands_left.set(commands);
+        self.bytes_left.set(bytes);
+        Ok(())
     }
 
     pub fn nested<T>(&mut self, run: impl FnOnce(&mut Self) -> Done<T>) -> Done<T> {
@@ -143,10 +160,7 @@ impl<'a> Walk<'a> {
     }
 
     pub fn command(&mut self, command: &Command, state: &mut State) -> Done<String> {
-        match self.commands_left.checked_sub(1) {
-            Some(left) => self.commands_left = left,
-            None => return Err(unreadable("it comes to too many commands")),
-        }
+        self.charge(1, 0)?;
         let stdin = state.stdin.clone();
         let mut files = Vec::new();
         for redirect in &command.redirects {

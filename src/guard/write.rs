@@ -3,7 +3,7 @@
 use crate::guard::call::denied;
 use crate::guard::options::Options;
 use crate::guard::path::{file_name, is_at_or_below, is_below, readings};
-use crate::guard::rules::any_path;
+use crate::guard::rules::{any_below, any_path};
 use crate::guard::text::UNKNOWN;
 use crate::guard::walk::{Done, State, Walk};
 
@@ -11,6 +11,7 @@ impl Walk<'_> {
     /// `word` as it stands in the command.
     pub fn judge_write(&self, word: &str, state: &State) -> Done<()> {
         let home = &self.place.home;
+        self.charge(1, 0)?;
         for reading in readings(word, &state.cwd, home) {
             for path in self.ways(&reading.path, true, state) {
                 if let Some(pattern) = self.rules.denied_path(&path, home) {
@@ -45,14 +46,13 @@ impl Walk<'_> {
         if any_path(&self.rules.writable, path, home) {
             return None;
         }
-        let mut trees = self.rules.system.iter();
-        let tree = trees.find(|tree| any_path(&[format!("{tree}/*/**")], path, home))?;
-        Some(if tree == "/dev" { "block-device" } else { "write-system" })
+        let in_system = any_below(&self.rules.system, &["*", "**"], path, home);
+        let of_device = if is_below(path, "/dev") { "block-device" } else { "write-system" };
+        in_system.then_some(of_device)
     }
 
     fn is_open(&self, path: &str) -> bool {
-        let mut dirs = self.place.open.iter();
-        dirs.any(|dir| any_path(&[format!("{dir}/*/**")], path, &self.place.home))
+        any_below(&self.place.open, &["*", "**"], path, &self.place.home)
     }
 
     /// Whether it lies in a directory that is closed to agents, and not where they may write to.

@@ -5,8 +5,7 @@ mod files;
 mod rules;
 mod verb;
 
-use claude_failover::guard::rules::Rules;
-use claude_failover::guard::{Place, Refusal, World, judge};
+use claude_failover::guard::{Place, World};
 
 pub const WORK: &str = "/srv/projects/website";
 
@@ -39,8 +38,4 @@ impl World for Disk {
     fn branch(&self, dir: &str) -> Option<String> {
         dir.starts_with(WORK).then(|| self.branch.to_owned())
     }
-}
-
-pub fn judged(command: &str) -> Result<(), Box<Refusal>> {
-    judge(command, &Rules::load(None).unwrap(), &place(), &Disk { branch: "feature/x" })
 }

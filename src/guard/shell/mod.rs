@@ -3,7 +3,10 @@
 //!
 //! Branches and loops become plain sequences: whoever judges the tree takes each for run.
 
+mod compound;
+mod parameter;
 pub mod parse;
+mod redirect;
 pub mod word;
 
 /// One word before expansion.

@@ -1,7 +1,7 @@
 //! One word: quotes, substitutions, parameters.
 
 use crate::guard::shell::parse::{DEPTH_MAX, Reader, Unreadable};
-use crate::guard::shell::{Change, Parameter, Part, Script, Word};
+use crate::guard::shell::{Parameter, Part, Script, Word};
 
 /// Characters of one `((…))`; what is longer is read as two parentheses.
 const ARITHMETIC_CHARS_MAX: usize = 4_096;
@@ -51,7 +51,7 @@ impl Reader {
         match c {
             '\\' => {
                 self.at += 1;
-                match self.next() {
+                match self.take() {
                     Some('\n') => {}
                     Some(c) => word.push(Part::Quoted(c.to_string())),
                     None => word.push(Part::Quoted("\\".to_owned())),
@@ -91,7 +91,7 @@ impl Reader {
 
     fn balanced(&mut self) -> Result<(), Unreadable> {
         let mut open = 0_usize;
-        while let Some(c) = self.next() {
+        while let Some(c) = self.take() {
             match c {
                 '(' => open += 1,
                 ')' => open -= 1,
@@ -106,7 +106,7 @@ impl Reader {
 
     fn until_quote(&mut self) -> Result<String, Unreadable> {
         let mut text = String::new();
-        while let Some(c) = self.next() {
+        while let Some(c) = self.take() {
             if c == '\'' {
                 return Ok(text);
             }
@@ -135,7 +135,7 @@ impl Reader {
         match self.peek() {
             Some('\\') => {
                 self.at += 1;
-                match self.next() {
+                match self.take() {
                     Some('\n') => {}
                     Some(c @ ('$' | '`' | '"' | '\\')) => text.push(c),
                     Some(c) => text.extend(['\\', c]),
@@ -207,7 +207,7 @@ impl Reader {
     fn word_in_brackets(&mut self) -> Result<Word, Unreadable> {
         self.at += 1;
         let word = self.nested(|reader| reader.word(Until::Char(']')))?;
-        match self.next() {
+        match self.take() {
             Some(_) => Ok(word),
             None => Err(Unreadable("a bracket is never closed")),
         }
@@ -222,82 +222,15 @@ impl Reader {
         name
     }
 
-    /// Behind `${`.
-    fn braced(&mut self, end: Until) -> Result<Parameter, Unreadable> {
-        let mut change = Change::None;
-        match (self.peek(), self.peek_at(1)) {
-            (Some('#'), Some(c)) if c != '}' => {
-                self.at += 1;
-                change = Change::Length;
-            }
-            (Some('!'), Some(c)) if c.is_ascii_alphabetic() || c == '_' => {
-                self.at += 1;
-                change = Change::Indirect;
-            }
-            _ => {}
-        }
-        let mut name = self.name();
-        if name.is_empty() {
-            name.extend(self.next());
-        }
-        let mut index = None;
-        if self.peek() == Some('[') {
-            self.at += 1;
-            let word = self.word(Until::Char(']'))?;
-            self.at += 1;
-            index = Some(word);
-        }
-        if change == Change::None {
-            change = self.change(end)?;
-        } else {
-            self.word(end)?;
-        }
-        match self.next() {
-            Some('}') => Ok(Parameter { name, index, change }),
-            _ => Err(Unreadable("${ is never closed")),
-        }
-    }
-
-    fn change(&mut self, end: Until) -> Result<Change, Unreadable> {
-        let colon = self.peek() == Some(':');
-        let operator = if colon { self.peek_at(1) } else { self.peek() };
-        if let Some(operator @ ('-' | '=' | '+' | '?')) = operator {
-            self.at += if colon { 2 } else { 1 };
-            let word = self.word(end)?;
-            return Ok(match operator {
-                '-' | '=' => Change::Default(word),
-                '+' => Change::Instead(word),
-                _ => Change::Needed,
-            });
-        }
-        if colon {
-            self.at += 1;
-            let word = self.word(end)?;
-            let parts: Vec<&[Part]> = word.splitn(2, |part| *part == Part::Plain(':')).collect();
-            let length = parts.get(1).map(|length| length.to_vec());
-            return Ok(Change::Part(parts[0].to_vec(), length));
-        }
-        let mut operator = String::new();
-        while let Some(c) = self.peek().filter(|c| "#%/^,@~*".contains(*c) && operator.len() < 2) {
-            operator.push(c);
-            self.at += 1;
-        }
-        let word = self.word(end)?;
-        Ok(match operator.is_empty() {
-            true => Change::None,
-            false => Change::Edit(operator, word),
-        })
-    }
-
     /// `$'…'`
     fn ansi_c(&mut self) -> Result<String, Unreadable> {
         let mut raw = String::new();
-        while let Some(c) = self.next() {
+        while let Some(c) = self.take() {
             match c {
                 '\'' => return Ok(unescaped(&raw)),
                 '\\' => {
                     raw.push('\\');
-                    raw.extend(self.next());
+                    raw.extend(self.take());
                 }
                 c => raw.push(c),
             }
@@ -309,10 +242,10 @@ impl Reader {
         self.at += 1;
         let mut text = String::new();
         loop {
-            match self.next() {
+            match self.take() {
                 None => return Err(Unreadable("a backtick is never closed")),
                 Some('`') => break,
-                Some('\\') => match self.next() {
+                Some('\\') => match self.take() {
                     Some(c @ ('`' | '\\' | '$')) => text.push(c),
                     Some(c) => text.extend(['\\', c]),
                     None => {}
@@ -368,12 +301,6 @@ impl Reader {
         let done = read(self)?;
         self.depth -= 1;
         Ok(done)
-    }
-}
-
-impl Parameter {
-    fn plain(name: String) -> Self {
-        Self { name, index: None, change: Change::None }
     }
 }
 
