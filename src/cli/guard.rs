@@ -153,14 +153,19 @@ fn place(args: &Args, cwd: &str) -> Place {
     };
     let mut closed = paths(&args.closed);
     closed.extend(variable("CLAUDE_CONFIG_DIR"));
+    let real: Vec<String> = closed.iter().map(|dir| Disk.real(dir)).collect();
+    closed.extend(real);
     closed.retain(|dir| dir != "/");
+    let mut open = paths(&args.open);
+    let real: Vec<String> = open.iter().map(|dir| Disk.real(dir)).collect();
+    open.extend(real);
     Place {
         cwd: cwd.to_owned(),
         work: (work != "/").then(|| Disk.real(&work)),
         home,
         user: env::var("USER").unwrap_or_default(),
         closed,
-        open: paths(&args.open),
+        open,
     }
 }
 

@@ -69,6 +69,11 @@ pub fn may_be_word(pattern: &str, text: &str) -> bool {
 
 fn matches(pattern: &str, text: &str, is_free: impl Fn(char) -> bool) -> bool {
     let means_more = |c: char| matches!(c, '*' | '?') || is_glob(c) || is_hole(c);
+    // Most differ in their first character.
+    let first = pattern.chars().next();
+    if first.is_some_and(|first| !means_more(first) && !text.starts_with(first)) {
+        return false;
+    }
     if !pattern.contains(means_more) {
         return pattern == text;
     }

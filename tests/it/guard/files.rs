@@ -14,7 +14,7 @@ fn rule_of(call: &Value) -> Option<String> {
     judged.err().map(|refusal| refusal.rule)
 }
 
-fn of_tool(tool: &str, input: Value) -> Option<String> {
+fn of_tool(tool: &str, input: &Value) -> Option<String> {
     rule_of(&json!({"tool_name": tool, "tool_input": input, "cwd": WORK}))
 }
 
@@ -51,28 +51,28 @@ fn files_that_decide_what_runs_are_not_written_by_any_tool() {
         ("/home/dev/\u{10fff0}", Some("unreadable")),
     ] {
         for tool in ["Write", "Edit", "MultiEdit"] {
-            let found = of_tool(tool, json!({"file_path": file, "content": "rm -rf /"}));
+            let found = of_tool(tool, &json!({"file_path": file, "content": "rm -rf /"}));
             assert_eq!(found.as_deref(), rule, "{tool} {file}");
         }
-        let found = of_tool("NotebookEdit", json!({"notebook_path": file}));
+        let found = of_tool("NotebookEdit", &json!({"notebook_path": file}));
         assert_eq!(found.as_deref(), rule, "{file}");
-        assert_eq!(of_tool("Read", json!({"file_path": file})), None, "reading is free: {file}");
+        assert_eq!(of_tool("Read", &json!({"file_path": file})), None, "reading is free: {file}");
     }
 }
 
 #[test]
 fn a_command_is_judged_whatever_tool_carries_it() {
     for tool in ["Bash", "Monitor", "mcp__shell__run"] {
-        let found = of_tool(tool, json!({"command": "rm -rf /", "description": "tidy up"}));
+        let found = of_tool(tool, &json!({"command": "rm -rf /", "description": "tidy up"}));
         assert_eq!(found.as_deref(), Some("delete-root"), "{tool}");
-        assert_eq!(of_tool(tool, json!({"command": "ls"})), None);
+        assert_eq!(of_tool(tool, &json!({"command": "ls"})), None);
     }
     for (tool, input) in [
         ("Grep", json!({"pattern": "rm -rf /"})),
         ("Task", json!({"prompt": "rm -rf /"})),
         ("TodoWrite", json!({"todos": [{"content": "rm -rf /"}]})),
     ] {
-        assert_eq!(of_tool(tool, input), None, "{tool}");
+        assert_eq!(of_tool(tool, &input), None, "{tool}");
     }
 }
 
