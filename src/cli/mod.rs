@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod demo;
 pub mod drain;
 pub mod generate;
+pub mod guard;
 pub mod history;
 pub mod hook;
 pub mod launch;
@@ -132,6 +133,8 @@ enum Verb {
     Notify(notify::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
+    /// Say whether a command of an agent is destructive (the hook of agent.guard)
+    Guard(guard::Args),
     /// Completions and the man page, from these definitions
     #[command(hide = true)]
     Generate(generate::Args),
@@ -183,6 +186,7 @@ pub fn run() -> u8 {
         Verb::Notify(args) => notify::run(&args),
         Verb::Classify(args) => classify::run(&args),
         Verb::Generate(args) => generate::run(&args),
+        Verb::Guard(args) => guard::run(&args),
         Verb::Launch { spec } => launch::run(&spec),
     }
 }

@@ -14,6 +14,7 @@ mod demo;
 mod dispatcher;
 mod edges;
 mod fuzz;
+mod guard;
 mod history;
 mod hook;
 mod http;
