@@ -156,7 +156,7 @@ fn a_server_that_hangs_costs_only_its_own_channel_and_no_end_waits_for_it() {
     let start = Instant::now();
     drop(notifier);
     let took = start.elapsed();
-    assert!(took < LEAVE_PATIENCE + Duration::from_millis(900), "{took:?}");
+    assert!(took < LEAVE_PATIENCE + Duration::from_millis(1_500), "{took:?}");
     assert!(took < TIMEOUT, "the request itself was still out");
 }
 
