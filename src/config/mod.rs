@@ -10,6 +10,7 @@ mod locate;
 pub mod near;
 pub mod notifications;
 mod path;
+pub mod quiet_hours;
 pub mod raw;
 pub mod reload;
 mod rules;
