@@ -153,6 +153,9 @@ impl Walk<'_> {
         {
             self.refuse("run-download", name)?;
         }
+        if holds(&RUNS_TEXT) && code.contains("stdin") && state.stdin.contains(FETCHED) {
+            self.refuse("run-download", name)?;
+        }
         if holds(&HIDES) && holds(&RUNS_TEXT) {
             self.refuse("run-encoded", name)?;
         }

@@ -39,9 +39,7 @@ impl Walk<'_> {
             "rsync" => {
                 let options = Options::read(args, "efBT", &["exclude", "include", "rsh", "filter"]);
                 let target = options.operands().last();
-                match target
-                    .filter(|target| options.has_long("delete-", 3) && !target.contains(':'))
-                {
+                match target.filter(|target| options.begins_long("del") && !target.contains(':')) {
                     Some(target) => self.judge_tree(&format!("{target}/"), Tree::Delete, state),
                     None => Ok(()),
                 }

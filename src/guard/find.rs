@@ -1,7 +1,8 @@
 //! `find`, `fd`, `xargs` and `parallel`: commands that are run on what is found or read.
 
 use crate::guard::delete::Tree;
-use crate::guard::shells::{joined, quoted};
+use crate::guard::path::file_name;
+use crate::guard::shells::{SHELLS, joined, quoted};
 use crate::guard::text::{DECODED, FETCHED, PIPED, SOME, UNKNOWN};
 use crate::guard::walk::{Done, State, Walk};
 use crate::guard::wrap::unwrapped;
@@ -147,6 +148,7 @@ impl Walk<'_> {
                 command.push("{}".to_owned());
             }
         }
+        let runs = command.iter().any(|word| SHELLS.contains(&file_name(word)));
         let one_by_one = place.is_some();
         let groups: Vec<Vec<String>> = match one_by_one {
             true => passed.into_iter().map(|word| vec![word]).collect(),
@@ -157,6 +159,7 @@ impl Walk<'_> {
                 Some(place) => command.iter().map(|arg| arg.replace(place, &group[0])).collect(),
                 None => [&command[..], &group].concat(),
             };
+            let words = if runs { words } else { unknown_piped(words) };
             let text = joined(&quoted(&words));
             self.nested(|walk| {
                 walk.call(&words, &mut state.clone())?;
@@ -187,6 +190,12 @@ impl Walk<'_> {
         };
         if runs { self.refuse(rule, text) } else { Ok(()) }
     }
+}
+
+/// To what is no shell, the words of a changed text are as unknown as any.
+fn unknown_piped(words: Vec<String>) -> Vec<String> {
+    let taint = [FETCHED, DECODED];
+    words.into_iter().map(|word| word.replace(taint, &PIPED.to_string())).collect()
 }
 
 /// The words of an input.

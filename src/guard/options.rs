@@ -65,6 +65,11 @@ impl Options {
         self.longs.iter().any(|(long, _)| long.len() >= least && name.starts_with(long.as_str()))
     }
 
+    /// Whether a long option begins so: `--delete-after` and its kin.
+    pub fn begins_long(&self, start: &str) -> bool {
+        self.longs.iter().any(|(long, _)| long.starts_with(start))
+    }
+
     pub fn value(&self, letter: char) -> Option<&str> {
         self.letters.iter().find(|(known, _)| *known == letter).map(|(_, value)| value.as_str())
     }

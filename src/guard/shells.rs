@@ -90,6 +90,8 @@ impl Walk<'_> {
                 short => {
                     is_text |= short.starts_with('-') && short.contains('c');
                     reads |= short.contains('s');
+                    // `-euo pipefail`
+                    at += usize::from(short.ends_with(['o', 'O']));
                 }
             }
         }

@@ -60,15 +60,13 @@ impl Reader {
             let length = parts.get(1).map(|length| length.to_vec());
             return Ok(Change::Part(parts[0].to_vec(), length));
         }
-        let mut operator = String::new();
-        while let Some(c) = self.peek().filter(|c| "#%/^,@~*".contains(*c) && operator.len() < 2) {
-            operator.push(c);
-            self.at += 1;
-        }
+        const OPERATORS: [&str; 13] =
+            ["##", "#", "%%", "%", "//", "/#", "/%", "/", "^^", "^", ",,", ",", "@"];
+        let operator = OPERATORS.into_iter().find(|operator| self.takes(operator)).unwrap_or("");
         let word = self.word(end)?;
         Ok(match operator.is_empty() {
             true => Change::None,
-            false => Change::Edit(operator, word),
+            false => Change::Edit(operator.to_owned(), word),
         })
     }
 }
