@@ -24,8 +24,6 @@ const INPUT_BYTES_MAX: u64 = 16 << 20;
 const GIT_FILE_BYTES_MAX: usize = 4 << 10;
 /// Directories above one in which a repository is looked for.
 const PARENTS_MAX: usize = 64;
-/// The client takes this exit code for a refusal, and no other.
-const REFUSED: u8 = 2;
 /// A decision takes milliseconds; the client waits for a minute, and then lets the tool run.
 const DECIDE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -94,7 +92,7 @@ fn hook(args: &Args, rules: Result<Rules, String>) -> u8 {
         Err(why) => {
             // Without a reader the exit code still refuses.
             let _ = writeln!(io::stderr(), "claude-failover guard: {why}");
-            REFUSED
+            exit::TOOL_REFUSED
         }
     }
 }

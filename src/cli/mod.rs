@@ -45,6 +45,8 @@ use crate::version;
 pub mod exit {
     pub const OK: u8 = 0;
     pub const FAILED: u8 = 1;
+    /// What Claude Code takes for a no of a hook.
+    pub const TOOL_REFUSED: u8 = 2;
     pub const USAGE: u8 = 64;
     pub const SOFTWARE: u8 = 70;
     pub const JOURNAL_IO: u8 = 74;
@@ -52,13 +54,14 @@ pub mod exit {
     pub const CONFIG: u8 = 78;
 
     /// Each code and what it means, for every verb.
-    pub const TABLE: [(u8, &str); 7] = [
+    pub const TABLE: [(u8, &str); 8] = [
         (OK, "done, or all is well"),
         (
             FAILED,
             "refused by the daemon, or no daemon answers; something was looked for and found wrong or \
              not at all; a person is needed (status)",
         ),
+        (TOOL_REFUSED, "the guard refuses a tool call (guard, as the client's hook)"),
         (USAGE, "the command line, or the task that is submitted, cannot be understood"),
         (SOFTWARE, "a bug, or the machine failed: see the log"),
         (JOURNAL_IO, "the journal cannot be read or written"),
@@ -133,7 +136,7 @@ enum Verb {
     Notify(notify::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
-    /// Say whether a command of an agent is destructive (the hook of agent.guard)
+    /// Say whether an agent may run a command (the hook of agent.guard)
     Guard(guard::Args),
     /// Completions and the man page, from these definitions
     #[command(hide = true)]
