@@ -80,7 +80,7 @@ enum Verb {
     History(history::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
-    /// Say whether a command of an agent is destructive (the hook of agent.guard)
+    /// Say whether the guard would refuse a command, and why
     Guard(guard::Args),
     /// Start an agent in this pane (used by the daemon)
     #[command(hide = true)]
