@@ -13,7 +13,7 @@ use crate::guard::text::{OUTPUT_BYTES_MAX, UNKNOWN, shown};
 use crate::guard::{Place, Refusal, World, unreadable};
 
 /// Commands that one call may come to, loops unrolled.
-const COMMANDS_MAX: usize = 2_000;
+const COMMANDS_MAX: usize = 1_000;
 /// Bytes of all texts that are put together on the way.
 const TEXTS_BYTES_MAX: usize = 4 << 20;
 /// Functions, `eval`, `sh -c` and their like inside each other.

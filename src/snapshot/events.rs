@@ -1,4 +1,4 @@
-//! What has happened lately, as `GET /events` tells it; the README describes the document ("Events").
+//! What has happened lately, as `GET /events` tells it; etc/reference.md describes the document ("Events").
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! What the outside may see of the coordinator's state: published whole, read without waiting.
 //!
-//! The documents are described in the README ("Status"); a field, once released, stays.
+//! The documents are described in etc/reference.md ("Status"); a field, once released, stays.
 
 mod accounts;
 pub mod chronicle;
@@ -50,7 +50,7 @@ pub const STATES: [&str; 9] = [
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Snapshot {
     pub health: Health,
-    /// The document of `GET /status`; see README "Status".
+    /// The document of `GET /status`; see etc/reference.md.
     pub status: Value,
     /// For `GET /events`.
     #[serde(skip)]
