@@ -136,11 +136,7 @@ enum Verb {
     Notify(notify::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
-<<<<<<< HEAD
-    /// Say whether an agent may run a command (the hook of agent.guard)
-=======
     /// Say whether the guard would refuse a command, and why
->>>>>>> guard
     Guard(guard::Args),
     /// Completions and the man page, from these definitions
     #[command(hide = true)]
