@@ -10,10 +10,10 @@
 //! `home`; `conversations` (their files), `place`, `tail`, `lookback`, `lines`; `last_words` (one file
 //! on request); `signal_files`; `tool_work`; `hints` and `watches` (when to look sooner).
 
-mod client;
+pub mod client;
 mod conversations;
 mod hints;
-mod home;
+pub mod home;
 mod last_words;
 mod lines;
 mod look;

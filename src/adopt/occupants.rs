@@ -1,0 +1,71 @@
+//! Who lives in a home: every process that has it as its configuration, by name or by the link.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::config::Config;
+use crate::core::event::AgentHome;
+use crate::ids::AccountName;
+use crate::process::table;
+use crate::watcher::client::{configured_name, is_client};
+use crate::watcher::home::{Homes, active_account};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occupant {
+    pub pid: i32,
+    pub name: String,
+    /// `None`: in no home of an account, but in the directory that is in the place of the link.
+    pub account: Option<AccountName>,
+}
+
+/// Whoever was started with `CLAUDE_CONFIG_DIR` in one of the homes, and every client whose home is
+/// the link without it. We and those who started us do not count: a shell with that variable
+/// starts no client while it waits for us.
+///
+/// Processes of other users cannot be looked at and are passed over.
+pub fn occupants(config: &Config) -> Vec<Occupant> {
+    let homes = Homes::look(config);
+    let active = active_account(config);
+    let configured = configured_name(&config.agent.command);
+    let ours = ourselves_and_ancestors();
+    let pids = table::all().into_iter().filter(|pid| !ours.contains(pid));
+    let occupant = |pid: i32| {
+        let account = match homes.of_process(pid).ok()? {
+            AgentHome::Elsewhere => return None,
+            AgentHome::Homed(account) => Some(account),
+            AgentHome::Linked => active.clone(),
+        };
+        let is_named = table::env_value(pid, "CLAUDE_CONFIG_DIR").ok()?.is_some();
+        let args = table::args(pid).unwrap_or_default();
+        let lives = is_named || is_client(&args, configured) || has_session_file(config, pid);
+        lives.then(|| Occupant { pid, name: shown(&args), account })
+    };
+    pids.filter_map(occupant).collect()
+}
+
+/// A client that has painted its title over is known by the file it keeps.
+fn has_session_file(config: &Config, pid: i32) -> bool {
+    let homes = config.accounts.iter().map(|account| account.home.as_path());
+    let mut homes = homes.chain([config.link.as_path()]);
+    homes.any(|home: &Path| home.join(format!("sessions/{pid}.json")).exists())
+}
+
+fn ourselves_and_ancestors() -> BTreeSet<i32> {
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let mut found = BTreeSet::new();
+    let mut next = Some(own);
+    while let Some(pid) = next {
+        if !found.insert(pid) {
+            break;
+        }
+        next = table::parent(pid);
+    }
+    found
+}
+
+/// Arguments may hold anything; the program's name is enough to find it.
+fn shown(args: &[String]) -> String {
+    const NAME_CHARS_MAX: usize = 40;
+    let program = args.first().map_or("?", |first| first.rsplit('/').next().unwrap_or("?"));
+    program.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
+}
