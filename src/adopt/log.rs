@@ -21,17 +21,29 @@ pub enum Record {
     /// An adoption begins.
     Begun,
     /// About to be done. Numbers rise over the whole log.
-    Intent { number: u64, step: Step },
-    Done { number: u64 },
+    Intent {
+        number: u64,
+        step: Step,
+    },
+    Done {
+        number: u64,
+    },
     /// It was about to be done and was not.
-    Dropped { number: u64 },
+    Dropped {
+        number: u64,
+    },
     /// Everything that was planned is done.
     Finished,
     /// All that is done is being taken back, the latest first.
     UndoBegun,
-    Undone { number: u64 },
+    Undone {
+        number: u64,
+    },
     /// It could not be taken back and stays.
-    Kept { number: u64, why: String },
+    Kept {
+        number: u64,
+        why: String,
+    },
     UndoFinished,
 }
 

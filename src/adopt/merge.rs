@@ -78,9 +78,10 @@ pub fn into_shared(
     if duplicates > 0 {
         let (count, source) = (files_of(duplicates), source.display());
         let (shared, aside) = (shared.display(), aside.display());
-        draft.plan.notes.push(format!(
-            "{count} of {source} {shared} has already, equal: kept in {aside}"
-        ));
+        draft
+            .plan
+            .notes
+            .push(format!("{count} of {source} {shared} has already, equal: kept in {aside}"));
     }
     draft.rename(&source, &aside)
 }
@@ -98,9 +99,7 @@ pub fn links(draft: &mut Draft, layout: &Layout, name: &str, shared: &Path) -> i
 }
 
 fn check_shared_link(draft: &mut Draft, link: &Path, target: &Path, shared: &Path) {
-    let same = |a: &Path, b: &Path| {
-        matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-    };
+    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
     if target == shared || same(target, shared) {
         return;
     }

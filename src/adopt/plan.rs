@@ -75,7 +75,8 @@ impl Draft {
             }
             Found::Dir(_) => {
                 let mut free = layout.accounts.iter();
-                let free = free.find(|(_, home)| matches!(self.view.look(home), Ok(Found::Nothing)));
+                let free =
+                    free.find(|(_, home)| matches!(self.view.look(home), Ok(Found::Nothing)));
                 let Some((_, home)) = free else {
                     self.obstacle(format!(
                         "{} is a real directory, and every account has a home already: give it to \

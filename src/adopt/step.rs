@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::adopt::{Role, Step};
 use crate::files;
 
-/// Whatever the umask: homes and what they share are their user's alone.
+/// Homes and what they share are for their user alone.
 const DIR_MODE: u32 = 0o700;
 
 /// What taking a step back came to.
@@ -45,7 +45,9 @@ impl Step {
     /// It cannot be told: somebody else changed something.
     pub fn was_done(&self) -> io::Result<bool> {
         match self {
-            Step::MakeDir { path } => Ok(fs_err::symlink_metadata(path).is_ok_and(|at| at.is_dir())),
+            Step::MakeDir { path } => {
+                Ok(fs_err::symlink_metadata(path).is_ok_and(|at| at.is_dir()))
+            }
             Step::Link { path, target, .. } => Ok(is_link_to(path, target)),
             Step::SecondName { file, name } => {
                 Ok(id_of(name)?.is_some() && id_of(file)? == id_of(name)?)

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod demo;
 pub mod history;
 pub mod hook;
+pub mod init;
 pub mod launch;
 pub mod obstacles;
 pub mod run;
@@ -56,6 +57,8 @@ enum Verb {
         /// [default: /etc/claude-failover/config.yaml]
         file: Option<PathBuf>,
     },
+    /// Find Claude homes, write a configuration, make homes, link and shared directories
+    Init(init::Args),
     /// See a whole failover in a temporary directory, with a scripted agent
     Demo {
         /// Leave everything running at the end and say how to look at it
@@ -108,6 +111,7 @@ pub fn run() -> u8 {
             &mut std::io::stdout(),
             &mut std::io::stderr(),
         ),
+        Verb::Init(args) => init::run(&args),
         Verb::Demo { keep } => demo::run(if keep { Ending::KeepRunning } else { Ending::CleanUp }),
         Verb::Status(args) => status::run(&args),
         Verb::Swap(args) => swap::run(&args),

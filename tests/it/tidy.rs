@@ -89,7 +89,7 @@ const ARROWS: [(&str, &[&str]); 36] = [
             "task",
         ],
     ),
-    ("preflight", &["config", "files", "ids", "process", "terminal"]),
+    ("preflight", &["agent_settings", "config", "files", "ids", "process", "terminal"]),
     // Those who know everybody.
     ("coordinator", ANY),
     ("cli", ANY),
