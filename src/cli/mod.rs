@@ -9,6 +9,7 @@ pub mod check;
 pub mod classify;
 pub mod daemon;
 pub mod demo;
+pub mod doctor;
 pub mod history;
 pub mod hook;
 pub mod init;
@@ -59,6 +60,8 @@ enum Verb {
     },
     /// Find Claude homes, write a configuration, make homes, link and shared directories
     Init(init::Args),
+    /// Check everything that a running daemon relies on, with the remedy
+    Doctor(doctor::Args),
     /// See a whole failover in a temporary directory, with a scripted agent
     Demo {
         /// Leave everything running at the end and say how to look at it
@@ -112,6 +115,7 @@ pub fn run() -> u8 {
             &mut std::io::stderr(),
         ),
         Verb::Init(args) => init::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
         Verb::Demo { keep } => demo::run(if keep { Ending::KeepRunning } else { Ending::CleanUp }),
         Verb::Status(args) => status::run(&args),
         Verb::Swap(args) => swap::run(&args),

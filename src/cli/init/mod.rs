@@ -18,7 +18,7 @@ use crate::config::load::{Base, DEFAULT_PATH, load, parse};
 use crate::files;
 
 pub use crate::cli::init::compose::word;
-pub use crate::cli::init::logins::{Ask, Client};
+pub use crate::cli::init::logins::{Ask, Client, login_command};
 
 /// Readable for all, as is usual in /etc; it holds no secret.
 const CONFIG_MODE: u32 = 0o644;
