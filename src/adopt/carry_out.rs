@@ -38,18 +38,21 @@ pub fn preview(layout: &Layout) -> io::Result<Plan> {
 ///
 /// INVARIANT: the caller holds the link's lock, and nobody works in one of the homes.
 pub fn adopt(layout: &Layout) -> Result<Plan, AdoptError> {
+    let phase = Log::peek(&layout.log_path())?.phase;
+    if phase == Phase::Undoing {
+        return Err(AdoptError::Undoing);
+    }
     let looked = preview(layout)?;
     if !looked.obstacles.is_empty() {
         return Err(AdoptError::Obstacles(looked.obstacles));
     }
-    if looked.steps.is_empty() && Log::peek(&layout.log_path())?.phase != Phase::Adopting {
+    if looked.steps.is_empty() && phase != Phase::Adopting {
         return Ok(looked);
     }
     let mut log = Log::open(&layout.log_path())?;
-    match log.state.phase {
-        Phase::Undoing => return Err(AdoptError::Undoing),
+    match phase {
         Phase::Adopting => settle(&mut log)?,
-        Phase::Free | Phase::Adopted => log.append(&Record::Begun)?,
+        Phase::Free | Phase::Adopted | Phase::Undoing => log.append(&Record::Begun)?,
     }
     let plan = preview(layout)?;
     if !plan.obstacles.is_empty() {

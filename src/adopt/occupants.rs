@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::event::AgentHome;
 use crate::ids::AccountName;
 use crate::process::table;
 use crate::watcher::client::{configured_name, is_client};
 use crate::watcher::home::{Homes, active_account};
+use crate::watcher::session_file::SessionFiles;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occupant {
@@ -27,6 +29,7 @@ pub fn occupants(config: &Config) -> Vec<Occupant> {
     let homes = Homes::look(config);
     let active = active_account(config);
     let configured = configured_name(&config.agent.command);
+    let with_file = with_session_file(config);
     let ours = ourselves_and_ancestors();
     let pids = table::all().into_iter().filter(|pid| !ours.contains(pid));
     let occupant = |pid: i32| {
@@ -37,17 +40,18 @@ pub fn occupants(config: &Config) -> Vec<Occupant> {
         };
         let is_named = table::env_value(pid, "CLAUDE_CONFIG_DIR").ok()?.is_some();
         let args = table::args(pid).unwrap_or_default();
-        let lives = is_named || is_client(&args, configured) || has_session_file(config, pid);
+        let lives = is_named || is_client(&args, configured) || with_file.contains(&pid);
         lives.then(|| Occupant { pid, name: shown(&args), account })
     };
     pids.filter_map(occupant).collect()
 }
 
 /// A client that has painted its title over is known by the file it keeps.
-fn has_session_file(config: &Config, pid: i32) -> bool {
+fn with_session_file(config: &Config) -> BTreeSet<i32> {
     let homes = config.accounts.iter().map(|account| account.home.as_path());
-    let mut homes = homes.chain([config.link.as_path()]);
-    homes.any(|home: &Path| home.join(format!("sessions/{pid}.json")).exists())
+    let homes = homes.chain([config.link.as_path()]).filter(|home: &&Path| home.is_dir());
+    let live = SessionFiles::default().live(homes, Clock::start().wall());
+    live.into_iter().map(|client| client.process.pid).collect()
 }
 
 fn ourselves_and_ancestors() -> BTreeSet<i32> {

@@ -20,7 +20,7 @@ mod look;
 mod lookback;
 mod place;
 mod search;
-mod session_file;
+pub mod session_file;
 mod signal_files;
 mod tail;
 mod tool_work;

@@ -6,5 +6,5 @@ mod refused;
 mod reload;
 mod service;
 mod signals;
-mod site;
+pub mod site;
 mod usage;

@@ -20,7 +20,7 @@ pub fn check(config: &mut Config) -> (Vec<Finding>, Option<Client>) {
             (vec![found], Some(client))
         }
         Err(why) => {
-            let remedy = "install Claude Code for this user, or name it in agent.command";
+            let remedy = "agent.command must name a Claude Code that this user can run";
             (vec![fail(CHECK, why, remedy)], None)
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::cli::doctor::finding::{Finding, Verdict, fail, ok, skip, told, warn};
 use crate::config::Config;
 use crate::core::record::Record;
-use crate::journal::reader;
+use crate::journal::reader::{self, LeftOut};
 use crate::units::print_size;
 
 /// Below this the journal's next compaction may not fit, and the daemon ends (exit 74).
@@ -79,11 +79,30 @@ pub fn journal(state_dir: &Path) -> Finding {
     });
     match (read, left_out) {
         (Err(error), _) => told("journal", Verdict::Fail, error.to_string()),
+        (Ok(()), Some(why)) if is_of_journal(&why) => fail(
+            "journal",
+            format!("{records} records can be read; {why}"),
+            format!(
+                "the next start refuses it (exit 74) and says more: keep a copy of {} first, and \
+                 let the daemon run if it does",
+                state_dir.display()
+            ),
+        ),
         (Ok(()), Some(why)) => warn(
             "journal",
             format!("{records} records can be read; {why}"),
-            "a start refuses a damaged journal; what is told of archives only history lacks",
+            "only history lacks it: a start does not read archives",
         ),
         (Ok(()), None) => ok("journal", format!("{records} records, all can be read")),
+    }
+}
+
+/// Not of an archive.
+fn is_of_journal(why: &LeftOut) -> bool {
+    match why {
+        LeftOut::Line { path, .. }
+        | LeftOut::MoreLines { path, .. }
+        | LeftOut::Rest { path, .. } => path.file_name().is_some_and(|name| name == "journal"),
+        LeftOut::File { .. } | LeftOut::Gap { .. } => false,
     }
 }

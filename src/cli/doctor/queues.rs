@@ -62,7 +62,7 @@ pub fn of_rows(rows: &[Row], status: Option<&Value>, now: Wall) -> Vec<Finding> 
         ),
         (true, _, idle) => fail(
             CHECK,
-            format!("{what}, and {idle} sessions of the pool have nothing to do"),
+            format!("{what}; sessions of the pool with nothing to do: {idle}"),
             "claude-failover tasks names what keeps it; dispatcher.per_project may",
         ),
     });
@@ -92,7 +92,7 @@ fn foreign(rows: &[Row]) -> Vec<Finding> {
     vec![warn(
         CHECK,
         format!(
-            "{} tasks have a marker that is not ours, so nobody takes them: {}{more}",
+            "tasks with a marker that is not ours, so that nobody takes them: {}; {}{more}",
             foreign.len(),
             names.join(", ")
         ),

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::cli::doctor::finding::{Finding, Verdict, fail, ok, told, warn};
+use crate::cli::doctor::finding::{Finding, Verdict, fail, ok, skip, told, warn};
 use crate::cli::doctor::host::open_files;
 use crate::cli::obstacles::{configured_socket, stranded};
 use crate::config::Config;
@@ -46,7 +46,9 @@ pub fn check(config: &Config, uid: u32) -> Vec<Finding> {
 pub fn server(config: &Config, socket: &Path, sessions: usize, pid: Option<i32>) -> Finding {
     let at = socket.display();
     match pid {
-        Some(pid) => ok(CHECK, format!("the server on {at} is process {pid}, {sessions} sessions")),
+        Some(pid) => {
+            ok(CHECK, format!("the server on {at} is process {pid}; sessions: {sessions}"))
+        }
         // A server without a session does not tell its process.
         None if socket.exists() && !config.tmux.start_server => {
             ok(CHECK, format!("{at} is there; no session yet"))
@@ -108,6 +110,9 @@ pub fn sessions(config: &Config, there: &[String]) -> Vec<Finding> {
         .extend(stranded(config, there).err().map(|what| told("sessions", Verdict::Fail, what)));
     if findings.is_empty() {
         let desired = config.desired_sessions();
+        if desired.is_empty() {
+            return vec![skip("sessions", "none is configured to exist always")];
+        }
         let is_there = |name: &str| there.iter().any(|there| there == name);
         let count = desired.iter().filter(|(name, _)| is_there(name.as_str())).count();
         let what = format!("{count} of the {} that shall always exist", desired.len());
