@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::account::insert::{Entry, insert};
 use crate::cli::exit;
-use crate::cli::init::word;
+use crate::cli::init::{right_user, word};
 use crate::config::load::{Base, load};
 use crate::config::{Account, Config};
 use crate::files;
@@ -34,8 +34,9 @@ fn add(
     home: Option<&Path>,
     priority: Option<u32>,
 ) -> Result<PathBuf, (u8, String)> {
-    let config = load(file).map_err(|error| (exit::CONFIG, error.to_string()))?.config;
     let failed = |why: String| (exit::FAILED, why);
+    right_user().map_err(failed)?;
+    let config = load(file).map_err(|error| (exit::CONFIG, error.to_string()))?.config;
     if let Some(account) = config.account(name) {
         return Err(failed(format!("{name} is there already: {}", account.home.display())));
     }
@@ -64,7 +65,10 @@ fn add(
     let account = config.account(name).ok_or_else(|| failed("it was not added".to_owned()))?;
     make_home(&config, account).map_err(failed)?;
     replace(file, &text, &next).map_err(|error| {
-        failed(format!("{error}: {} and its links are made already and do no harm", home.display()))
+        failed(format!(
+            "{error}: the home and its links are made; add to the list of accounts yourself, with \
+             sudo: {{name: {name}, home: {written}, priority: {priority}}}"
+        ))
     })?;
     Ok(home)
 }

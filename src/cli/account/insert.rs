@@ -41,7 +41,7 @@ fn after_last_item(text: &str, entry: Entry<'_>) -> Option<String> {
         !is_blank(line) && (indent(line) < dash || (indent(line) == dash && !is_item(line)))
     };
     let items = &lines[first..];
-    let length = items.iter().position(|line| ends(&line)).unwrap_or(items.len());
+    let length = items.iter().position(ends).unwrap_or(items.len());
     // Comments behind the last item speak of what follows.
     let last = items[..length].iter().rposition(|line| !is_blank(line))?;
     let at = first + last + 1;

@@ -1,8 +1,10 @@
 //! `init --adopt` and `init --undo`: only while nobody could be disturbed.
 
+use std::path::Path;
+
 use crate::adopt::Layout;
 use crate::adopt::carry_out::{AdoptError, adopt as carry_out, undo as take_back};
-use crate::adopt::occupants::occupants;
+use crate::adopt::occupants::{Occupant, occupants};
 use crate::cli::exit;
 use crate::cli::init::{logins, show};
 use crate::config::Config;
@@ -12,7 +14,7 @@ use crate::preflight::instances::{link_lock, other};
 /// Occupants that are named one by one.
 const NAMED_MAX: usize = 10;
 
-pub fn adopt(config: &Config) -> u8 {
+pub fn adopt(config: &Config, file: &Path) -> u8 {
     let _lock = match alone(config) {
         Ok(lock) => lock,
         Err(code) => return code,
@@ -28,7 +30,12 @@ pub fn adopt(config: &Config) -> u8 {
         }
         Err(error) => return refused(&error),
     }
+    for occupant in occupants(config) {
+        let Occupant { pid, name, .. } = occupant;
+        println!("note: process {pid} ({name}) came meanwhile: end it, and look at what it wrote");
+    }
     logins::show(config);
+    show::next(file);
     exit::OK
 }
 

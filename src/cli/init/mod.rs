@@ -8,7 +8,10 @@ mod logins;
 mod show;
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
 
 use crate::adopt::Layout;
 use crate::adopt::carry_out::preview;
@@ -44,6 +47,10 @@ pub struct Args {
 
 /// 0: all is right or was done; 1: something stands in the way.
 pub fn run(args: &Args) -> u8 {
+    if let Err(why) = right_user() {
+        eprintln!("{why}");
+        return exit::FAILED;
+    }
     let config = match configuration(args) {
         Ok(config) => config,
         Err(code) => return code,
@@ -52,7 +59,7 @@ pub fn run(args: &Args) -> u8 {
         return adopt::undo(&config);
     }
     if args.adopt {
-        return adopt::adopt(&config);
+        return adopt::adopt(&config, &args.config);
     }
     logins::show(&config);
     let plan = match preview(&Layout::of(&config)) {
@@ -71,6 +78,33 @@ pub fn run(args: &Args) -> u8 {
         false => show::how_to_adopt(&args.config),
     }
     exit::OK
+}
+
+/// Homes belong to the user whom the daemon runs as; what root makes in them is root's.
+///
+/// # Errors
+/// This is root on somebody's behalf, or another user than the owner of `HOME`.
+pub fn right_user() -> Result<(), String> {
+    let uid = geteuid().as_raw();
+    if uid == 0
+        && let Some(user) = std::env::var_os("SUDO_USER").filter(|user| user != "root")
+    {
+        return Err(format!(
+            "this is root on behalf of {0}: run it as {0}, without sudo, and install what must go \
+             to /etc afterwards",
+            user.display()
+        ));
+    }
+    let home = std::env::home_dir().unwrap_or_default();
+    match fs_err::metadata(&home) {
+        Ok(found) if found.uid() != uid => Err(format!(
+            "{} belongs to uid {}, and you are uid {uid}: run it as that user, or set HOME",
+            home.display(),
+            found.uid()
+        )),
+        // What cannot be looked at is told by whoever needs it.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// The one that is there; else one for the homes that are found.

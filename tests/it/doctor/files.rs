@@ -4,7 +4,9 @@ use std::path::Path;
 
 use claude_failover::cli::doctor::daemon::Answer;
 use claude_failover::cli::doctor::finding::{Finding, Wrap};
-use claude_failover::cli::doctor::{disk, hooks};
+use claude_failover::cli::doctor::units::{Kind, Unit, Units};
+use claude_failover::cli::doctor::{disk, homes, hooks};
+use claude_failover::config::load::{Base, parse};
 use expect_test::{Expect, expect};
 use fs_err as fs;
 use serde_json::json;
@@ -99,4 +101,38 @@ fn the_journal_is_read_to_its_end() {
             fail  journal     0 records can be read; DIR/journal line 1 is left out: it is too short -> the next start refuses it (exit 74) and says more: keep a copy of DIR first, and let the daemon run if it does
         "#]],
     );
+}
+
+#[test]
+fn directories_that_systemd_makes_may_be_missing() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let text = "accounts: [{name: a, home: ~/a}]\nlink: ~/link\nstate_dir: /var/lib/nowhere\n\
+                runtime_dir: ~/run\nagent: {env: {IS_SANDBOX: \"1\"}}\n";
+    let config = parse(text, &Base::new(dir.path())).unwrap().config;
+    for made in ["a", "run"] {
+        fs::create_dir(dir.path().join(made)).unwrap();
+    }
+    std::os::unix::fs::symlink("a", dir.path().join("link")).unwrap();
+    let stranger = fs::metadata(dir.path()).unwrap().uid() + 4_242;
+    let directories = |units: &Units| {
+        let found = homes::check(&config, stranger, units).into_iter();
+        let text: String = found
+            .filter(|finding| finding.what.contains("/var/lib/nowhere"))
+            .map(|finding| finding.text(Wrap::Never))
+            .collect();
+        text.replace(&stranger.to_string(), "UID")
+    };
+    expect![[r#"
+        fail  directories state_dir: uid UID may not write in /var/lib: as root, install -d -m 700 -o UID /var/lib/nowhere
+    "#]]
+    .assert_eq(&directories(&Units::default()));
+    let mut units = Units::default();
+    units.daemon = Some(Unit {
+        path: "/etc/systemd/system/claude-failover.service".into(),
+        kind: Kind::System,
+        user: None,
+        is_enabled: true,
+    });
+    assert_eq!(directories(&units), "");
 }

@@ -162,3 +162,28 @@ fn a_configuration_that_is_wrong_is_told_and_the_host_is_looked_at_all_the_same(
     assert_eq!(checks[0]["verdict"], "fail");
     assert!(checks[0]["what"].as_str().unwrap().contains("config.yaml:"), "{said:#}");
 }
+
+#[test]
+fn the_queues_are_looked_at_with_the_daemon_down() {
+    let site = site();
+    site.edit(
+        "dedicated: [{name: site, project: DIR/work}]",
+        "autonomous: {prefix: p-, max: 1, workdir: DIR/work}",
+    );
+    site.edit("http:", "dispatcher: {projects_dir: DIR/projects}\nhttp:");
+    let (text, code) = doctor(&site);
+    assert!(text.contains("fail  tasks       DIR/projects is not there -> make it"), "{text}");
+    assert_eq!(code, 1);
+    let inbox = site.at("projects/shop/.agent-queue/inbox");
+    fs::create_dir_all(&inbox).unwrap();
+    for task in ["one", "two"] {
+        fs::write(inbox.join(format!("{task}.md")), "Do it.\n").unwrap();
+    }
+    fs::write(inbox.join("two.md.dispatched"), "by hand").unwrap();
+    let (text, _) = doctor(&site);
+    let tasks: Vec<&str> = text.lines().filter(|line| line.contains(" tasks ")).collect();
+    let [foreign, ready] = tasks[..] else { panic!("{text}") };
+    assert!(foreign.starts_with("warn  tasks ") && foreign.contains("shop:two"), "{foreign}");
+    let ready_now = "skip  tasks       1 ready; shop:one has waited for ";
+    assert!(ready.starts_with(ready_now) && ready.ends_with("; the daemon is down"), "{ready}");
+}

@@ -55,6 +55,7 @@ fn on_a_new_machine_everything_is_made() {
         configuration: DIR/c.yaml is there and stays as it is
         adopted: 8 steps, written to HOME/.claude.failover-adopt
         account primary: HOME/.claude-primary: not logged in: CLAUDE_CONFIG_DIR=HOME/.claude-primary claude, then /login
+        next: claude-failover doctor --config DIR/c.yaml
     "#]]
     .assert_eq(&said);
     assert_eq!(refused_at_start(&host), [""; 0]);
@@ -75,6 +76,7 @@ fn the_usual_home_becomes_the_first_account_with_all_it_holds() {
         configuration: written to DIR/c.yaml
         adopted: 9 steps, written to HOME/.claude.failover-adopt
         account primary: HOME/.claude-primary: logged in as me@one.example
+        next: claude-failover doctor --config DIR/c.yaml
     "#]]
     .assert_eq(&said);
     expect![[r#"
@@ -121,6 +123,7 @@ fn two_homes_come_together_file_by_file_and_nothing_is_lost() {
         note: 2 files of HOME/.claude-backup/projects HOME/.claude-projects-shared has already, equal: kept in HOME/.claude-backup/adopted-duplicates/projects
         account primary: HOME/.claude-primary: logged in as me@one.example
         account backup: HOME/.claude-backup: not logged in: CLAUDE_CONFIG_DIR=HOME/.claude-backup claude, then /login
+        next: claude-failover doctor --config DIR/c.yaml
     "#]]
     .assert_eq(&said);
     expect![[r#"

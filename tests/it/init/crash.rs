@@ -39,7 +39,8 @@ fn host() -> Host {
     host.write(".claude-b/projects/-a/1.jsonl", "two");
     host.write(".claude-b/projects/-a/same.jsonl", "same");
     host.write(".claude-b/projects/-b/2.jsonl", "b");
-    host.says(&["init"], 0);
+    let accounts = "[{name: primary, home: ~/.claude-primary}, {name: b, home: ~/.claude-b}]";
+    fs::write(host.config(), format!("accounts: {accounts}\n")).unwrap();
     // Nobody has to be asked for a login.
     fs::remove_file(host.home("bin/claude")).unwrap();
     host

@@ -159,3 +159,34 @@ fn when_no_account_is_left_for_the_usual_home() {
     let said = refused(&host, "--adopt", 1);
     assert!(said.contains("every account has a home already"), "{said}");
 }
+
+#[test]
+fn when_root_asks_for_somebody_else() {
+    let host = Host::with_usual_home();
+    let mut command = host.command(&["init", "--adopt"]);
+    command.env("SUDO_USER", "me");
+    let before = host.tree();
+    let is_root = rustix::process::geteuid().is_root();
+    let said = host.said(&command.output().unwrap(), i32::from(is_root));
+    assert_eq!(said.contains("run it as me, without sudo"), is_root, "{said}");
+    assert_eq!(host.tree() == before, is_root);
+}
+
+/// Its title is painted over, so that only its session file tells.
+#[test]
+fn while_a_client_that_only_its_session_file_tells_of_lives() {
+    let host = Host::with_usual_home();
+    host.says(&["init", "--adopt"], 0);
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo up; read line"]).env_remove("CLAUDE_CONFIG_DIR");
+    let process = Process::start(command.env("HOME", host.home("nowhere")));
+    let pid = process.0.id();
+    let ticks =
+        claude_failover::process::table::started_ticks(i32::try_from(pid).unwrap()).unwrap();
+    host.write(
+        &format!(".claude-primary/sessions/{pid}.json"),
+        &format!(r#"{{"pid": {pid}, "procStart": "{ticks}", "status": "idle"}}"#),
+    );
+    let said = refused(&host, "--undo", 1);
+    assert!(said.contains(&format!("process {pid} (sh) has the home of primary")), "{said}");
+}
