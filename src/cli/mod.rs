@@ -58,7 +58,7 @@ enum Verb {
         /// [default: /etc/claude-failover/config.yaml]
         file: Option<PathBuf>,
     },
-    /// Find Claude homes, write a configuration, make homes, link and shared directories
+    /// Find your Claude homes, write a configuration; --adopt arranges them
     Init(init::Args),
     /// Check everything that a running daemon relies on, with the remedy
     Doctor(doctor::Args),

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::account::insert::{Entry, insert};
 use crate::cli::exit;
-use crate::cli::init::{right_user, word};
+use crate::cli::init::compose::word;
+use crate::cli::init::right_user;
+use crate::cli::text::say;
 use crate::config::load::{Base, load};
 use crate::config::{Account, Config};
 use crate::files;
@@ -107,16 +109,12 @@ fn replace(file: &Path, old: &str, next: &str) -> io::Result<()> {
 
 fn say_what_follows(file: &Path, name: &AccountName, home: &Path) {
     let at = quoted(home);
-    println!("account {name}: {} is made and in {}", home.display(), file.display());
-    println!("(the file of before is kept beside it, with .old behind its name)");
-    println!("1. log in, once:");
-    println!("     CLAUDE_CONFIG_DIR={at} claude");
-    println!("   choose the theme, /login, and in every work directory answer once that you trust");
-    println!(
-        "   the folder and accept the bypass mode; claude-failover doctor says what is missing"
-    );
-    println!(
-        "2. restart the daemon, which takes new accounts only then; sessions stay as they are:"
-    );
-    println!("     systemctl restart claude-failover");
+    say!("account {name}: {} is made and in {}", home.display(), file.display());
+    say!("(the file of before is kept beside it, with .old behind its name)");
+    say!("1. log in, once:");
+    say!("     CLAUDE_CONFIG_DIR={at} claude");
+    say!("   choose the theme, /login, and in every work directory answer once that you trust");
+    say!("   the folder and accept the bypass mode; claude-failover doctor says what is missing");
+    say!("2. restart the daemon, which takes new accounts only then; sessions stay as they are:");
+    say!("     systemctl restart claude-failover");
 }

@@ -6,7 +6,7 @@ use crate::adopt::occupants::occupants;
 use crate::agent_settings::client_version::Version;
 use crate::agent_settings::{TRIED, missing_hooks};
 use crate::cli::doctor::finding::{Finding, fail, ok, skip, warn};
-use crate::cli::init::{Ask, Client, login_command};
+use crate::cli::init::logins::{Ask, Client, login_command};
 use crate::config::Config;
 use crate::preflight::login::Login;
 

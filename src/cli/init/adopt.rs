@@ -7,6 +7,7 @@ use crate::adopt::carry_out::{AdoptError, adopt as carry_out, undo as take_back}
 use crate::adopt::occupants::{Occupant, occupants};
 use crate::cli::exit;
 use crate::cli::init::{logins, show};
+use crate::cli::text::say;
 use crate::config::Config;
 use crate::files::{self, Lock};
 use crate::preflight::instances::{link_lock, other};
@@ -22,17 +23,17 @@ pub fn adopt(config: &Config, file: &Path) -> u8 {
     let layout = Layout::of(config);
     match carry_out(&layout) {
         Ok(plan) if plan.steps.is_empty() => {
-            println!("homes, link and shared directories: all is where it belongs");
+            say!("homes, link and shared directories: all is where it belongs");
         }
         Ok(plan) => {
-            println!("adopted: {} steps, written to {}", plan.steps.len(), log(&layout));
+            say!("adopted: {} steps, written to {}", plan.steps.len(), log(&layout));
             show::notes(&plan);
         }
         Err(error) => return refused(&error),
     }
     for occupant in occupants(config) {
         let Occupant { pid, name, .. } = occupant;
-        println!("note: process {pid} ({name}) came meanwhile: end it, and look at what it wrote");
+        say!("note: process {pid} ({name}) came meanwhile: end it, and look at what it wrote");
     }
     logins::show(config);
     show::next(file);
@@ -45,11 +46,11 @@ pub fn undo(config: &Config) -> u8 {
         Err(code) => return code,
     };
     match take_back(&Layout::of(config)) {
-        Ok((0, _)) => println!("nothing was adopted here: there is nothing to take back"),
+        Ok((0, _)) => say!("nothing was adopted here: there is nothing to take back"),
         Ok((count, kept)) => {
-            println!("taken back: {count} steps; the log stays: {}", log(&Layout::of(config)));
+            say!("taken back: {count} steps; the log stays: {}", log(&Layout::of(config)));
             for why in kept {
-                println!("note: {why}");
+                say!("note: {why}");
             }
         }
         Err(error) => return refused(&error),

@@ -2,9 +2,9 @@
 //! the shared directories that it names. Asks nothing: it shows, and `--adopt` does.
 
 mod adopt;
-mod compose;
+pub mod compose;
 mod find;
-mod logins;
+pub mod logins;
 mod show;
 
 use std::io;
@@ -16,12 +16,10 @@ use rustix::process::geteuid;
 use crate::adopt::Layout;
 use crate::adopt::carry_out::preview;
 use crate::cli::exit;
+use crate::cli::text::say;
 use crate::config::Config;
 use crate::config::load::{Base, DEFAULT_PATH, load, parse};
 use crate::files;
-
-pub use crate::cli::init::compose::word;
-pub use crate::cli::init::logins::{Ask, Client, login_command};
 
 /// Readable for all, as is usual in /etc; it holds no secret.
 const CONFIG_MODE: u32 = 0o644;
@@ -61,7 +59,10 @@ pub fn run(args: &Args) -> u8 {
     if args.adopt {
         return adopt::adopt(&config, &args.config);
     }
-    logins::show(&config);
+    // A client that is asked may write to its home.
+    if !args.dry_run {
+        logins::show(&config);
+    }
     let plan = match preview(&Layout::of(&config)) {
         Ok(plan) => plan,
         Err(error) => {
@@ -128,7 +129,7 @@ fn configuration(args: &Args) -> Result<Config, u8> {
             eprintln!("{error}");
             exit::CONFIG
         })?;
-        println!("configuration: {} is there and stays as it is", args.config.display());
+        say!("configuration: {} is there and stays as it is", args.config.display());
         show::homes_beyond(&config.config, &homes, &args.config);
         return Ok(config.config);
     }
@@ -141,7 +142,7 @@ fn configuration(args: &Args) -> Result<Config, u8> {
         exit::SOFTWARE
     })?;
     if args.dry_run {
-        println!("configuration: would be written to {}:\n\n{text}", args.config.display());
+        say!("configuration: would be written to {}:\n\n{text}", args.config.display());
     } else {
         write_new(&args.config, &text).map_err(|error| {
             eprintln!(
@@ -150,7 +151,7 @@ fn configuration(args: &Args) -> Result<Config, u8> {
             );
             exit::FAILED
         })?;
-        println!("configuration: written to {}", args.config.display());
+        say!("configuration: written to {}", args.config.display());
     }
     Ok(config.config)
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::adopt::plan::Plan;
 use crate::cli::init::find::{Home, Kind};
+use crate::cli::text::say;
 use crate::config::Config;
 use crate::config::load::DEFAULT_PATH;
 use crate::files::leads_to;
@@ -21,25 +22,25 @@ pub fn plan(plan: &Plan) {
         return;
     }
     if plan.steps.is_empty() {
-        println!("homes, link and shared directories: all is where it belongs");
+        say!("homes, link and shared directories: all is where it belongs");
         return;
     }
-    println!("plan: {} steps; nothing is overwritten, nothing removed", plan.steps.len());
+    say!("plan: {} steps; nothing is overwritten, nothing removed", plan.steps.len());
     for step in plan.steps.iter().take(STEPS_SHOWN_MAX) {
-        println!("  {}", step.to_string().replace('\n', "\n  "));
+        say!("  {}", step.to_string().replace('\n', "\n  "));
     }
     if let Some(more) = plan.steps.len().checked_sub(STEPS_SHOWN_MAX).filter(|more| *more > 0) {
-        println!("  and {more} more");
+        say!("  and {more} more");
     }
     notes(plan);
 }
 
 pub fn notes(plan: &Plan) {
     for note in plan.notes.iter().take(NOTES_SHOWN_MAX) {
-        println!("note: {note}");
+        say!("note: {note}");
     }
     if let Some(more) = plan.notes.len().checked_sub(NOTES_SHOWN_MAX).filter(|more| *more > 0) {
-        println!("note: and {more} more");
+        say!("note: and {more} more");
     }
 }
 
@@ -51,7 +52,7 @@ pub fn homes_beyond(config: &Config, homes: &[Home], file: &Path) {
             .iter()
             .any(|account| account.home == home.path || leads_to(&account.home, &home.path));
         if !is_named {
-            println!(
+            say!(
                 "not in it: {} looks like a Claude home: claude-failover account add NAME --home \
                  {}{}",
                 home.path.display(),
@@ -63,13 +64,13 @@ pub fn homes_beyond(config: &Config, homes: &[Home], file: &Path) {
 }
 
 pub fn how_to_adopt(file: &Path) {
-    println!("Nothing is changed there yet. End every Claude Code of these homes, then");
-    println!("  claude-failover init --adopt{}", config_option(file));
-    println!("and, should you want all as it was: init --undo");
+    say!("Nothing is changed there yet. End every Claude Code of these homes, then");
+    say!("  claude-failover init --adopt{}", config_option(file));
+    say!("and, should you want all as it was: init --undo");
 }
 
 pub fn next(file: &Path) {
-    println!("next: claude-failover doctor{}", config_option(file));
+    say!("next: claude-failover doctor{}", config_option(file));
 }
 
 /// What a printed command needs to speak of the same file.

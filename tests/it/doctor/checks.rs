@@ -6,7 +6,7 @@ use claude_failover::agent_settings::client_version::Version;
 use claude_failover::cli::doctor::finding::Finding;
 use claude_failover::cli::doctor::finding::Wrap;
 use claude_failover::cli::doctor::{client, daemon, disk, host, tmux};
-use claude_failover::cli::init::Ask;
+use claude_failover::cli::init::logins::Ask;
 use claude_failover::moment::Wall;
 use claude_failover::preflight::login::Login;
 use expect_test::{Expect, expect};

@@ -35,6 +35,7 @@ fn a_dry_run_writes_nothing_and_shows_all() {
     assert!(said.contains("plan: 19 steps"), "{said}");
     assert!(!host.config().exists());
     assert_eq!(host.tree(), before);
+    assert_eq!(host.asked(), "", "a client that is asked may write");
     assert!(host.says(&["init", "--dry-run", "--adopt"], 64).contains("cannot be used with"));
 }
 
@@ -112,4 +113,14 @@ fn a_place_that_cannot_be_written_to_comes_with_a_way_out() {
     command.args(["init", "--config"]).arg(host.at("file/c.yaml")).env("HOME", host.home(""));
     let said = host.said(&command.output().unwrap(), 1);
     assert!(said.contains("name a file of your own with --config"), "{said}");
+}
+
+#[test]
+fn nobody_has_to_hear_it_out() {
+    let host = Host::with_two_homes();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = host.command(&["init", "--adopt"]).stdout(writer).output().unwrap();
+    host.said(&output, 0);
+    assert!(host.home(".claude").is_symlink());
 }
