@@ -1,7 +1,8 @@
 //! Is an account logged in? Asked of the client (`claude auth status`), never of its files.
 //!
-//! The question may make the client refresh a login, so nobody else may live in the home meanwhile:
-//! the caller sees to that. A client before 2.1.41 would take the words for a prompt and is not asked.
+//! The client writes its own state file into the home meanwhile, and may refresh a login, so nobody
+//! else may live there: the caller sees to that. A client before 2.1.41 would take the words for a
+//! prompt, as 2.0.70 does, and is not asked.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -72,7 +73,8 @@ fn environment(config: &Config, home: Home<'_>) -> Variables {
     variables
 }
 
-/// The answer's own word goes before the exit code, which says the same.
+/// 2.1.50 prints `{"loggedIn": false, "authMethod": "none", "apiProvider": "firstParty"}` and exits
+/// with 1; logged in, the same with `email` and others, which may be null, and 0.
 fn read(stdout: &[u8], stderr: &[u8]) -> Login {
     match serde_json::from_slice::<Answer>(stdout) {
         Ok(Answer { logged_in: true, email }) => Login::In(email),
@@ -95,7 +97,7 @@ mod tests {
     fn only_a_plain_answer_is_believed() {
         for (stdout, expected) in [
             (r#"{"loggedIn": true, "authMethod": "claude.ai", "email": "a@b.c"}"#, Some(true)),
-            (r#"{"loggedIn": true}"#, Some(true)),
+            (r#"{"loggedIn": true, "email": null, "subscriptionType": "max"}"#, Some(true)),
             (r#"{"loggedIn": false, "authMethod": "none"}"#, Some(false)),
             ("error: unknown command 'auth'", None),
             ("{}", None),

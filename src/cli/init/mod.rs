@@ -29,7 +29,7 @@ pub struct Args {
     /// Instead of /etc/claude-failover/config.yaml
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH, hide_default_value = true)]
     config: PathBuf,
-    /// One more Claude home, beside those found in your home directory
+    /// One more Claude home, beside those that are found
     #[arg(long = "home", value_name = "DIR")]
     homes: Vec<PathBuf>,
     /// Write nothing at all: print the configuration, too
