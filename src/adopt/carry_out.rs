@@ -14,8 +14,8 @@ pub enum AdoptError {
     Obstacles(Vec<String>),
     #[error("an undo of the adoption was cut short: finish it first: claude-failover init --undo")]
     Undoing,
-    #[error("{step}: {source}; what was done until here is kept: mend it and try again")]
-    Step { step: Box<Step>, source: io::Error },
+    #[error("{0}; what was done until here stays: mend it and try again")]
+    Step(io::Error),
     #[error("the adoption's log: {0}")]
     Log(#[from] io::Error),
 }
@@ -63,7 +63,7 @@ pub fn adopt(layout: &Layout) -> Result<Plan, AdoptError> {
         log.append(&Record::Intent { number, step: step.clone() })?;
         if let Err(source) = step.carry_out() {
             log.append(&Record::Dropped { number })?;
-            return Err(AdoptError::Step { step: Box::new(step.clone()), source });
+            return Err(AdoptError::Step(source));
         }
         log.passed();
         log.append(&Record::Done { number })?;
@@ -97,9 +97,7 @@ pub fn undo(layout: &Layout) -> Result<(usize, Vec<String>), AdoptError> {
                 log.append(&Record::Kept { number, why: why.clone() })?;
                 kept.push(why);
             }
-            Err(source) => {
-                return Err(AdoptError::Step { step: Box::new(step.clone()), source });
-            }
+            Err(source) => return Err(AdoptError::Step(source)),
         }
     }
     log.append(&Record::UndoFinished)?;
@@ -109,9 +107,7 @@ pub fn undo(layout: &Layout) -> Result<(usize, Vec<String>), AdoptError> {
 /// The step in which the end came was done, or it was not.
 fn settle(log: &mut Log) -> Result<(), AdoptError> {
     let Some((number, step)) = log.state.open.clone() else { return Ok(()) };
-    let done = step
-        .was_done()
-        .map_err(|source| AdoptError::Step { step: Box::new(step.clone()), source })?;
+    let done = step.was_done().map_err(AdoptError::Step)?;
     let record = if done { Record::Done { number } } else { Record::Dropped { number } };
     Ok(log.append(&record)?)
 }

@@ -107,7 +107,9 @@ pub fn http(listen: SocketAddr) -> Finding {
         let mut stream = TcpStream::connect_timeout(&listen, ANSWER_TIMEOUT)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
         stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-        write!(stream, "GET /health HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n")?;
+        let request =
+            format!("GET /health HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut head = Vec::new();
         stream.take(HEAD_BYTES_MAX).read_to_end(&mut head)?;
         Ok(String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned())

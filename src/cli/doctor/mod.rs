@@ -39,7 +39,7 @@ pub struct Args {
     /// The daemon's --state-dir, if it was given one
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// As a JSON object: ok, checks[]: check, verdict, what, remedy
+    /// As a JSON object: `ok`, and `checks`, one object each
     #[arg(long)]
     json: bool,
 }

@@ -66,7 +66,7 @@ fn refused(error: &AdoptError) -> u8 {
     for line in error.to_string().lines() {
         match error {
             AdoptError::Obstacles(_) => eprintln!("in the way: {line}"),
-            AdoptError::Undoing | AdoptError::Step { .. } | AdoptError::Log(_) => {
+            AdoptError::Undoing | AdoptError::Step(_) | AdoptError::Log(_) => {
                 eprintln!("{line}");
             }
         }

@@ -1,6 +1,6 @@
 //! The configuration for the homes that were found: a few keys, each with what it is for.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::cli::init::find::{Home, Kind};
 use crate::ids::AccountName;
@@ -51,7 +51,11 @@ fn name_of(home: &Path, accounts: &[(String, PathBuf)]) -> String {
 /// Where homes of before share their conversations already; else the usual place.
 pub fn shared_projects(user_home: &Path, homes: &[Home]) -> PathBuf {
     let led = homes.iter().filter_map(|home| {
-        let target = home.path.join(fs_err::read_link(home.path.join("projects")).ok()?);
+        let link = home.path.join("projects");
+        let target = home.path.join(fs_err::read_link(&link).ok()?);
+        // As it is written, unless that is no path for a configuration.
+        let is_plain = target.components().all(|part| part != Component::ParentDir);
+        let target = if is_plain { target } else { link.canonicalize().ok()? };
         let name = target.file_name()?.to_str()?;
         (target.is_dir() && name.contains("projects")).then_some(target)
     });

@@ -223,3 +223,27 @@ fn what_stands_in_the_way_of_the_way_back_is_named_and_once_it_is_gone_the_rest_
     host.says(&["init", "--undo"], 0);
     assert_eq!(host.tree(), before);
 }
+
+#[test]
+fn a_usual_home_that_keeps_its_conversations_elsewhere_shares_that_place() {
+    for target in ["../talk/projects", "/talk/projects"] {
+        let host = Host::with_usual_home();
+        fs::create_dir(host.home("talk")).unwrap();
+        fs::rename(host.home(".claude/projects"), host.home("talk/projects")).unwrap();
+        let target = match target.strip_prefix('/') {
+            Some(below) => host.home(below),
+            None => target.into(),
+        };
+        std::os::unix::fs::symlink(&target, host.home(".claude/projects")).unwrap();
+        host.write(".claude-b/.claude.json", "{}");
+        host.write(".claude-b/projects/-srv-b/2.jsonl", "b\n");
+        let before = host.tree();
+        host.says(&["init", "--adopt"], 0);
+        assert_eq!(refused_at_start(&host), [""; 0]);
+        let tree = host.tree();
+        assert_eq!(tree["talk/projects/-srv-b/2.jsonl"], "644 \"b\\n\"");
+        assert_eq!(tree["talk/file-history/h1/a@v1"], "644 \"old\\n\"");
+        host.says(&["init", "--undo"], 0);
+        assert_eq!(host.tree(), before);
+    }
+}
