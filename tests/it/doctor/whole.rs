@@ -187,3 +187,19 @@ fn the_queues_are_looked_at_with_the_daemon_down() {
     let ready_now = "skip  tasks       1 ready; shop:one has waited for ";
     assert!(ready.starts_with(ready_now) && ready.ends_with("; the daemon is down"), "{ready}");
 }
+
+#[test]
+fn sessions_on_another_server_and_a_tmux_that_does_not_run_are_told() {
+    let site = site();
+    let made = site.default_tmux(&["new-session", "-d", "-s", "site"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (text, code) = doctor(&site);
+    let told = "fail  sessions    tmux.socket: DIR/tmux.sock has no session site, but the user's \
+                default server DIR/tmp/";
+    assert!(text.contains(told), "{text}");
+    assert_eq!(code, 1);
+    site.edit("tmux: {socket: DIR/tmux.sock}", "tmux: {command: /nowhere/tmux}");
+    let (text, code) = doctor(&site);
+    assert!(text.contains("fail  tmux        \"/nowhere/tmux\" does not run"), "{text}");
+    assert_eq!(code, 1);
+}
