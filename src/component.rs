@@ -3,8 +3,9 @@
 //! Dropping a [`Component`] closes its inbox, which ends its loop, and then waits for its thread.
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use crate::core::event::Event;
 
@@ -72,6 +73,39 @@ impl JoinOnDrop {
     pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body)?;
         Ok(Self { name: name.to_owned(), thread: Some(thread) })
+    }
+}
+
+/// A named thread that may hang in a call that nobody can end. It is waited for when its handle goes,
+/// but not for long; the end of the process then ends it.
+pub struct LeaveOnDrop {
+    name: String,
+    /// Closed by the end of the thread.
+    ended: Receiver<()>,
+    patience: Duration,
+}
+
+impl LeaveOnDrop {
+    #[expect(clippy::disallowed_methods, reason = "the owner of threads")]
+    pub fn spawn(
+        name: &str,
+        patience: Duration,
+        body: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (alive, ended) = bounded(0);
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _alive: Sender<()> = alive;
+            body();
+        })?;
+        Ok(Self { name: name.to_owned(), ended, patience })
+    }
+}
+
+impl Drop for LeaveOnDrop {
+    fn drop(&mut self) {
+        if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(self.patience) {
+            log::debug!("thread={} is left in a call that has no end yet", self.name);
+        }
     }
 }
 

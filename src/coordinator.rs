@@ -4,32 +4,42 @@
 //! that come before it in its batch are on disk, and nobody is told of what is not.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, at, never, select_biased, tick};
 
 use crate::api::{control, http};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::component::{Component, Refused};
 use crate::config::Config;
 use crate::core::Core;
 use crate::core::action::{Action, AskId, NoteLevel};
 use crate::core::durable::Durable;
 use crate::core::event::Event;
+use crate::core::notice::Teller;
 use crate::core::record::Record;
+use crate::core::timer::DRAIN_TIMEOUT;
 use crate::crash_point::CrashPoint;
 use crate::ids::AccountName;
 use crate::journal::Journal;
 use crate::journal::error::JournalError;
 use crate::moment::{Mono, Wall};
+use crate::notifier::Told;
+use crate::snapshot::chronicle::Chronicle;
+use crate::snapshot::figures::Driver;
 use crate::snapshot::{Snapshot, SnapshotCell};
+use crate::systemd::{self, Manager};
 use crate::task::HeldTask;
 use crate::terminal::Terminal;
 use crate::{
-    dispatcher, janitor, lifecycle, monitor, prober, switcher, systemd, terminal, watcher,
+    dispatcher, janitor, lifecycle, monitor, notifier, prober, switcher, terminal, watcher,
 };
 
 /// Events that may wait. Far above any burst of ours; beyond it we no longer keep up and end.
 pub const EVENTS_WAITING_MAX: usize = 100_000;
+
+/// For all that comes after the longest wait of the end.
+const END_MARGIN: Duration = Duration::from_secs(15);
 
 /// Why the loop ended other than by a clean stop.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +64,8 @@ pub struct House {
     pub prober: Component<prober::Order>,
     pub switcher: Component<switcher::Order>,
     pub terminal: Terminal,
+    /// The last: it tells of the end, too.
+    pub notifier: Component<notifier::Order>,
 }
 
 /// Reads the configuration file again; all problems at once.
@@ -66,9 +78,13 @@ pub struct Coordinator {
     pub house: House,
     pub journal: Journal<Record>,
     pub snapshots: SnapshotCell,
+    pub chronicle: Chronicle,
+    pub counted: Driver,
     pub clock: Clock,
     pub started_at: Wall,
+    pub manager: Manager,
     pub reload: Reload,
+    pub teller: Teller,
     pub crash_point: CrashPoint,
 }
 
@@ -83,6 +99,10 @@ struct Turn {
     events: VecDeque<Event>,
     /// Not sent before the turn is over.
     answers: Vec<(AskId, Result<String, String>)>,
+    /// Likewise: the manager is told that it is over.
+    reloaded: bool,
+    /// What people are to be told, in the order in which it happened.
+    told: Vec<Told>,
 }
 
 impl Coordinator {
@@ -91,6 +111,18 @@ impl Coordinator {
     /// # Errors
     /// The journal cannot be written (the disk no longer tells the truth), or events pile up.
     pub fn run(mut self, link: Option<AccountName>) -> Result<(), Failure> {
+        let ended = self.live(link);
+        if let Err(failure) = &ended {
+            let notice = self.teller.ended(&failure.to_string(), self.clock.wall());
+            let order = notifier::Order::Tell(vec![Told { seq: None, notice }]);
+            if let Err(refused) = self.house.notifier.order(order) {
+                log::error!("nobody is told of this: {refused}");
+            }
+        }
+        ended
+    }
+
+    fn live(&mut self, link: Option<AccountName>) -> Result<(), Failure> {
         let watchdog = systemd::watchdog_interval().map_or_else(never, tick);
         let started = Record::DaemonStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -99,12 +131,12 @@ impl Coordinator {
         let actions = self.core.start(self.clock.now(), link, started);
         self.carry_out_all(actions)?;
         self.publish();
-        systemd::ready();
+        self.manager.ready();
         loop {
             let deadline = self.core.next_wakeup().map_or_else(never, |wake| self.alarm(wake.0));
             let event = select_biased! {
                 recv(watchdog) -> _ => {
-                    systemd::watchdog();
+                    self.manager.watchdog();
                     continue;
                 }
                 recv(deadline) -> _ => Event::DeadlineReached,
@@ -128,16 +160,24 @@ impl Coordinator {
     ///
     /// INVARIANT: who is answered finds it in the journal and in the snapshot.
     fn step(&mut self, event: Event) -> Result<Flow, Failure> {
-        let mut turn = Turn { events: VecDeque::from([event]), answers: Vec::new() };
+        let mut turn = Turn { events: VecDeque::from([event]), ..Turn::default() };
         let mut flow = Flow::GoOn;
         while let Some(event) = turn.events.pop_front() {
             log::debug!("event {event:?}");
-            let actions = self.core.handle(self.clock.now(), event);
+            let now = self.clock.now();
+            self.counted.saw(&event, now.wall);
+            let actions = self.core.handle(now, event);
             if let Flow::Stop = self.carry_out(actions, &mut turn)? {
                 flow = Flow::Stop;
             }
         }
         self.publish();
+        if turn.reloaded {
+            self.manager.ready();
+        }
+        if self.core.draining_since.is_some() {
+            self.manager.stopping(self.end_within());
+        }
         for (ask, result) in turn.answers {
             self.house.control.answer(ask, result);
         }
@@ -152,7 +192,10 @@ impl Coordinator {
     fn compact(&mut self) {
         let state: Box<Durable> = Box::new(self.core.durable.clone());
         match self.journal.compact(&Record::Compacted { state }, self.clock.wall()) {
-            Ok(()) => log::info!("journal compacted to {} bytes", self.journal.size_bytes()),
+            Ok(()) => {
+                self.counted.compactions += 1;
+                log::info!("journal compacted to {} bytes", self.journal.size_bytes());
+            }
             Err(error) => log::error!("the journal could not be compacted: {error}"),
         }
     }
@@ -177,30 +220,51 @@ impl Coordinator {
                 Action::Note { level, text } => note(level, &text),
                 Action::Answer { ask, result } => turn.answers.push((ask, result)),
                 other => {
-                    self.persist(&mut records)?;
+                    self.persist(&mut records, turn)?;
                     match other {
-                        Action::ReloadConfig => turn.events.push_back(self.reload_config()),
+                        Action::ReloadConfig => {
+                            turn.events.push_back(self.reload_config());
+                            turn.reloaded = true;
+                        }
                         Action::Stop => flow = Flow::Stop,
                         order => turn.events.extend(self.order(order)),
                     }
                 }
             }
         }
-        self.persist(&mut records)?;
+        self.persist(&mut records, turn)?;
+        self.tell(turn);
         Ok(flow)
     }
 
-    fn persist(&mut self, records: &mut Vec<Record>) -> Result<(), JournalError> {
+    fn persist(&mut self, records: &mut Vec<Record>, turn: &mut Turn) -> Result<(), JournalError> {
         if records.is_empty() {
             return Ok(());
         }
         self.crash_point.cut(records);
-        self.journal.append(records, self.clock.wall())?;
+        let (first_seq, at, begun) = (self.journal.next_seq(), self.clock.wall(), clock::instant());
+        self.journal.append(records, at)?;
+        self.counted.appended(records.len(), begun.elapsed());
         self.crash_point.passed(records.len());
-        for record in records.drain(..) {
+        for (seq, record) in (first_seq..).zip(records.drain(..)) {
             log::info!("{record}");
+            self.chronicle.take(seq, at, &record, &self.core.durable);
+            let notice = self.teller.take(at, &record, &self.core.config);
+            turn.told.extend(notice.map(|notice| Told { seq: Some(seq), notice }));
         }
         Ok(())
+    }
+
+    /// What matters to people goes to them; the notifier keeps it, and holds up nobody.
+    fn tell(&mut self, turn: &mut Turn) {
+        let seen = self.teller.look(&self.core, self.clock.wall());
+        turn.told.extend(seen.into_iter().map(|notice| Told { seq: None, notice }));
+        if turn.told.is_empty() {
+            return;
+        }
+        let order = notifier::Order::Tell(std::mem::take(&mut turn.told));
+        let refused = self.house.notifier.order(order).err();
+        turn.events.extend(refused.and_then(|refused| self.news_of(refused)));
     }
 
     /// A component whose inbox is full does nothing any more, which `/health` must show. What had
@@ -298,27 +362,42 @@ impl Coordinator {
         self.house.janitor.order(janitor::Order::Reconfigure(config.clone()))?;
         self.house.monitor.order(monitor::Order::Reconfigure(config.clone()))?;
         self.house.prober.order(prober::Order::Reconfigure(config.clone()))?;
+        self.house.notifier.order(notifier::Order::Reconfigure(config.clone()))?;
         self.house.switcher.order(switcher::Order::Reconfigure(config.clone()))
     }
 
     fn reload_config(&mut self) -> Event {
-        systemd::reloading();
-        let event = match (self.reload)() {
+        self.manager.reloading();
+        match (self.reload)() {
             Ok(config) => Event::ConfigReloaded(std::sync::Arc::new(config)),
             Err(problems) => Event::ConfigRejected { problems },
-        };
-        systemd::ready();
-        event
+        }
     }
 
-    fn publish(&self) {
-        self.snapshots.publish(Snapshot::of(&self.core, self.started_at, self.clock.now()));
+    fn publish(&mut self) {
+        let now = self.clock.now();
+        let mut snapshot = Snapshot::of(&self.core, self.started_at, now);
+        snapshot.events = self.chronicle.events();
+        snapshot.figures.tally = self.chronicle.tally();
+        self.counted.events_waiting = self.events.len();
+        self.counted.journal_bytes = self.journal.size_bytes();
+        snapshot.figures.driver = self.counted;
+        self.manager.status(&snapshot.line(), now.monotonic);
+        self.snapshots.publish(snapshot);
+    }
+
+    /// Threads are joined: one may be ending an agent, another waiting for an account's answer.
+    fn end_within(&self) -> Duration {
+        let longest = self.core.config.swap.stop_grace.max(prober::question::TIMEOUT);
+        DRAIN_TIMEOUT + longest + END_MARGIN
     }
 
     /// tmux and the agents are left as they are; the next start adopts them.
-    fn stop(mut self) -> Result<(), Failure> {
-        systemd::stopping();
-        self.persist(&mut vec![Record::CleanStop])?;
+    fn stop(&mut self) -> Result<(), Failure> {
+        self.manager.stopping(self.end_within());
+        let mut turn = Turn::default();
+        self.persist(&mut vec![Record::CleanStop], &mut turn)?;
+        self.tell(&mut turn);
         Ok(())
     }
 }

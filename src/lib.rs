@@ -11,6 +11,7 @@
 //!   watcher    agents     → AgentsObserved       switcher  link, shared directories, stopping
 //!              their files → TranscriptsObserved; the hooks' spool → ReportsReceived
 //!   monitor    screens    → PanesObserved        prober    one question to an account
+//!                                                notifier  messages to a person
 //!   signals    HUP TERM INT
 //!   api        GET: a snapshot; verbs, reports of hooks → events
 //!                        \                       /
@@ -25,9 +26,9 @@
 //! 4. owners of outside things: [`clock`], [`files`], [`process`], [`terminal`] (tmux),
 //!    [`launch`] (the process in a pane that starts an agent), [`agent_settings`] (what it is
 //!    launched with), [`spool`] (what its hooks leave), [`api`] (HTTP and control socket),
-//!    [`signals`], [`systemd`], [`logging`], [`crash_point`] (tests only),
+//!    [`signals`], [`systemd`], [`logging`], [`version`], [`crash_point`] (tests only),
 //!    [`adopt`] (from the homes that a host has to ours, and back), [`preflight`] (looks before a start);
-//! 5. components: [`lifecycle`], [`watcher`], [`monitor`], [`switcher`], [`prober`];
+//! 5. components: [`lifecycle`], [`watcher`], [`monitor`], [`switcher`], [`prober`], [`notifier`];
 //! 6. [`cli`]: one file a verb; `cli::run` puts the house together.
 //!
 //! The arrows between modules are a table in `tests/it/tidy.rs`, and a test holds them.
@@ -52,6 +53,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod moment;
 pub mod monitor;
+pub mod notifier;
 pub mod preflight;
 pub mod prober;
 pub mod process;
@@ -65,5 +67,6 @@ pub mod systemd;
 pub mod task;
 pub mod terminal;
 pub mod units;
+pub mod version;
 pub mod watcher;
 pub mod yaml;

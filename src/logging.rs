@@ -15,6 +15,7 @@ use crate::moment::Wall;
 const OTHERS: LevelFilter = LevelFilter::Warn;
 const DEFAULT: LevelFilter = LevelFilter::Info;
 const OURS: &str = "claude_failover";
+const SENDERS: [&str; 3] = ["ureq", "ureq_proto", "rustls"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sink {
@@ -33,6 +34,10 @@ pub fn init(level: Option<LevelFilter>) {
         (None, Ok(filters)) if !filters.is_empty() => builder.parse_filters(&filters),
         (None, _) => builder.filter_module(OURS, DEFAULT),
     };
+    // They would write down what is sent, and with it what is secret.
+    for module in SENDERS {
+        builder.filter_module(module, OTHERS);
+    }
     let sink = sink();
     let clock = Clock::start();
     builder.format(move |out, record| {

@@ -1,9 +1,17 @@
 //! The answers of the HTTP side. Pure: a request and a snapshot give bytes.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::macros::format_description;
 
+use crate::api::{metrics, page};
+use crate::moment::Wall;
+use crate::process::own::Own;
+use crate::snapshot::events::Wanted;
+use crate::snapshot::metrics::text::CONTENT_TYPE as METRICS;
 use crate::snapshot::{Health, Snapshot};
 
 /// Which names a client may call us by. A page in the operator's browser can make it send
@@ -43,7 +51,9 @@ pub struct Asked<'a> {
 pub struct Answer {
     pub status: u16,
     pub content_type: &'static str,
-    pub body: String,
+    /// What a browser may do with it.
+    pub policy: &'static str,
+    pub body: Cow<'static, str>,
 }
 
 /// The body of `GET /health`.
@@ -56,12 +66,26 @@ struct HealthBody<'a> {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
 
-const INDEX: &str = "claude-failover\n\n\
-    GET /health  200 while it works, 503 when an operator is needed (JSON)\n\
-    GET /status  everything that may be seen (JSON)\n";
+/// Of all but the page: what is no page may do nothing.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
-pub fn answer(asked: &Asked<'_>, snapshot: &Snapshot, bound: IpAddr, policy: HostPolicy) -> Answer {
+const ROUTES: &str = "no such page; these are served:\n\n\
+    GET /         the page for people\n\
+    GET /health   200 while it works, 503 when an operator is needed (JSON)\n\
+    GET /status   everything that may be seen (JSON)\n\
+    GET /events   what has happened lately (JSON); ?limit=50&since=RECORD\n\
+    GET /metrics  for Prometheus (text)\n";
+
+/// `own` is asked for the metrics alone.
+pub fn answer(
+    asked: &Asked<'_>,
+    snapshot: &Snapshot,
+    bound: IpAddr,
+    policy: HostPolicy,
+    own: impl FnOnce() -> Own,
+) -> Answer {
     match check_host(asked, bound, policy) {
         Ok(()) => {}
         Err(refusal) => return refusal,
@@ -69,32 +93,41 @@ pub fn answer(asked: &Asked<'_>, snapshot: &Snapshot, bound: IpAddr, policy: Hos
     if asked.verb == Verb::Other {
         return plain(405, "only GET and HEAD are served here\n");
     }
-    let path = asked.target.split('?').next().unwrap_or_default();
+    let (path, query) = asked.target.split_once('?').unwrap_or((asked.target, ""));
     match path {
+        "/" => Answer { policy: page::POLICY, ..text(200, HTML, page::PAGE) },
         "/health" => {
             let status = if snapshot.health.ok { 200 } else { 503 };
             let body = HealthBody { health: &snapshot.health, version: env!("CARGO_PKG_VERSION") };
             json(status, &body)
         }
         "/status" => json(200, &snapshot.status),
-        "/" => plain(200, INDEX),
-        _ => plain(404, "no such page; see /\n"),
+        "/events" => match Wanted::read(query) {
+            Ok(wanted) => written(200, snapshot.events.document(wanted)),
+            Err(problem) => plain(400, problem + "\n"),
+        },
+        "/metrics" => text(200, METRICS, metrics::document(snapshot, &own())),
+        _ => plain(404, ROUTES),
     }
 }
 
 /// The bytes on the wire. Every connection ends with its answer.
-pub fn render(answer: &Answer, verb: Verb) -> Vec<u8> {
+pub fn render(answer: &Answer, verb: Verb, now: Wall) -> Vec<u8> {
     let allow = match answer.status {
         405 => "Allow: GET, HEAD\r\n",
         _ => "",
     };
     let head = format!(
-        "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
-         X-Content-Type-Options: nosniff\r\n{allow}Connection: close\r\n\r\n",
+        "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\
+         Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+         Content-Security-Policy: {}\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n\
+         Cross-Origin-Resource-Policy: same-origin\r\n{allow}Connection: close\r\n\r\n",
         answer.status,
         reason(answer.status),
+        date(now),
         answer.content_type,
         answer.body.len(),
+        answer.policy,
     );
     let mut bytes = head.into_bytes();
     if verb != Verb::Head {
@@ -103,15 +136,32 @@ pub fn render(answer: &Answer, verb: Verb) -> Vec<u8> {
     bytes
 }
 
-pub fn plain(status: u16, body: &str) -> Answer {
-    Answer { status, content_type: TEXT, body: body.to_owned() }
+pub fn plain(status: u16, body: impl Into<Cow<'static, str>>) -> Answer {
+    text(status, TEXT, body)
+}
+
+fn text(status: u16, content_type: &'static str, body: impl Into<Cow<'static, str>>) -> Answer {
+    Answer { status, content_type, policy: NOTHING, body: body.into() }
 }
 
 fn json(status: u16, body: &impl Serialize) -> Answer {
-    match serde_json::to_string(body) {
-        Ok(body) => Answer { status, content_type: JSON, body: body + "\n" },
-        Err(error) => plain(500, &format!("could not write the answer: {error}\n")),
+    written(status, serde_json::to_string(body).map(|body| body + "\n"))
+}
+
+fn written(status: u16, body: serde_json::Result<String>) -> Answer {
+    match body {
+        Ok(body) => text(status, JSON, body),
+        Err(error) => plain(500, format!("could not write the answer: {error}\n")),
     }
+}
+
+/// As RFC 9110 wants it. The page goes by our clock, not by that of whoever looks.
+fn date(now: Wall) -> String {
+    let form = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let at = OffsetDateTime::from_unix_timestamp(now.0.div_euclid(1000)).ok();
+    at.and_then(|at| at.format(form).ok()).unwrap_or_default()
 }
 
 fn check_host(asked: &Asked<'_>, bound: IpAddr, policy: HostPolicy) -> Result<(), Answer> {
@@ -177,10 +227,8 @@ mod tests {
     const BOUND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 
     fn snapshot(ok: bool) -> Snapshot {
-        Snapshot {
-            health: Health { ok, state: "normal".to_owned(), reasons: Vec::new(), until: None },
-            status: serde_json::json!({"active": "primary"}),
-        }
+        let health = Health { ok, state: "normal".to_owned(), reasons: Vec::new(), until: None };
+        Snapshot::new(health, serde_json::json!({"active": "primary"}))
     }
 
     fn asked<'a>(verb: Verb, target: &'a str, hosts: &[&'a str]) -> Asked<'a> {
@@ -188,7 +236,7 @@ mod tests {
     }
 
     fn status(asked: &Asked<'_>, policy: HostPolicy) -> u16 {
-        answer(asked, &snapshot(true), BOUND, policy).status
+        answer(asked, &snapshot(true), BOUND, policy, Own::default).status
     }
 
     #[test]
@@ -198,6 +246,11 @@ mod tests {
             (Verb::Head, "/health?x=1", 200),
             (Verb::Get, "/status", 200),
             (Verb::Get, "/", 200),
+            (Verb::Get, "/events", 200),
+            (Verb::Head, "/events?limit=500&since=0", 200),
+            (Verb::Get, "/events?limit=0", 400),
+            (Verb::Get, "/events?", 200),
+            (Verb::Get, "/metrics", 200),
             (Verb::Get, "", 404),
             (Verb::Get, "/Health", 404),
             (Verb::Get, "/health/", 404),
@@ -254,7 +307,7 @@ mod tests {
     #[test]
     fn health_says_how_it_is_and_which_version() {
         let asked = asked(Verb::Get, "/health", &["localhost"]);
-        let sick = answer(&asked, &snapshot(false), BOUND, HostPolicy::Local);
+        let sick = answer(&asked, &snapshot(false), BOUND, HostPolicy::Local, Own::default);
         assert_eq!(sick.status, 503);
         let body: serde_json::Value = serde_json::from_str(&sick.body).unwrap();
         assert_eq!(
@@ -267,11 +320,13 @@ mod tests {
     #[test]
     fn a_head_answer_is_a_get_answer_without_its_body() {
         let answer = plain(405, "text\n");
-        let get = String::from_utf8(render(&answer, Verb::Get)).unwrap();
-        let head = String::from_utf8(render(&answer, Verb::Head)).unwrap();
+        let bytes = |verb| render(&answer, verb, Wall(784_111_777_000));
+        let get = String::from_utf8(bytes(Verb::Get)).unwrap();
+        let head = String::from_utf8(bytes(Verb::Head)).unwrap();
         assert_eq!(get, format!("{head}text\n"));
         assert!(head.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"));
         assert!(head.contains("\r\nContent-Length: 5\r\n"));
+        assert!(head.contains("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"));
         assert!(head.contains("\r\nAllow: GET, HEAD\r\n"));
         assert!(head.ends_with("\r\nConnection: close\r\n\r\n"));
     }

@@ -26,7 +26,7 @@ use crate::api::socket::{self, SocketFile};
 use crate::clock::{self, Clock};
 use crate::core::action::AskId;
 use crate::core::event::{AccountVerb, Event, StuckVerb, Verb};
-use crate::ids::{AccountName, TaskRef};
+use crate::ids::{AccountName, SessionName, TaskRef};
 use crate::quota::report::Wire;
 use crate::quota::verdict;
 use crate::snapshot::SnapshotCell;
@@ -62,7 +62,20 @@ pub enum Request {
         how: AccountVerb,
         account: AccountName,
     },
+    /// `for_ms: null` has no end.
+    Pause {
+        for_ms: Option<u64>,
+    },
+    /// `session: null`: all of the pool.
+    Drain {
+        session: Option<SessionName>,
+    },
+    /// `session: null`: the pause, and all drains.
+    Resume {
+        session: Option<SessionName>,
+    },
     Reload,
+    Stop,
     Status,
     /// Another try for a task in the daemon's hands, above all one of state `unknown`.
     TasksRetry {
@@ -211,7 +224,11 @@ impl Control {
             Request::Swap { to } => Verb::Swap { to },
             Request::Stuck { how } => Verb::Stuck(how),
             Request::Account { how, account } => Verb::Account { verb: how, account },
+            Request::Pause { for_ms } => Verb::Pause { length: for_ms.map(Duration::from_millis) },
+            Request::Drain { session } => Verb::Drain { session },
+            Request::Resume { session } => Verb::Resume { session },
             Request::Reload => Verb::Reload,
+            Request::Stop => Verb::Stop,
             Request::TasksRetry { task } => Verb::TaskRetry { task },
             Request::TasksCancel { task } => Verb::TaskCancel { task },
             Request::Status => {
@@ -350,7 +367,15 @@ mod tests {
                 r#"{"verb":"account","how":"hold","account":"backup"}"#,
                 Request::Account { how: AccountVerb::Hold, account: "backup".parse().unwrap() },
             ),
+            (r#"{"verb":"pause","for_ms":7200000}"#, Request::Pause { for_ms: Some(7_200_000) }),
+            (r#"{"verb":"pause","for_ms":null}"#, Request::Pause { for_ms: None }),
+            (
+                r#"{"verb":"drain","session":"auto-11"}"#,
+                Request::Drain { session: Some("auto-11".parse().unwrap()) },
+            ),
+            (r#"{"verb":"resume","session":null}"#, Request::Resume { session: None }),
             (r#"{"verb":"reload"}"#, Request::Reload),
+            (r#"{"verb":"stop"}"#, Request::Stop),
             (r#"{"verb":"status"}"#, Request::Status),
             (
                 r#"{"verb":"tasks_retry","task":"shop:t-1"}"#,
@@ -365,7 +390,9 @@ mod tests {
             assert_eq!(serde_json::from_str::<Request>(json).unwrap(), request);
         }
         for json in [
-            r#"{"verb":"stop"}"#,
+            r#"{"verb":"halt"}"#,
+            r#"{"verb":"pause","for_ms":-1}"#,
+            r#"{"verb":"drain","session":"a b"}"#,
             r#"{"verb":"swap","to":"a;b"}"#,
             r#"{"verb":"swap","to":null,"force":true}"#,
             r#"{"verb":"stuck","how":"later"}"#,

@@ -1,4 +1,4 @@
-//! `GET /health`, `/status` and `/`, from the published snapshot. Read only.
+//! `GET /health`, `/status`, `/events`, `/metrics` and the page, from the published snapshot. Read only.
 //!
 //! tiny_http has a thread for each open connection and neither timeouts nor caps, so it never meets
 //! a client: it listens on a private Unix socket behind a [`Gate`], which hands it whole requests,
@@ -21,11 +21,13 @@ use anyhow::{Context, anyhow};
 use crossbeam_channel::{Sender, bounded};
 use tiny_http::{HTTPVersion, Method, Request};
 
-use crate::api::answer::{Asked, HostPolicy, Verb, Version, answer, plain, render};
+use crate::api::answer::{Answer, Asked, HostPolicy, Verb, Version, answer, plain, render};
 use crate::api::gate::{Failure, Gate, Protocol, Reply};
 use crate::api::socket::{self, SocketFile};
+use crate::clock::Clock;
 use crate::component::JoinOnDrop;
 use crate::core::event::Event;
+use crate::process::own::own;
 use crate::snapshot::SnapshotCell;
 
 /// Request line and headers.
@@ -120,7 +122,7 @@ impl Protocol for Http {
 
     fn respond(&mut self, request: &[u8]) -> Reply<OwnedFd> {
         let Some(essence) = essence(request) else {
-            return Reply::Now(render(&plain(400, "this is no HTTP/1.1\n"), Verb::Get));
+            return Reply::Now(bytes(&plain(400, "this is no HTTP/1.1\n"), Verb::Get));
         };
         match hand_on(&self.path, &essence) {
             Ok(maker) => Reply::From(maker),
@@ -138,8 +140,12 @@ impl Protocol for Http {
             Failure::NoAnswer => plain(503, "no answer could be made\n"),
             Failure::Stopping => plain(503, "the daemon is stopping\n"),
         };
-        render(&answer, Verb::Get)
+        bytes(&answer, Verb::Get)
     }
+}
+
+fn bytes(answer: &Answer, verb: Verb) -> Vec<u8> {
+    render(answer, verb, Clock::start().wall())
 }
 
 /// The request line and the `Host` headers, and nothing that promises a body or an upgrade.
@@ -222,8 +228,8 @@ struct Site {
 impl Site {
     fn answer(&self, request: Request) {
         let asked = asked(&request);
-        let answer = answer(&asked, &self.snapshot.read(), self.bound, self.hosts);
-        let bytes = render(&answer, asked.verb);
+        let answer = answer(&asked, &self.snapshot.read(), self.bound, self.hosts, own);
+        let bytes = bytes(&answer, asked.verb);
         let mut writer = request.into_writer();
         if let Err(error) = writer.write_all(&bytes).and_then(|()| writer.flush()) {
             log::debug!("http: an answer was not taken: {error}");

@@ -4,17 +4,24 @@ mod add;
 mod insert;
 pub mod table;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::api::control::Request;
 use crate::cli::daemon::SocketArgs;
 use crate::cli::exit;
+use crate::cli::say;
 use crate::clock::Clock;
 use crate::core::event::AccountVerb;
 use crate::ids::AccountName;
 
+const EXAMPLES: &str = "\
+Examples:
+  claude-failover account list             who can be used, and until when not
+  claude-failover account hold backup      keep it for yourself today
+  claude-failover account release backup   use it again";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     daemon: SocketArgs,
@@ -96,12 +103,11 @@ fn list(daemon: &SocketArgs, as_json: bool) -> u8 {
     };
     match text {
         Ok(text) => {
-            // A closed pipe has nobody left to tell.
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            say::text(&text);
             exit::OK
         }
         Err(error) => {
-            eprintln!("could not understand the daemon's list of accounts: {error}");
+            say::error(format_args!("could not understand the daemon's list of accounts: {error}"));
             exit::FAILED
         }
     }

@@ -1,5 +1,6 @@
 //! Puts the house together: who gets which sender, and what sensors see of the terminal.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,16 +17,23 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::House;
 use crate::core::event::{Event, PaneSeen};
+use crate::core::notice::Teller;
+use crate::core::record::Record;
 use crate::files;
 use crate::ids::{AccountName, PaneId};
+use crate::journal::line::Entry;
 use crate::lifecycle::SessionSource;
 use crate::monitor::{PaneSource, zone};
+use crate::notifier::{REPLAYED_MAX, Told};
 use crate::process::table;
 use crate::snapshot::SnapshotCell;
 use crate::switcher::check::resolve_agent;
+use crate::task::harmless;
 use crate::terminal::error::TerminalError;
 use crate::terminal::{DEADLINE, Handle, Settings, Terminal};
-use crate::{dispatcher, janitor, lifecycle, monitor, prober, switcher, watcher};
+use crate::{dispatcher, janitor, lifecycle, monitor, notifier, prober, switcher, watcher};
+
+const HOST_CHARS_MAX: usize = 64;
 
 impl PaneSource for Handle {
     fn list(&mut self) -> anyhow::Result<Vec<PaneSeen>> {
@@ -49,13 +57,28 @@ pub fn house(
     events: &Sender<Event>,
     snapshots: &SnapshotCell,
     clock: Clock,
+    past: Past,
 ) -> Result<House, RunError> {
     let agent_settings = agent_settings(config)?;
     let http = match config.http.listen {
         Some(listen) => Some(serve_http(config, listen, events, snapshots)?),
         None => None,
     };
-    let zone = zone::of_host(std::env::var_os("TZ").as_deref(), Path::new("/etc"));
+    let zone = host_zone();
+    let notifier = notifier::spawn(
+        notifier::Settings {
+            config: config.clone(),
+            clock,
+            zone: zone.clone(),
+            host: host_name(),
+            replayed: past.told,
+            last_seq: past.last_seq,
+            snapshots: snapshots.clone(),
+            timeout: notifier::http::TIMEOUT,
+        },
+        events.clone(),
+    )
+    .context("starting notifier")?;
     let patterns = config.quota.patterns.clone();
     let reports = control::Reports { clock, zone: zone.clone(), patterns };
     let control = control::Server::spawn(&config.runtime_dir, snapshots.clone(), reports, events)?;
@@ -96,7 +119,44 @@ pub fn house(
         prober,
         switcher,
         terminal,
+        notifier,
     })
+}
+
+/// What earlier lives have left to tell.
+#[derive(Debug, Default)]
+pub struct Past {
+    pub told: Vec<Told>,
+    /// The number of the last record; zero when there is none.
+    pub last_seq: u64,
+}
+
+/// The records of earlier lives, and whoever goes on telling after them.
+pub fn tell_past(config: &Config, entries: &[Entry<Record>]) -> (Teller, Past) {
+    let mut teller = Teller::new(host_zone());
+    let mut told = VecDeque::new();
+    for Entry { seq, at, record } in entries {
+        let notice = teller.take(*at, record, config);
+        told.extend(notice.map(|notice| Told { seq: Some(*seq), notice }));
+        if told.len() > REPLAYED_MAX {
+            told.pop_front();
+        }
+    }
+    let last_seq = entries.last().map_or(0, |last| last.seq);
+    (teller, Past { told: told.into(), last_seq })
+}
+
+pub fn host_zone() -> Option<String> {
+    zone::of_host(std::env::var_os("TZ").as_deref(), Path::new("/etc"))
+}
+
+/// As messages name this host; they may come from several.
+pub fn host_name() -> String {
+    let name = fs_err::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match harmless::line(&name, HOST_CHARS_MAX) {
+        name if name.is_empty() => "this host".to_owned(),
+        name => name,
+    }
 }
 
 /// Those of an earlier life serve until the switcher has looked at them, which is soon. Where none

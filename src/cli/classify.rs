@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cli::exit;
+use crate::cli::say;
 use crate::clock::Clock;
 use crate::moment::Wall;
 use crate::quota::local_time::is_zone;
@@ -358,6 +359,6 @@ fn moment(text: &str) -> anyhow::Result<Wall> {
 }
 
 fn failed(error: &anyhow::Error, code: u8) -> u8 {
-    eprintln!("claude-failover: {error:#}");
+    say::error(format_args!("claude-failover: {error:#}"));
     code
 }

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use crate::api::control::{self, AskError, REQUEST_TIMEOUT, Request};
 use crate::cli::exit;
+use crate::cli::say;
 use crate::config::Config;
-use crate::config::load::{DEFAULT_PATH, load};
+use crate::config::load::{ConfigError, DEFAULT_PATH, load};
 use crate::queue::instance;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -63,32 +64,49 @@ impl SocketArgs {
     /// # Errors
     /// The exit code; what is wrong has been said.
     pub fn ask(&self, request: &Request) -> Result<Value, u8> {
+        self.try_ask(request).map_err(|error| {
+            say::error(&error);
+            error.exit_code()
+        })
+    }
+
+    /// # Errors
+    /// The configuration cannot be read, or there is no good answer.
+    pub fn try_ask(&self, request: &Request) -> Result<Value, NoAnswer> {
         let runtime_dir = match &self.runtime_dir {
             Some(dir) => dir.clone(),
-            None => match load(&self.config) {
-                Ok(loaded) => loaded.config.runtime_dir,
-                Err(error) => {
-                    eprintln!("{error}");
-                    return Err(exit::CONFIG);
-                }
-            },
+            None => load(&self.config).map_err(NoAnswer::Config)?.config.runtime_dir,
         };
-        control::ask(&control::socket_path(&runtime_dir), request, REQUEST_TIMEOUT).map_err(
-            |error| {
-                eprintln!("{error}");
-                exit::FAILED
-            },
-        )
+        let socket = control::socket_path(&runtime_dir);
+        control::ask(&socket, request, REQUEST_TIMEOUT).map_err(NoAnswer::Daemon)
     }
 
     /// Asks for a verb and prints what became of it. Gives the exit code.
     pub fn order(&self, request: &Request) -> u8 {
         match self.ask(request) {
             Ok(answer) => {
-                println!("{}", said(&answer));
+                say::line(said(&answer));
                 exit::OK
             }
             Err(code) => code,
+        }
+    }
+}
+
+/// Why a verb got no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    #[error(transparent)]
+    Config(ConfigError),
+    #[error(transparent)]
+    Daemon(AskError),
+}
+
+impl NoAnswer {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            NoAnswer::Config(_) => exit::CONFIG,
+            NoAnswer::Daemon(_) => exit::FAILED,
         }
     }
 }
@@ -105,7 +123,7 @@ impl DaemonArgs {
         let mut config = match load(&self.config) {
             Ok(loaded) => loaded.config,
             Err(error) => {
-                eprintln!("{error}");
+                say::error(error);
                 return Err(exit::CONFIG);
             }
         };

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::exit;
+use crate::cli::say;
 use crate::launch::agent::Ended;
 use crate::launch::run;
 
@@ -13,7 +14,7 @@ pub fn run(spec_path: &Path) -> u8 {
         Ok(Ended::Exit(code)) => u8::try_from(code).unwrap_or(exit::SOFTWARE),
         Ok(Ended::Signal(number)) => u8::try_from(128 + number).unwrap_or(exit::SOFTWARE),
         Err(error) => {
-            eprintln!("claude-failover: {error:#}");
+            say::error(format_args!("claude-failover: {error:#}"));
             exit::SOFTWARE
         }
     }

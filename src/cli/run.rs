@@ -21,9 +21,12 @@ use crate::logging;
 use crate::preflight::instances::link_lock;
 use crate::process::shell::{login_path, login_shell};
 use crate::signals::Listener;
+use crate::snapshot::chronicle::Chronicle;
+use crate::snapshot::figures::Driver;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::spool;
 use crate::switcher::check::ensure_shared;
+use crate::systemd::Manager;
 
 /// Options of the verb; each path overrides the configuration's.
 #[derive(Debug, Clone, clap::Args)]
@@ -100,11 +103,23 @@ pub fn run(args: &Args) -> u8 {
     match daemon(args) {
         Ok(()) => exit::OK,
         Err(error) => {
-            for line in error.to_string().lines() {
+            let text = error.to_string();
+            for line in text.lines() {
                 log::error!("{line}");
             }
+            Manager::from_environment().failed(&first_of(&text));
             error.exit_code()
         }
+    }
+}
+
+/// For the one line that `systemctl status` has.
+fn first_of(problems: &str) -> String {
+    let mut lines = problems.lines();
+    let first = lines.next().unwrap_or_default();
+    match lines.count() {
+        0 => first.to_owned(),
+        more => format!("{} problems, the first: {first}", more + 1),
     }
 }
 
@@ -131,17 +146,25 @@ fn daemon(args: &Args) -> Result<(), RunError> {
     }
     let link = assemble::account_of_link(&config);
     let snapshots = SnapshotCell::new(Snapshot::of(&core, clock.wall(), clock.now()));
-    let house = assemble::house(&config, &events, &snapshots, clock)?;
+    let (teller, past) = assemble::tell_past(&config, &entries);
+    let house = assemble::house(&config, &events, &snapshots, clock, past)?;
     drop(events); // the house holds the senders; the last one that goes ends the loop
+    let replayed = entries.iter().map(|entry| (entry.seq, entry.at, &entry.record));
+    let chronicle = Chronicle::new(replayed, &core.durable, clock.wall());
+    drop(entries);
     let coordinator = Coordinator {
         core,
         journal,
+        chronicle,
+        counted: Driver { config_read_at: clock.wall(), ..Driver::default() },
         events: inbox,
         house,
         snapshots,
         clock,
         started_at: clock.wall(),
+        manager: Manager::from_environment(),
         reload: reload(args.clone(), login_path),
+        teller,
         crash_point: CrashPoint::from_environment(),
     };
     Ok(coordinator.run(link)?)

@@ -1,5 +1,6 @@
 //! `status`: what the daemon does now, for a person on a terminal of 80 columns.
 
+mod next;
 mod sheet;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -11,6 +12,7 @@ use serde_json::Value;
 use crate::api::control::Request;
 use crate::cli::daemon::SocketArgs;
 use crate::cli::exit;
+use crate::cli::say;
 use crate::clock::Clock;
 
 /// From one look to the next; a countdown in minutes needs no more.
@@ -19,7 +21,14 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Clears the screen and goes to its corner.
 const ANEW: &str = "\x1b[H\x1b[2J";
 
+const EXAMPLES: &str = "\
+Examples:
+  claude-failover status            one sheet; exit 1: a person is needed
+  claude-failover status --watch    the same every two seconds
+  claude-failover status --json | jq .accounts";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     daemon: SocketArgs,
@@ -38,9 +47,14 @@ pub fn run(args: &Args) -> u8 {
     let ticks = tick(WATCH_EVERY);
     let anew = if args.watch && stdout.is_terminal() { ANEW } else { "" };
     loop {
-        let (text, code) = match args.daemon.ask(&Request::Status) {
+        let (text, code) = match args.daemon.try_ask(&Request::Status) {
             Ok(answer) => shown(&answer, args.json, coloured),
-            Err(code) => (String::new(), code),
+            // On a screen that is made anew it would be lost on standard error.
+            Err(error) if args.watch => (format!("{error}\n"), error.exit_code()),
+            Err(error) => {
+                say::error(&error);
+                (String::new(), error.exit_code())
+            }
         };
         // A closed pipe has nobody left to tell.
         let told = std::io::stdout().write_all(format!("{anew}{text}").as_bytes());
@@ -61,7 +75,7 @@ fn shown(answer: &Value, as_json: bool, coloured: bool) -> (String, u8) {
     match sheet::text(answer, Clock::start().wall(), coloured) {
         Ok(text) => (text, code),
         Err(error) => {
-            eprintln!("could not understand the daemon's state: {error}");
+            say::error(format_args!("could not understand the daemon's state: {error}"));
             (String::new(), exit::FAILED)
         }
     }

@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 
 use crate::cli::daemon::{Daemon, DaemonArgs};
 use crate::cli::exit;
+use crate::cli::say;
 use crate::cli::submit::compose::Head;
 use crate::cli::submit::follow::{Before, End};
 use crate::clock::Clock;
@@ -67,11 +68,11 @@ pub fn run(args: &Args) -> u8 {
     match run_with(args, &daemon) {
         Ok(code) => code,
         Err(Refusal::Usage(why)) => {
-            eprintln!("not submitted: {why}");
+            say::error(format_args!("not submitted: {why}"));
             exit::USAGE
         }
         Err(Refusal::Host(error)) => {
-            eprintln!("{error:#}");
+            say::error(format_args!("{error:#}"));
             exit::FAILED
         }
     }
@@ -92,7 +93,10 @@ fn run_with(args: &Args, daemon: &Daemon) -> Result<u8, Refusal> {
     }
     let spec = front_matter::read(&id, &bytes).map_err(Refusal::Usage)?;
     if !spec.unknown_keys.is_empty() {
-        eprintln!("kept, but without a meaning here: {}", spec.unknown_keys.join(", "));
+        say::error(format_args!(
+            "kept, but without a meaning here: {}",
+            spec.unknown_keys.join(", ")
+        ));
     }
     let task = TaskRef { project: args.project.clone(), id };
     let before = Before::of(daemon, &task).map_err(Refusal::of)?;
@@ -103,7 +107,9 @@ fn run_with(args: &Args, daemon: &Daemon) -> Result<u8, Refusal> {
         return Ok(exit::OK);
     }
     if !daemon.seems_to_run() {
-        eprintln!("no daemon seems to run: {task} waits in its inbox until one does");
+        say::error(format_args!(
+            "no daemon seems to run: {task} waits in its inbox until one does"
+        ));
     }
     let end = follow::to_the_end(daemon, &task, &before);
     end.map(|end| told(&task, end)).map_err(|error| Refusal::Host(error.into()))
@@ -150,18 +156,21 @@ fn told(task: &TaskRef, end: End) -> u8 {
         End::Done(result) => ("done", exit::OK, result),
         End::Failed(result) => ("failed", exit::FAILED, result),
         End::Gone => {
-            eprintln!("{task} is gone from its inbox, and there is no result");
+            say::error(format_args!("{task} is gone from its inbox, and there is no result"));
             return exit::FAILED;
         }
     };
     match result {
         Some(result) => {
-            eprintln!("{task} {word}: {}", harmless::line(&result.reason, usize::MAX));
+            say::error(format_args!(
+                "{task} {word}: {}",
+                harmless::line(&result.reason, usize::MAX)
+            ));
             for line in result.last_text.iter().flat_map(|text| text.lines()) {
-                eprintln!("{}", harmless::line(line, usize::MAX));
+                say::error(format_args!("{}", harmless::line(line, usize::MAX)));
             }
         }
-        None => eprintln!("{task} {word}"),
+        None => say::error(format_args!("{task} {word}")),
     }
     code
 }

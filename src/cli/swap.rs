@@ -8,7 +8,15 @@ use crate::cli::daemon::SocketArgs;
 use crate::core::event::StuckVerb;
 use crate::ids::AccountName;
 
+const EXAMPLES: &str = "\
+Examples:
+  claude-failover swap --dry-run     where a swap would go now, and why
+  claude-failover swap               go there
+  claude-failover swap --to backup   go to this account
+  claude-failover swap --rollback    end a stuck swap: the way back again";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     daemon: SocketArgs,

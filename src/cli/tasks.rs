@@ -8,13 +8,12 @@ mod retry;
 pub mod survey;
 mod table;
 
-use std::io::Write as _;
-
 use anyhow::Context as _;
 
 use crate::api::control::{AskError, Request};
 use crate::cli::daemon::{Daemon, DaemonArgs, said};
 use crate::cli::exit;
+use crate::cli::say;
 use crate::cli::tasks::survey::{Row, State};
 use crate::clock::Clock;
 use crate::ids::{ProjectName, TaskRef};
@@ -91,7 +90,7 @@ pub fn run(args: &Args) -> u8 {
     match done {
         Ok(()) => exit::OK,
         Err(error) => {
-            eprintln!("{error:#}");
+            say::error(format_args!("{error:#}"));
             exit::FAILED
         }
     }
@@ -104,7 +103,7 @@ fn list(desk: &Desk, args: &ListArgs) -> anyhow::Result<()> {
             let found = queue::projects(&desk.daemon.config.dispatcher.projects_dir)
                 .context("cannot list the projects of dispatcher.projects_dir")?;
             for (path, why) in &found.refused {
-                eprintln!("{}: {why}", path.display());
+                say::error(format_args!("{}: {why}", path.display()));
             }
             found.names
         }
@@ -113,8 +112,7 @@ fn list(desk: &Desk, args: &ListArgs) -> anyhow::Result<()> {
     let mut rows = survey::rows(desk, &projects, since)?;
     rows.retain(|row| args.state.is_none_or(|state| row.state == state));
     let text = if args.json { json(&rows) } else { table::text(&rows, desk.now) };
-    // A closed pipe has nobody left to tell.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    say::text(&text);
     Ok(())
 }
 
@@ -134,7 +132,7 @@ fn show(desk: &Desk, task: &TaskRef) -> anyhow::Result<()> {
     let rows = survey::rows(desk, std::slice::from_ref(&task.project), Wall(i64::MIN))?;
     let of_task: Vec<Row> = rows.into_iter().filter(|row| row.task == task.to_string()).collect();
     anyhow::ensure!(!of_task.is_empty(), place::nowhere(desk, task));
-    let _ = std::io::stdout().write_all(json(&of_task).as_bytes());
+    say::text(&json(&of_task));
     Ok(())
 }
 
@@ -147,7 +145,7 @@ impl Desk {
     fn ask(&self, task: &TaskRef, request: &Request) -> anyhow::Result<()> {
         match self.daemon.ask(request) {
             Ok(answer) => {
-                println!("{}", said(&answer));
+                say::line(said(&answer));
                 Ok(())
             }
             Err(error @ AskError::NotRunning { .. }) => Err(error).context(format!(

@@ -4,15 +4,6 @@ use std::time::Duration;
 
 pub const COLUMNS: usize = 80;
 
-/// A line on standard output. A closed pipe has nobody left to tell, and ends nothing.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($text)*);
-    }};
-}
-pub(crate) use say;
-
 /// Lines of at most `columns` characters, broken at spaces; a longer word is cut.
 pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];

@@ -8,17 +8,20 @@ mod fleet;
 pub mod load;
 mod locate;
 pub mod near;
+pub mod notifications;
 mod path;
 pub mod raw;
 pub mod reload;
 mod rules;
 mod section;
 mod sections;
+pub mod url;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::notifications::Notifications;
 use crate::ids::{AccountName, SessionName};
 use crate::task::prompt::Template;
 
@@ -212,14 +215,6 @@ pub struct Janitor {
     pub interval: Duration,
     pub keep_done: Duration,
     pub dry_run: bool,
-}
-
-/// Not acted on yet; the file's values are kept as they are.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Notifications {
-    pub telegram: Option<String>,
-    pub resend: Option<String>,
-    pub webhook: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::config::raw::KeyPath;
 use crate::config::section::Section;
 use crate::config::{
-    Agent, Config, Dispatcher, Http, Janitor, Lifecycle, Notifications, Quota, Swap, Tmux, Watcher,
-    fleet,
+    Agent, Config, Dispatcher, Http, Janitor, Lifecycle, Quota, Swap, Tmux, Watcher, fleet,
+    notifications,
 };
 use crate::quota::pattern;
 use crate::task::prompt::{self, Template};
@@ -76,7 +76,7 @@ pub fn read_draft(root: &mut Section<'_, '_>) -> Draft {
             keep_done: janitor.duration("keep_done", "30d", "0s"..="3650d"),
             dry_run: janitor.flag("dry_run", false),
         }),
-        notifications: root.section("notifications", notifications),
+        notifications: root.section("notifications", notifications::read),
         http: http(root),
         state_dir,
         runtime_dir,
@@ -320,27 +320,6 @@ fn dispatcher(dispatcher: &mut Section<'_, '_>) -> Dispatcher {
         trusted_uids,
         prompt,
     }
-}
-
-/// Nothing acts on these yet, so nothing of them is kept.
-fn notifications(notifications: &mut Section<'_, '_>) -> Notifications {
-    for key in ["telegram", "resend", "webhook"] {
-        let path = notifications.at(key);
-        match notifications.node(key) {
-            None | Some(Node::Null) => {}
-            Some(Node::Map(entries)) => {
-                notifications.findings.warn(&path, "not acted on yet");
-                for (name, _) in entries.iter().filter(|(name, _)| is_secret(name)) {
-                    notifications.findings.problem(
-                        &path.key(name),
-                        format!("a secret does not stand in this file: use {name}_file"),
-                    );
-                }
-            }
-            Some(_) => notifications.problem(key, "expected a mapping or null"),
-        }
-    }
-    Notifications::default()
 }
 
 /// `mcp_http.listen` of the older system serves when `http.listen` is absent.

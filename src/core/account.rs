@@ -116,8 +116,10 @@ impl Core {
             .map(|(window, _)| *window)
             .collect();
         for window in over {
-            if self.standing(account).limits.len() == 1 {
-                self.forget_hits_on(account);
+            match self.standing(account).limits.len() {
+                1 => self.forget_hits_on(account),
+                // Else it would be taken for a new refusal, again and again.
+                _ => self.forget_hits_of(account, window),
             }
             self.persist(Record::LimitReset { account: account.clone(), window, at: now });
         }

@@ -93,6 +93,19 @@ pub fn lasting(command: &[String], model: &str) -> Vec<String> {
     args
 }
 
+/// The conversation that an agent was started with, where its arguments name one.
+pub fn named_conversation(own: &[String]) -> Option<ConversationId> {
+    let mut rest = own.iter().map(String::as_str).take_while(|arg| *arg != "--");
+    let mut named = None;
+    while let Some(arg) = rest.next() {
+        let (name, value) = arg.split_once('=').map_or((arg, None), |(n, v)| (n, Some(v)));
+        if ["--resume", "-r", "--session-id"].contains(&name) {
+            named = value.or_else(|| rest.next()).and_then(|value| value.parse().ok()).or(named);
+        }
+    }
+    named
+}
+
 fn without_conversation(own: &[String]) -> Vec<String> {
     let mut kept = Vec::new();
     let mut rest = own.iter().map(String::as_str).peekable();
@@ -149,6 +162,25 @@ mod tests {
         ];
         for (own, kept) in cases {
             assert_eq!(resumed(own), format!("claude|{kept}{end}"), "{own:?}");
+        }
+    }
+
+    #[test]
+    fn the_conversation_is_read_where_the_arguments_name_one() {
+        let id = "11111111-1111-1111-1111-111111111111";
+        let joined = format!("--session-id={id}");
+        let cases: [(&[&str], bool); 6] = [
+            (&["--resume", id, "go on"], true),
+            (&[&joined], true),
+            (&["-r", id], true),
+            (&["--resume"], false),
+            (&["--resume", "by its title"], false),
+            (&["--", "--resume", id], false),
+        ];
+        for (own, is_named) in cases {
+            let own: Vec<String> = own.iter().map(|arg| (*arg).to_owned()).collect();
+            let named = named_conversation(&own).map(|named| named.to_string());
+            assert_eq!(named, is_named.then(|| id.to_owned()), "{own:?}");
         }
     }
 

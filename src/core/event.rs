@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -218,7 +219,21 @@ pub enum Verb {
     TaskCancel {
         task: TaskRef,
     },
+    /// Nothing new is begun until it is over.
+    Pause {
+        length: Option<Duration>,
+    },
+    /// No more tasks for this session; `None`: for all of the pool.
+    Drain {
+        session: Option<SessionName>,
+    },
+    /// The end of a drain; `None`: of the pause and of all drains.
+    Resume {
+        session: Option<SessionName>,
+    },
     Reload,
+    /// As TERM does.
+    Stop,
 }
 
 /// Nobody waits for an answer.
@@ -245,7 +260,13 @@ impl fmt::Display for Verb {
             Verb::Account { verb: AccountVerb::Pin, account } => write!(f, "account pin {account}"),
             Verb::TaskRetry { task } => write!(f, "tasks retry {task}"),
             Verb::TaskCancel { task } => write!(f, "tasks cancel {task}"),
+            Verb::Pause { .. } => f.write_str("pause"),
+            Verb::Drain { session: None } => f.write_str("drain"),
+            Verb::Drain { session: Some(session) } => write!(f, "drain {session}"),
+            Verb::Resume { session: None } => f.write_str("resume"),
+            Verb::Resume { session: Some(session) } => write!(f, "resume {session}"),
             Verb::Reload => f.write_str("reload"),
+            Verb::Stop => f.write_str("stop"),
         }
     }
 }

@@ -242,18 +242,7 @@ impl Core {
     /// What was said when an account came back or was left is history from then on. A record is
     /// dated; a row of a screen must be remembered.
     pub(in crate::core) fn forget_hits_on(&mut self, account: &AccountName) {
-        let over: Vec<(SessionName, Hit)> = self
-            .hits
-            .iter()
-            .filter(|(_, hit)| hit.account == *account)
-            .map(|(session, hit)| (session.clone(), hit.clone()))
-            .collect();
-        for (session, hit) in over {
-            self.hits.remove(&session);
-            if hit.source == EvidenceSource::Pane {
-                self.persist(Record::RowLeft { session, row: hit.row });
-            }
-        }
+        self.forget_hits(|hit| hit.account == *account);
         let logins: Vec<(SessionName, String)> = self
             .sessions
             .iter()
@@ -265,6 +254,28 @@ impl Core {
             .collect();
         for (session, row) in logins {
             self.leave_row_once(&session, &row);
+        }
+    }
+
+    /// Of one limit of several: the others go on.
+    pub(in crate::core) fn forget_hits_of(&mut self, account: &AccountName, window: PlanWindow) {
+        self.forget_hits(|hit| {
+            hit.account == *account && PlanWindow::of(&hit.verdict) == Some(window)
+        });
+    }
+
+    fn forget_hits(&mut self, is_over: impl Fn(&Hit) -> bool) {
+        let over: Vec<(SessionName, Hit)> = self
+            .hits
+            .iter()
+            .filter(|(_, hit)| is_over(hit))
+            .map(|(session, hit)| (session.clone(), hit.clone()))
+            .collect();
+        for (session, hit) in over {
+            self.hits.remove(&session);
+            if hit.source == EvidenceSource::Pane {
+                self.persist(Record::RowLeft { session, row: hit.row });
+            }
         }
     }
 }

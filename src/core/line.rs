@@ -6,7 +6,9 @@ use crate::core::job::Fate;
 use crate::core::kind::Subject;
 use crate::core::record::{MoveOutcome, MoveStage, Record};
 use crate::core::standing::Limit;
+use crate::core::steer::PauseEnd;
 use crate::core::trigger::{EvidenceSource, Trigger};
+use crate::ids::SessionName;
 use crate::task::Offer;
 
 impl fmt::Display for Record {
@@ -17,6 +19,10 @@ impl fmt::Display for Record {
             }
             Record::CleanStop => f.write_str("daemon stopped cleanly"),
             Record::Compacted { .. } => f.write_str("journal compacted"),
+            Record::Paused { .. }
+            | Record::PauseEnded { .. }
+            | Record::SessionsDrained { .. }
+            | Record::SessionsResumed { .. } => self.fmt_steering(f),
             Record::RowLeft { session, row } => {
                 write!(f, "session={session} banner is history row={row:?}")
             }
@@ -70,6 +76,31 @@ impl fmt::Display for Record {
 }
 
 impl Record {
+    fn fmt_steering(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |sessions: &[SessionName]| {
+            sessions.iter().map(SessionName::as_str).collect::<Vec<_>>().join(",")
+        };
+        match self {
+            Record::Paused { until: None, .. } => f.write_str("paused by the operator"),
+            Record::Paused { until: Some(until), .. } => {
+                write!(f, "paused by the operator until={until}")
+            }
+            Record::PauseEnded { by: PauseEnd::Operator, .. } => {
+                f.write_str("pause ended by the operator")
+            }
+            Record::PauseEnded { by: PauseEnd::Time, .. } => {
+                f.write_str("pause ended: its time is over")
+            }
+            Record::SessionsDrained { sessions, .. } => {
+                write!(f, "sessions={} drained by the operator", names(sessions))
+            }
+            Record::SessionsResumed { sessions, .. } => {
+                write!(f, "sessions={} take tasks again by the operator", names(sessions))
+            }
+            _ => f.write_str(self.name()),
+        }
+    }
+
     fn fmt_account(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Record::AccountRefused { account, window, limit } => {

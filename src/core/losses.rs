@@ -91,7 +91,8 @@ impl Core {
         let Some(active) = self.working_account() else {
             return false;
         };
-        if self.durable.swap.is_some() || self.terminal != TerminalState::Seen {
+        let at_rest = self.durable.swap.is_none() && !self.is_paused();
+        if !at_rest || self.terminal != TerminalState::Seen {
             return false;
         }
         let refused = self.hits.iter().find_map(|(session, hit)| {

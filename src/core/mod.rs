@@ -9,8 +9,9 @@
 //! and wake), [`proof`] (whether a target answers), [`swap`] (the phases), [`moves`] (one agent on its
 //! way: [`saving`], [`stopping`], [`launching`], [`verify`]), [`job`] (tasks), [`session`] (what must
 //! exist: [`looks`], [`losses`]),
-//! [`verbs`] (what an operator wants, and is told), [`orders`] and [`timer`] (waiting); and, used by
-//! nobody here, [`history`] (what records tell people).
+//! [`verbs`] (what an operator wants, and is told: [`steer`]), [`service`] and [`link`] (the daemon and the
+//! account in use), [`orders`] and [`timer`] (waiting); and, used by
+//! nobody here, [`history`] (what records tell people) and [`why`] (about one thing).
 
 pub mod account;
 pub mod action;
@@ -25,17 +26,21 @@ pub mod job;
 pub mod kind;
 pub mod launching;
 pub mod line;
+pub mod link;
 pub mod looks;
 pub mod losses;
 pub mod moves;
+pub mod notice;
 pub mod orders;
 pub mod park;
 pub mod proof;
 pub mod record;
 pub mod saving;
 pub mod screen;
+pub mod service;
 pub mod session;
 pub mod standing;
+pub mod steer;
 pub mod stopping;
 pub mod swap;
 pub mod testimony;
@@ -43,6 +48,7 @@ pub mod timer;
 pub mod trigger;
 pub mod verbs;
 pub mod verify;
+pub mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -52,7 +58,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::core::action::{Action, AskId, NoteLevel, OrderId};
 use crate::core::durable::{Durable, IllegalRecord};
-use crate::core::event::{AgentHome, Event, TasksOffered};
+use crate::core::event::{Event, TasksOffered};
 use crate::core::evidence::Hit;
 use crate::core::job::watch::JobWatch;
 use crate::core::orders::{Orders, Silence, Slot};
@@ -271,6 +277,7 @@ impl Core {
             self.advance_drain();
             return;
         }
+        self.end_pause_when_due();
         self.return_accounts();
         self.weigh_evidence();
         self.create_missing_sessions();
@@ -321,93 +328,6 @@ impl Core {
         }
     }
 
-    fn terminal_lost(&mut self, reason: String) {
-        if !matches!(self.terminal, TerminalState::Lost { .. }) {
-            self.note(NoteLevel::Warn, format!("tmux server unreachable: {reason}"));
-        }
-        self.terminal = TerminalState::Lost { reason };
-    }
-
-    fn terminal_connected(&mut self) {
-        if let TerminalState::Lost { .. } = self.terminal {
-            self.note(NoteLevel::Info, "tmux server reachable again".to_owned());
-        }
-        self.terminal = TerminalState::Unseen;
-        self.out.push(Action::ObserveSessions);
-    }
-
-    fn config_reloaded(&mut self, config: &Arc<Config>) {
-        let kept = self.config.restart_keys(config);
-        if !kept.is_empty() {
-            let text = format!("reload: a restart is needed for {}", kept.join(", "));
-            self.note(NoteLevel::Warn, text);
-        }
-        let mut next = (**config).clone();
-        next.keep_restart_keys_of(&self.config);
-        self.config = Arc::new(next);
-        self.config_problems.clear();
-        self.note(NoteLevel::Info, "config reloaded".to_owned());
-        self.out.push(Action::ApplyConfig(self.config.clone()));
-        let config = self.config.clone();
-        self.sessions.retain(|name, _| config.group(name).is_some());
-        self.out.push(Action::ObserveSessions);
-        self.reload_told(Ok(&kept));
-    }
-
-    fn config_rejected(&mut self, problems: Vec<String>) {
-        for problem in &problems {
-            self.note(NoteLevel::Error, format!("reload refused, nothing changed: {problem}"));
-        }
-        self.reload_told(Err(&problems));
-        self.config_problems = problems;
-    }
-
-    fn stop_requested(&mut self) {
-        if self.draining_since.is_none() {
-            self.draining_since = Some(self.now.monotonic);
-            self.note(NoteLevel::Info, "draining".to_owned());
-        }
-    }
-
-    /// Nothing new is ordered; what is in flight may still answer, and its proof is recorded.
-    fn advance_drain(&mut self) {
-        let since = self.draining_since.expect("only called while draining");
-        let waited = self.now.monotonic - since;
-        if self.orders.is_empty() || waited >= timer::DRAIN_TIMEOUT {
-            self.out.push(Action::Stop);
-        }
-    }
-
-    fn component_exited(&mut self, name: String, error: Option<String>) {
-        let why = error.unwrap_or_else(|| "it ended by itself".to_owned());
-        self.note(NoteLevel::Error, format!("component={name} ended: {why}"));
-        self.dead_components.push(name);
-    }
-
-    /// The link as it is found while no swap is at work on it.
-    pub(in crate::core) fn take_link(&mut self, link: Option<AccountName>) {
-        self.link_seen.clone_from(&link);
-        let Some(account) = link else { return };
-        let at_rest = self.durable.swap.is_none();
-        if at_rest && self.durable.active.as_ref() != Some(&account) {
-            let mut at = Wall::default();
-            // After a swap that was cleared by hand nobody knows who was active, but that it changed.
-            if self.durable.active.is_some() || self.durable.last_op > OpId::default() {
-                self.flipped_at = Some(self.now.monotonic);
-                at = self.now.wall;
-            }
-            // Whoever made the link name it has put right what a check of ours found.
-            self.end_rejection(account.clone());
-            self.persist(Record::ActiveFound { account, at });
-        }
-    }
-
-    fn end_rejection(&mut self, account: AccountName) {
-        if self.standing(&account).rejected.is_some() {
-            self.persist(Record::RejectionOver { account, at: self.now.wall });
-        }
-    }
-
     /// INVARIANT: a record changes the state exactly as its replay will.
     fn persist(&mut self, record: Record) {
         if let Err(illegal) = self.durable.apply(&record) {
@@ -442,25 +362,5 @@ impl Core {
     /// The settings that every agent of ours is launched with.
     fn agent_settings(&self) -> PathBuf {
         self.config.runtime_dir.join("agent-settings.json")
-    }
-
-    /// Since when the link names the active account; zero when nobody knows, as of a moment that lies
-    /// ahead: the clock has been set back since.
-    fn active_since(&self) -> Wall {
-        let since = self.durable.active_since;
-        if since <= self.now.wall { since } else { Wall::default() }
-    }
-
-    fn active(&self) -> Option<&AccountName> {
-        self.durable.active.as_ref()
-    }
-
-    /// The account on which an agent with this home works now.
-    fn account_of<'a>(&'a self, home: &'a AgentHome) -> Option<&'a AccountName> {
-        match home {
-            AgentHome::Homed(account) => Some(account),
-            AgentHome::Linked => self.active(),
-            AgentHome::Elsewhere => None,
-        }
     }
 }

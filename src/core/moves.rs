@@ -19,14 +19,16 @@ pub const NUDGE: &str = "Your last turn was cut off by a usage limit, and you no
                          account. Go on with the task from where you stopped.";
 
 /// The same for one whose own account takes requests again.
-const NUDGE_AFTER_A_RESET: &str = "Your last turn was cut off by a usage limit, which has been reset \
-                                   since. Go on with the task from where you stopped.";
+const NUDGE_AFTER_A_RESET: &str = "Your last turn was cut off because your account took no requests. \
+                                   It does again. Go on with the task from where you stopped.";
 
 /// A client that waits for the reset goes on by itself 30 to 120 s after it: it draws 30 to 90 s and
 /// looks every 30 s, unless its server says otherwise (2.1.250 and 2.1.330; measured 33 to 100 s).
-const CONTINUES_WITHIN: Duration = Duration::from_secs(120);
+/// Half a minute more, so that it is never ended in the moment in which it goes on.
+const CONTINUES_WITHIN: Duration = Duration::from_secs(150);
 
-/// The same for one whose session was lost with its task, or whose turn ended in an error.
+/// The same for one whose session was lost with its task, whose turn ended in an error, or whose
+/// account's login failed.
 const NUDGE_AFTER_A_LOSS: &str = "Your last turn was cut off before its end. Go on with the task from \
                                   where you stopped.";
 
@@ -157,17 +159,25 @@ impl Core {
         match self.config.group(&moving.session)? {
             Group::Dedicated => self.config.dedicated(&moving.session)?.nudge.clone(),
             Group::Pool => {
-                let by_no_limit = moving.cause == MoveCause::Restore
-                    && self.durable.jobs.contains_key(&moving.session);
                 let stays = moving.agent.home == AgentHome::Homed(moving.target.clone());
-                let text = match (by_no_limit, stays) {
-                    (true, _) => NUDGE_AFTER_A_LOSS,
-                    (false, true) => NUDGE_AFTER_A_RESET,
-                    (false, false) => NUDGE,
+                let text = match (self.was_cut_by_a_limit(moving), stays) {
+                    (false, _) => NUDGE_AFTER_A_LOSS,
+                    (true, true) => NUDGE_AFTER_A_RESET,
+                    (true, false) => NUDGE,
                 };
                 moving.cut.then(|| text.to_owned())
             }
         }
+    }
+
+    fn was_cut_by_a_limit(&self, moving: &Move) -> bool {
+        let lost =
+            moving.cause == MoveCause::Restore && self.durable.jobs.contains_key(&moving.session);
+        let by_its_login = self.account_of(&moving.agent.home).is_some_and(|account| {
+            let known = self.standing(account);
+            known.limits.is_empty() && (known.login.is_some() || known.cleared_at.is_none())
+        });
+        !lost && !by_its_login
     }
 
     pub(in crate::core) fn end_move(&mut self, session: &SessionName, outcome: MoveOutcome) {

@@ -42,7 +42,7 @@ impl Core {
 
     /// Plans a swap when there is a reason and an account to go to; parks when there is none.
     pub(in crate::core) fn consider_swap(&mut self) -> bool {
-        if self.durable.swap.is_some() {
+        if self.durable.swap.is_some() || self.is_paused() {
             return false;
         }
         let Some(source) = self.active().cloned() else {
@@ -97,6 +97,12 @@ impl Core {
             }
             AccountState::Unproven => None,
         }
+    }
+
+    /// Something other than choice speaks against the account in use.
+    pub(in crate::core) fn reason_to_move_now(&self) -> bool {
+        let trigger = self.active().and_then(|active| self.reason_to_move(active));
+        trigger.is_some_and(|trigger| !trigger.is_voluntary())
     }
 
     /// `quota.preempt_at` is reached in one of its windows.
@@ -195,6 +201,10 @@ impl Core {
             }
             return true;
         }
+        // Who has not been looked at may be at work.
+        if self.sessions.values().any(|seen| !seen.looked_at) {
+            return true;
+        }
         // Agents on the link go along with it, whoever types to them.
         self.sessions.iter().any(|(session, seen)| {
             let linked = seen.agent.as_ref().is_some_and(|agent| agent.home == AgentHome::Linked);
@@ -226,7 +236,8 @@ impl Core {
 
     /// When a swap by choice that waits is to be thought of again although nothing happens.
     pub(in crate::core) fn choice_wakeups(&self) -> Vec<Mono> {
-        let Some(active) = self.active().filter(|_| self.durable.swap.is_none()) else {
+        let at_rest = self.durable.swap.is_none() && !self.is_paused();
+        let Some(active) = self.active().filter(|_| at_rest) else {
             return Vec::new();
         };
         // Who was left with little to spare may be preferred again when its window is over.
@@ -257,6 +268,9 @@ impl Core {
                 Phase::Stuck => format!("swap {} is stuck", swap.op),
                 _ => format!("swap {} is open", swap.op),
             });
+        }
+        if let Some(why) = self.paused_objection() {
+            return Err(why);
         }
         let source = self.active().cloned().ok_or("no active account is known")?;
         let purpose = if self.durable.parked.is_some() { Purpose::Wake } else { Purpose::Leave };

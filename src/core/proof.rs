@@ -85,8 +85,10 @@ impl Core {
             });
             moving.op == swap.op && launched && lives
         };
-        let canary = self.durable.moves.values().find(up).map(|moving| moving.session.clone());
-        if let Some(session) = canary {
+        // More than one, when a target before this one has refused the first.
+        let canaries: Vec<SessionName> =
+            self.durable.moves.values().filter(up).map(|moving| moving.session.clone()).collect();
+        for session in canaries {
             let reason = "its account does not take it either; it waits there".to_owned();
             self.end_move(&session, MoveOutcome::Dropped { reason });
         }

@@ -11,6 +11,7 @@ use crate::core::durable::Durable;
 use crate::core::event::{AgentHome, StuckVerb};
 use crate::core::job::{Decision, Fate};
 use crate::core::standing::{Limit, PlanWindow, Used};
+use crate::core::steer::PauseEnd;
 use crate::core::trigger::Trigger;
 use crate::ids::{AccountName, ConversationId, OpId, PaneId, ProcessRef, SessionName, TaskRef};
 use crate::moment::Wall;
@@ -87,6 +88,25 @@ pub enum Record {
     /// The operator's word: this one and no other, until it is released.
     AccountPinned {
         account: AccountName,
+        at: Wall,
+    },
+    /// The operator's word: nothing new is begun until it is over; said again, it lasts as said last.
+    Paused {
+        at: Wall,
+        /// When it ends by itself.
+        until: Option<Wall>,
+    },
+    PauseEnded {
+        at: Wall,
+        by: PauseEnd,
+    },
+    /// The operator's word: these finish their tasks and get no others.
+    SessionsDrained {
+        sessions: Vec<SessionName>,
+        at: Wall,
+    },
+    SessionsResumed {
+        sessions: Vec<SessionName>,
         at: Wall,
     },
     /// What a status line said of its windows.

@@ -154,9 +154,7 @@ impl Core {
     }
 
     fn finish_stopping(&mut self, op: OpId) -> bool {
-        // Also those that follow later, one after the other: nobody is half stopped at the flip.
-        let stops = |moving: &Move| moving.op == op && moving.stage == MoveStage::Stopping;
-        if self.durable.moves.values().any(stops) {
+        if self.is_anybody_half_stopped(op) {
             return false;
         }
         self.persist(Record::SwapStopped { op });
@@ -326,10 +324,16 @@ impl Core {
         if !swap.way_back_saved {
             return self.order_look();
         }
-        if self.any_move(swap.op, |stage| *stage == MoveStage::Stopping) {
+        if self.is_anybody_half_stopped(swap.op) {
             return false;
         }
         self.order_flip(swap.source.clone())
+    }
+
+    /// Nobody may be at a flip: neither the swap's own nor those that follow one after the other.
+    fn is_anybody_half_stopped(&self, op: OpId) -> bool {
+        let stops = |moving: &Move| moving.op == op && moving.stage == MoveStage::Stopping;
+        self.durable.moves.values().any(stops)
     }
 
     fn finish_restoring(&mut self, op: OpId) -> bool {

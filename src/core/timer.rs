@@ -20,6 +20,7 @@ const WALL_CHECK: Duration = Duration::from_secs(30);
 pub enum Timer {
     OrderOverdue,
     AccountReturns,
+    PauseOver,
     /// A swap by choice waits until it disturbs nobody.
     BetterMoment,
     NextInTheRow,
@@ -42,6 +43,7 @@ impl Core {
             return Some((since + DRAIN_TIMEOUT, Timer::DrainOver));
         }
         waits.extend(self.orders.next_deadline().map(|at| (at, Timer::OrderOverdue)));
+        waits.extend(self.pause_ends().map(|at| (self.on_wall(at), Timer::PauseOver)));
         for (account, standing) in &self.durable.standings {
             let limits = standing.limits.values().map(|limit| self.limit_over(account, limit));
             let rejected = standing.rejected.iter().map(|rejected| rejected.until);

@@ -25,6 +25,8 @@ struct Before {
     phase: Option<Phase>,
     is_parked: bool,
     must_wait: bool,
+    is_draining: bool,
+    is_paused: bool,
 }
 
 impl Before {
@@ -36,6 +38,8 @@ impl Before {
             phase: swap.map(|swap| swap.phase),
             is_parked: core.durable.parked.is_some(),
             must_wait: core.must_wait(),
+            is_draining: core.draining_since.is_some(),
+            is_paused: core.is_paused(),
         }
     }
 }
@@ -56,6 +60,13 @@ impl Core {
             }
             Verb::TaskRetry { task } => self.retry_task(task),
             Verb::TaskCancel { task } => self.cancel_task(task),
+            Verb::Pause { length } => self.pause(*length),
+            Verb::Drain { session } => self.drain(session.as_ref()),
+            Verb::Resume { session } => self.resume(session.as_ref()),
+            Verb::Stop => {
+                self.stop_requested();
+                Ok(String::new())
+            }
             Verb::Reload => {
                 self.reloads_asked.extend(ask);
                 self.out.push(Action::ReloadConfig);
@@ -145,10 +156,20 @@ impl Core {
     /// What becomes of the work for it.
     fn follows(&self, before: &Before) -> Option<String> {
         if self.draining_since.is_some() {
-            return Some("the daemon stops: the next one acts on it".to_owned());
+            let text = match before.is_draining {
+                true => "the daemon stops: the next one acts on it",
+                false => "the daemon stops; tmux and the agents go on without it",
+            };
+            return Some(text.to_owned());
         }
         if let Some(swap) = &self.durable.swap {
             return self.follows_in(swap, before);
+        }
+        if self.is_paused() {
+            // Of the pause itself its own answer tells.
+            let waits = before.is_paused && self.reason_to_move_now();
+            return waits
+                .then(|| "paused: nobody is moved before `claude-failover resume`".to_owned());
         }
         if self.durable.parked.is_some() && !before.is_parked {
             return Some(match self.next_return() {

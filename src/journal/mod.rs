@@ -182,6 +182,11 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
         }
     }
 
+    /// The number that the next record will have.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
     }

@@ -19,6 +19,12 @@ pub fn shell(command: &str, input: &[u8], variable: (&str, &str)) -> io::Error {
     Command::new("/bin/sh").arg("-c").arg(command).env(name, value).stdin(stdin).exec()
 }
 
+/// Becomes `program` by the PATH. Comes back only with the reason why it could not.
+#[expect(clippy::disallowed_methods, reason = "an owner of processes")]
+pub fn program(program: &str, args: &[String]) -> io::Error {
+    Command::new(program).args(args).exec()
+}
+
 /// A pipe would hold only its first 64 KiB before somebody reads.
 fn in_memory(bytes: &[u8]) -> io::Result<File> {
     let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);

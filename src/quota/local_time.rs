@@ -42,11 +42,16 @@ impl<'a> Zone<'a> {
         }
     }
 
-    /// The calendar day there at a Unix time.
-    pub fn day(self, unix_s: i64) -> Option<Date> {
+    /// What clocks and calendars there show at a Unix time.
+    pub fn shown(self, unix_s: i64) -> Option<PrimitiveDateTime> {
         let local_s = unix_s.checked_add(self.offset_s(unix_s)?)?;
         let local = OffsetDateTime::from_unix_timestamp(local_s).ok()?;
-        Some(local.date())
+        Some(PrimitiveDateTime::new(local.date(), local.time()))
+    }
+
+    /// The calendar day there at a Unix time.
+    pub fn day(self, unix_s: i64) -> Option<Date> {
+        self.shown(unix_s).map(PrimitiveDateTime::date)
     }
 
     /// The Unix time at which clocks there show this day and time.

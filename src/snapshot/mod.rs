@@ -3,6 +3,12 @@
 //! The documents are described in the README ("Status"); a field, once released, stays.
 
 mod accounts;
+pub mod chronicle;
+pub mod events;
+pub mod figures;
+mod line;
+pub mod metrics;
+pub mod tally;
 mod tasks;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::config::Group;
 use crate::core::agent_state::StateSource;
-use crate::core::durable::{LastSwap, Phase, SwapOutcome};
+use crate::core::durable::{LastSwap, Paused, Phase, SwapOutcome};
 use crate::core::event::AgentState;
 use crate::core::record::{Move, MoveStage};
 use crate::core::session::Session;
@@ -20,9 +26,25 @@ use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
 use crate::moment::{Now, Wall};
 use crate::quota::transcript::ApiError;
+use crate::snapshot::events::Events;
+use crate::snapshot::figures::Figures;
+use crate::version::{COMMIT, VERSION};
 
 /// The version of the `/status` document.
 pub const STATUS_VERSION: u32 = 1;
+
+/// What [`Health::state`] may be.
+pub const STATES: [&str; 9] = [
+    "starting",
+    "normal",
+    "swapping",
+    "paused",
+    "parked",
+    "throttled",
+    "stuck",
+    "degraded",
+    "draining",
+];
 
 /// One published state. Readers hold it as long as they like; the coordinator never waits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,50 +52,94 @@ pub struct Snapshot {
     pub health: Health,
     /// The document of `GET /status`; see README "Status".
     pub status: Value,
+    /// For `GET /events`.
+    #[serde(skip)]
+    pub events: Arc<Events>,
+    /// For `GET /metrics`, beside the document.
+    #[serde(skip)]
+    pub figures: Figures,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Health {
     /// False gives 503: stuck, a component dead, tmux unreachable.
     pub ok: bool,
-    /// `starting`, `normal`, `swapping`, `parked`, `throttled`, `stuck`, `degraded` or `draining`.
+    /// One of [`STATES`].
     pub state: String,
     /// Why it is not simply well; empty when it is.
     pub reasons: Vec<String>,
-    /// When a parked daemon expects to wake, RFC 3339.
+    /// When a parked daemon expects to wake, or a pause ends by itself, RFC 3339.
     pub until: Option<String>,
 }
 
 /// The one place where the snapshot changes hands.
 #[derive(Debug, Clone)]
-pub struct SnapshotCell(Arc<Mutex<Arc<Snapshot>>>);
+pub struct SnapshotCell(Arc<Mutex<Published>>);
+
+#[derive(Debug)]
+struct Published {
+    snapshot: Arc<Snapshot>,
+    /// What the notifier said of its channels last; the core knows nothing of them.
+    notifications: Value,
+}
 
 impl SnapshotCell {
     pub fn new(snapshot: Snapshot) -> Self {
-        Self(Arc::new(Mutex::new(Arc::new(snapshot))))
+        let notifications = Value::Array(Vec::new());
+        let cell = Self(Arc::new(Mutex::new(Published {
+            snapshot: Arc::new(snapshot.clone()),
+            notifications,
+        })));
+        cell.publish(snapshot);
+        cell
     }
 
-    pub fn publish(&self, snapshot: Snapshot) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    pub fn publish(&self, mut snapshot: Snapshot) {
+        let mut published = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.name_channels(&published.notifications);
+        published.snapshot = Arc::new(snapshot);
+    }
+
+    /// The channels, each with what waits for it and how it went last.
+    pub fn publish_notifications(&self, notifications: Value) {
+        let mut published = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        published.notifications = notifications;
+        let mut snapshot = (*published.snapshot).clone();
+        snapshot.name_channels(&published.notifications);
+        published.snapshot = Arc::new(snapshot);
     }
 
     pub fn read(&self) -> Arc<Snapshot> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 }
 
 impl Snapshot {
+    fn name_channels(&mut self, notifications: &Value) {
+        if let Value::Object(status) = &mut self.status {
+            status.insert("notifications".to_owned(), notifications.clone());
+        }
+    }
+
+    /// Without a past.
+    pub fn new(health: Health, status: Value) -> Self {
+        Self { health, status, events: Arc::default(), figures: Figures::default() }
+    }
+
+    /// Without a past: the coordinator adds its chronicle and what it has counted.
     pub fn of(core: &Core, started_at: Wall, now: Now) -> Self {
         let health = Health::of(core);
         let last = core.durable.last_swap.as_ref();
         let status = json!({
             "version": STATUS_VERSION,
             "daemon": {
-                "version": env!("CARGO_PKG_VERSION"),
+                "version": VERSION,
+                "commit": COMMIT,
                 "pid": std::process::id(),
                 "started_at": started_at.to_string(),
             },
             "at": now.wall.to_string(),
+            "ok": health.ok,
             "state": health.state,
             "reasons": health.reasons,
             "until": health.until,
@@ -84,6 +150,7 @@ impl Snapshot {
             "last_swap_to": last.map(|swap| &swap.to),
             "accounts": accounts::accounts(core, now.wall),
             "parked": accounts::parked(core),
+            "paused": core.durable.paused.as_ref().map(paused),
             "pinned": core.pin(),
             "plan": accounts::plan(core),
             "sessions": sessions(core),
@@ -94,7 +161,9 @@ impl Snapshot {
             "config_problems": core.config_problems,
             "dead_components": core.dead_components,
         });
-        Self { health, status }
+        let mut snapshot = Self::new(health, status);
+        snapshot.figures.terminal_up = !matches!(core.terminal, TerminalState::Lost { .. });
+        snapshot
     }
 }
 
@@ -116,6 +185,7 @@ impl Health {
             ok = false;
             reasons.push(format!("tmux unreachable: {reason}"));
         }
+        reasons.extend(core.durable.paused.as_ref().map(why_paused));
         for (session, why) in &core.creation_failures {
             reasons.push(format!("session {session} could not be created: {why}"));
         }
@@ -129,6 +199,7 @@ impl Health {
             _ if core.draining_since.is_some() => "draining",
             _ if !ok => "degraded",
             Some(_) => "swapping",
+            None if core.is_paused() => "paused",
             None if parked => "parked",
             None if active_is_out(core) && core.throttled() => "throttled",
             None if core.terminal == TerminalState::Unseen => "starting",
@@ -136,6 +207,7 @@ impl Health {
             None => "normal",
         };
         let until = match state {
+            "paused" => core.durable.paused.as_ref().and_then(|paused| paused.until),
             "parked" => core.next_return(),
             "throttled" => core.throttled_until(),
             _ => None,
@@ -143,6 +215,19 @@ impl Health {
         let until = until.map(|at| at.to_string());
         Self { ok, state: state.to_owned(), reasons, until }
     }
+}
+
+fn paused(paused: &Paused) -> Value {
+    json!({
+        "since": paused.since.to_string(),
+        "until": paused.until.map(|at| at.to_string()),
+    })
+}
+
+fn why_paused(paused: &Paused) -> String {
+    let Paused { since, until } = paused;
+    let until = until.map_or(String::new(), |until| format!("until {until}, or "));
+    format!("paused by the operator since {since}, {until}until `claude-failover resume`")
 }
 
 fn active_is_out(core: &Core) -> bool {
@@ -190,6 +275,7 @@ fn session(core: &Core, name: &SessionName, seen: Option<&Session>) -> Value {
         "typed_at": typed_at.map(|at| at.to_string()),
         "agent": agent,
         "move": core.durable.moves.get(name).map(move_line),
+        "drained_since": core.durable.drained.get(name).map(ToString::to_string),
         "lost_at": core.durable.losses.get(name).map(|loss| loss.at.to_string()),
     })
 }

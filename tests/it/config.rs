@@ -2,6 +2,7 @@
 //! operators of the older system have.
 
 mod misfits;
+mod notifications;
 mod preflight;
 mod refused;
 

@@ -7,12 +7,17 @@ mod layout;
 mod outside;
 
 mod crash;
+mod exits;
 mod health;
+mod logs;
+mod monitored;
 mod neighbours;
+mod notices;
 mod orders;
 mod parking;
 mod restart;
 mod sessions;
+mod steer;
 mod stuck;
 mod targets;
 mod task_chaos;

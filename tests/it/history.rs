@@ -2,5 +2,5 @@
 
 mod fold;
 mod missing;
-mod script;
+pub mod script;
 mod verb;

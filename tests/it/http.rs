@@ -17,6 +17,7 @@ use claude_failover::api::exchange::{ASK_TIMEOUT, LEAVE_TIMEOUT};
 use claude_failover::api::http::{
     CLIENTS_MAX, HEAD_BYTES_MAX, HttpError, MAKE_TIMEOUT, MAKING_MAX, Server,
 };
+use claude_failover::api::page::POLICY;
 use claude_failover::core::event::Event;
 use claude_failover::snapshot::{Health, Snapshot, SnapshotCell};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -27,10 +28,8 @@ use crate::support::eventually;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn snapshot(ok: bool) -> Snapshot {
-    Snapshot {
-        health: Health { ok, state: "normal".to_owned(), reasons: Vec::new(), until: None },
-        status: serde_json::json!({"active": "primary"}),
-    }
+    let health = Health { ok, state: "normal".to_owned(), reasons: Vec::new(), until: None };
+    Snapshot::new(health, serde_json::json!({"active": "primary"}))
 }
 
 /// A server on a free port.
@@ -114,7 +113,32 @@ fn health_and_status_show_what_was_published_last() {
     assert!(sick.starts_with("HTTP/1.1 503 "), "{sick}");
     assert_eq!(body(&sick)["ok"], false);
     assert_eq!(body(&house.exchange(get("/status")))["active"], "primary");
-    assert!(house.exchange(get("/")).contains("/health"));
+    assert!(house.exchange(get("/nothing")).contains("GET /metrics"));
+}
+
+#[test]
+fn a_browser_is_told_what_it_may_do_with_each_answer() {
+    let house = House::new();
+    for path in ["/", "/health", "/status", "/events", "/metrics", "/nothing", "/events?x"] {
+        let answer = house.exchange(get(path));
+        let head = answer.split_once("\r\n\r\n").unwrap().0;
+        for line in [
+            "Cache-Control: no-store",
+            "X-Content-Type-Options: nosniff",
+            "X-Frame-Options: DENY",
+            "Referrer-Policy: no-referrer",
+            "Cross-Origin-Resource-Policy: same-origin",
+        ] {
+            assert!(head.lines().any(|given| given == line), "{path}: {line}: {head}");
+        }
+        let policy = head.lines().find_map(|line| line.strip_prefix("Content-Security-Policy: "));
+        let policy = policy.unwrap_or_else(|| panic!("{path}: {head}"));
+        assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(policy == POLICY, path == "/", "{path}: {policy}");
+        assert!(head.lines().any(|line| line.starts_with("Date: ") && line.ends_with(" GMT")));
+    }
 }
 
 #[test]
@@ -127,6 +151,7 @@ fn what_is_not_served_is_refused() {
         (get("/health").replace("localhost", "evil.example"), 421),
         (get("/health").replace("Host", "Ghost"), 400),
         ("HEAD /health HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n".to_owned(), 200),
+        ("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 200),
         ("GET /health HTTP/1.0\r\n\r\n".to_owned(), 200),
         ("GET /health\r\n\r\n".to_owned(), 400),
         ("\r\n\r\n".to_owned(), 400),

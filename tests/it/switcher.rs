@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use claude_failover::agent_settings::{self, AgentSettings};
 use claude_failover::component::Component;
+use claude_failover::config::notifications::Notifications;
 use claude_failover::config::{
-    Account, Agent, Config, Dispatcher, Http, Janitor, Lifecycle, Notifications, Pool, Quota,
-    Selection, SharedDirs, Strategy, Swap, Tmux, Watcher,
+    Account, Agent, Config, Dispatcher, Http, Janitor, Lifecycle, Pool, Quota, Selection,
+    SharedDirs, Strategy, Swap, Tmux, Watcher,
 };
 use claude_failover::core::action::OrderId;
 use claude_failover::core::event::Event;

@@ -13,6 +13,7 @@ use claude_failover::core::trigger::Trigger;
 use claude_failover::ids::{AccountName, ConversationId, OpId, ProcessRef, SessionName};
 use claude_failover::moment::Wall;
 
+use crate::choices::Choices;
 use crate::run::Sim;
 use crate::world::{Agent, Banner, World};
 
@@ -20,7 +21,7 @@ use crate::world::{Agent, Banner, World};
 const TOLD_MS: u64 = 5_000;
 
 /// The longest cooldown, and the time a swap takes.
-const REFUSED_MS: u64 = 7 * 60_000;
+pub const REFUSED_MS: u64 = 7 * 60_000;
 
 type Held = (SessionName, ConversationId);
 
@@ -47,6 +48,7 @@ pub struct Checks {
     way_back_answers: u32,
     /// When swaps flipped the link, within the last hour.
     flips: Vec<u64>,
+    pub choices: Choices,
     pub swaps_done: u64,
     pub swaps_rolled_back: u64,
 }
@@ -57,6 +59,9 @@ impl Checks {
         match event {
             Event::AgentsObserved(seen) => {
                 for agent in &seen.agents {
+                    if agent.conversation.is_some() {
+                        self.choices.told.insert(agent.process);
+                    }
                     if let Some(known) = world.agents.get_mut(&agent.process.pid)
                         && known.process == agent.process
                     {
@@ -200,7 +205,9 @@ impl Sim {
             }
             _ => {}
         }
+        self.check_choices(&before, record);
         self.check_task_record(record);
+        self.check_steering(&before, record);
         self.check_ids();
     }
 
@@ -416,7 +423,7 @@ impl Sim {
         );
     }
 
-    fn config_of_core(&self) -> &Config {
+    pub fn config_of_core(&self) -> &Config {
         self.life.as_ref().map_or(&self.config, |life| &life.core.config)
     }
 
@@ -522,7 +529,7 @@ impl Sim {
     }
 
     /// An agent of ours that was refused and stays so although the active account would work.
-    fn forgotten_refused(&self, active: &AccountName) -> Option<&Agent> {
+    pub fn forgotten_refused(&self, active: &AccountName) -> Option<&Agent> {
         if self.world.account(active).refuses_until > self.now || self.checks.clock_jumped {
             return None;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use claude_failover::core::Core;
 use claude_failover::core::action::{Action, AskId, OrderId};
@@ -103,6 +104,13 @@ fn events(core: &Core) -> Vec<Event> {
         asked(Verb::Stuck(StuckVerb::Rollback)),
         asked(Verb::Stuck(StuckVerb::Resume)),
         asked(Verb::Stuck(StuckVerb::Clear)),
+        asked(Verb::Pause { length: None }),
+        asked(Verb::Pause { length: Some(Duration::from_secs(30)) }),
+        asked(Verb::Drain { session: None }),
+        asked(Verb::Drain { session: Some(session.clone()) }),
+        asked(Verb::Resume { session: None }),
+        asked(Verb::Resume { session: Some(session.clone()) }),
+        asked(Verb::Stop),
     ];
     events.extend(of_tasks(core, &session));
     for account in &config.accounts {

@@ -4,6 +4,7 @@
 //! `SEED=n cargo test --test sim` plays one history and prints it; `SIM_SEEDS=n` plays more.
 
 mod checks;
+mod choices;
 mod clients;
 mod every_event;
 mod executors;
@@ -13,6 +14,7 @@ mod run;
 mod scenario;
 mod seasons;
 mod sensors;
+mod steering;
 mod tables;
 mod tasks;
 mod testimony;

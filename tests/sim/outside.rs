@@ -124,9 +124,10 @@ impl Sim {
             trouble.reload,
             trouble.verb,
             trouble.hold,
+            trouble.steer,
         ];
         let happens: Vec<bool> = kinds.iter().map(|chance| self.rng.chance(*chance)).collect();
-        let acts: [fn(&mut Self); 8] = [
+        let acts: [fn(&mut Self); 9] = [
             Self::limit_hits,
             Self::home_breaks,
             Self::operator_acts,
@@ -135,6 +136,7 @@ impl Sim {
             Self::reload,
             Self::verb,
             Self::account_verb,
+            Self::steer,
         ];
         for (act, happens) in acts.iter().zip(happens) {
             if happens {
@@ -381,6 +383,7 @@ impl Sim {
             self.at(1, Step::Deliver { life, event: Verb::Stuck(verb).into() });
         }
         self.release_accounts();
+        self.resume_all();
         self.person_decides();
         self.at(20_000, Step::Verb);
     }

@@ -240,6 +240,7 @@ impl Sim {
             }
             Step::SenseSessions => {
                 self.sense_sessions();
+                self.check_left_behind();
                 self.at(15_000, Step::SenseSessions);
             }
             Step::Outside => self.outside(),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use claude_failover::config::notifications::Notifications;
 use claude_failover::config::{
-    self, Agent, Autonomous, Config, Dedicated, Dispatcher, Http, Janitor, Lifecycle,
-    Notifications, Pool, Quota, Selection, SharedDirs, Strategy, Swap, Tmux, Watcher,
+    self, Agent, Autonomous, Config, Dedicated, Dispatcher, Http, Janitor, Lifecycle, Pool, Quota,
+    Selection, SharedDirs, Strategy, Swap, Tmux, Watcher,
 };
 use claude_failover::task::prompt::Template;
 
@@ -27,6 +28,7 @@ pub struct Trouble {
     pub reload: u64,
     pub verb: u64,
     pub hold: u64,
+    pub steer: u64,
     /// Mean milliseconds between two happenings outside.
     pub pause_ms: u64,
     pub chaos_ms: u64,
@@ -46,6 +48,7 @@ impl Trouble {
         reload: 0,
         verb: 0,
         hold: 0,
+        steer: 0,
         pause_ms: 30_000,
         chaos_ms: 0,
     };
@@ -66,6 +69,7 @@ impl Trouble {
             reload: some(60),
             verb: some(100),
             hold: some(60),
+            steer: some(60),
             pause_ms: rng.within(4_000..60_000),
             chaos_ms: rng.within(5 * 60_000..40 * 60_000),
         }

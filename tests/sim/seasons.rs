@@ -4,12 +4,13 @@
 //!
 //! `SEASON=n cargo test --test sim seasons` plays one and prints what the journal says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use claude_failover::config::{self, Strategy};
 use claude_failover::core::event::{AgentHome, AgentState};
-use claude_failover::core::standing::AccountState;
+use claude_failover::core::record::Record;
+use claude_failover::core::standing::{AccountState, PlanWindow};
 use claude_failover::ids::{AccountName, ConversationId};
 use claude_failover::moment::Wall;
 use claude_failover::quota::transcript::{ApiError, Ending};
@@ -34,6 +35,10 @@ const ZONES: [&str; 3] = ["Europe/Paris", "America/New_York", "UTC"];
 
 /// Beyond this after the true reset nobody may still wait.
 const AWAKE_WITHIN_MS: u64 = MINUTE_MS;
+
+/// Refusals of one account within an hour: the steps in which a wrong moment is asked again, and a
+/// window that runs out.
+const REFUSALS_IN_AN_HOUR_MAX: usize = 9;
 
 /// What a client prints is rounded to the minute, upwards.
 const PRINTED_WITHIN_MS: u64 = MINUTE_MS;
@@ -73,6 +78,16 @@ impl Plan {
         }
     }
 
+    /// Out of its five hours already, it runs out of its week as well: not only our agents work on it.
+    fn spend_the_week(&mut self, now: u64) {
+        if let Some((_, LimitKind::FiveHour)) = self.refuses(now)
+            && self.week.1 > now
+        {
+            self.week.0 = self.week_max + 1;
+            self.refuses_until = Some((self.week.1, LimitKind::Weekly));
+        }
+    }
+
     /// The row of a refusal as a client prints it, read as the daemon reads it.
     pub fn refusal(&self, now: u64, wall: i64) -> Option<Reading> {
         let (until, limit) = self.refuses(now)?;
@@ -108,6 +123,11 @@ struct Season {
     /// True time of the last disturbance: a clock that was set, a daemon that was down.
     disturbed_at: u64,
     flips: Vec<u64>,
+    /// True times of refusals that were recorded, and how much of the journal was read for them.
+    refusals: BTreeMap<AccountName, Vec<u64>>,
+    records_read: usize,
+    /// What stands against each account, told by the records one by one.
+    limits: BTreeMap<AccountName, BTreeSet<PlanWindow>>,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -145,7 +165,16 @@ impl Season {
             desk.add_agent(name, AgentHome::Homed(account("a1")), Some(number));
         }
         desk.start();
-        Self { rng, desk, disturbed_at: 0, flips: Vec::new(), counts: BTreeMap::new() }
+        Self {
+            rng,
+            desk,
+            disturbed_at: 0,
+            flips: Vec::new(),
+            refusals: BTreeMap::new(),
+            records_read: 0,
+            limits: BTreeMap::new(),
+            counts: BTreeMap::new(),
+        }
     }
 
     fn count(&mut self, what: &'static str) {
@@ -183,6 +212,7 @@ impl Season {
             if self.desk.active() != active {
                 self.note_flip();
             }
+            self.note_refusals();
             self.check();
         }
     }
@@ -195,6 +225,32 @@ impl Season {
         let most = self.desk.core.config.swap.max_per_hour as usize;
         let undisturbed = now - self.disturbed_at > HOUR_MS;
         assert!(self.flips.len() <= most || !undisturbed, "{} flips in an hour", self.flips.len());
+    }
+
+    /// Who printed a wrong moment is not asked again all the time.
+    fn note_refusals(&mut self) {
+        let now = self.desk.now_ms;
+        let undisturbed = now - self.disturbed_at > HOUR_MS;
+        for record in &self.desk.journal[self.records_read..] {
+            if let Record::LimitReset { account, window, .. } = record {
+                self.limits.entry(account.clone()).or_default().remove(window);
+            }
+            let Record::AccountRefused { account, window, .. } = record else { continue };
+            self.limits.entry(account.clone()).or_default().insert(*window);
+            let refusals = self.refusals.entry(account.clone()).or_default();
+            refusals.retain(|at| now - at < HOUR_MS);
+            refusals.push(now);
+            let count = refusals.len();
+            assert!(
+                count <= REFUSALS_IN_AN_HOUR_MAX || !undisturbed,
+                "{account} was asked and has refused {count} times in an hour"
+            );
+        }
+        self.records_read = self.desk.journal.len();
+        for (account, limits) in &self.limits {
+            let known = self.desk.core.standing(account).limits.keys();
+            assert!(known.eq(limits), "not {limits:?} stand against {account}");
+        }
     }
 
     fn check(&mut self) {
@@ -238,6 +294,8 @@ impl Season {
             let plan = self.desk.plans.get_mut(&home).expect("a known account");
             if plan.refuses(now).is_none() && self.rng.chance(900) {
                 plan.work(now, length.min(15 * MINUTE_MS));
+            } else if self.rng.chance(5) {
+                plan.spend_the_week(now);
             }
             let at = Wall(self.desk.wall_ms);
             let reading = self.desk.refusal_of(&home);

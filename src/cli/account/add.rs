@@ -8,7 +8,7 @@ use crate::cli::account::insert::{Entry, insert};
 use crate::cli::exit;
 use crate::cli::init::compose::word;
 use crate::cli::init::right_user;
-use crate::cli::text::say;
+use crate::cli::say;
 use crate::config::load::{Base, load};
 use crate::config::{Account, Config};
 use crate::files;
@@ -23,7 +23,7 @@ pub fn run(file: &Path, name: &AccountName, home: Option<&Path>, priority: Optio
             exit::OK
         }
         Err((code, why)) => {
-            eprintln!("{why}");
+            say::error(&why);
             code
         }
     }
@@ -109,12 +109,18 @@ fn replace(file: &Path, old: &str, next: &str) -> io::Result<()> {
 
 fn say_what_follows(file: &Path, name: &AccountName, home: &Path) {
     let at = quoted(home);
-    say!("account {name}: {} is made and in {}", home.display(), file.display());
-    say!("(the file of before is kept beside it, with .old behind its name)");
-    say!("1. log in, once:");
-    say!("     CLAUDE_CONFIG_DIR={at} claude");
-    say!("   choose the theme, /login, and in every work directory answer once that you trust");
-    say!("   the folder and accept the bypass mode; claude-failover doctor says what is missing");
-    say!("2. restart the daemon, which takes new accounts only then; sessions stay as they are:");
-    say!("     systemctl restart claude-failover");
+    say::line(format_args!("account {name}: {} is made and in {}", home.display(), file.display()));
+    say::line("(the file of before is kept beside it, with .old behind its name)");
+    say::line("1. log in, once:");
+    say::line(format_args!("     CLAUDE_CONFIG_DIR={at} claude"));
+    say::line(
+        "   choose the theme, /login, and in every work directory answer once that you trust",
+    );
+    say::line(
+        "   the folder and accept the bypass mode; claude-failover doctor says what is missing",
+    );
+    say::line(
+        "2. restart the daemon, which takes new accounts only then; sessions stay as they are:",
+    );
+    say::line("     systemctl restart claude-failover");
 }

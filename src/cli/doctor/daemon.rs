@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::api::control::{self, AskError, Request};
 use crate::cli::doctor::finding::{Finding, Verdict, fail, ok, skip, told, warn};
 use crate::config::Config;
+use crate::version::{COMMIT, VERSION};
 
 const CHECK: &str = "daemon";
 /// A status waits for nobody; longer than this and something hangs.
@@ -91,14 +92,23 @@ pub fn health_line(health: &Value) -> Finding {
 /// After an upgrade without a restart.
 pub fn another_version(status: &Value) -> Option<Finding> {
     let running = status["daemon"]["version"].as_str()?;
-    let ours = env!("CARGO_PKG_VERSION");
-    (running != ours).then(|| {
-        warn(
-            CHECK,
-            format!("version {running} runs, and {ours} is installed"),
-            "systemctl restart claude-failover: no session is touched by that",
-        )
-    })
+    let commit = status["daemon"]["commit"].as_str();
+    if running == VERSION && (commit.is_none() || COMMIT.is_none() || commit == COMMIT) {
+        return None;
+    }
+    let named = |version: &str, commit: Option<&str>| match commit {
+        Some(commit) => format!("{version} ({commit})"),
+        None => version.to_owned(),
+    };
+    Some(warn(
+        CHECK,
+        format!(
+            "version {} runs, and {} is installed",
+            named(running, commit),
+            named(VERSION, COMMIT)
+        ),
+        "systemctl restart claude-failover: no session is touched by that",
+    ))
 }
 
 /// GET /health, as a monitor from outside would ask.

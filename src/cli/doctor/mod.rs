@@ -12,7 +12,7 @@ pub mod queues;
 pub mod tmux;
 pub mod units;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
@@ -23,6 +23,7 @@ use crate::cli::doctor::daemon::Answer;
 use crate::cli::doctor::finding::{Finding, Verdict, Wrap, ok, told};
 use crate::cli::doctor::units::Units;
 use crate::cli::exit;
+use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::load::{ConfigError, DEFAULT_PATH, load};
@@ -62,8 +63,7 @@ pub fn run(args: &Args) -> u8 {
         true => format!("{:#}\n", json!({"ok": is_well, "checks": findings})),
         false => text(&findings),
     };
-    // A closed pipe has nobody left to tell.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    say::text(&text);
     if is_well { exit::OK } else { exit::FAILED }
 }
 

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use crate::cli::history::words::{length, moment, until};
 use crate::core::event::StuckVerb;
 use crate::core::history::entry::{
-    Doubt, End, EndedBy, Entry, Happening, Hold, Login, Parking, ProofEnd, Reason, Refusal,
-    Rejection, Release, Start,
+    Doubt, End, EndedBy, Entry, Happening, Hold, Login, Parking, Pause, ProofEnd, Reason, Refusal,
+    Rejection, Release, Sessions, Start,
 };
 use crate::core::history::swap::{Canary, CanaryEnd, Cause, MoveEnd, Restore, Swap, SwapEnd};
+use crate::ids::SessionName;
 use crate::moment::Wall;
 use crate::task::harmless;
 
@@ -60,17 +61,21 @@ fn width(text: &str) -> usize {
 
 /// The same for programs: one object, one line.
 pub fn json(entry: &Entry) -> String {
-    let json = serde_json::to_string(entry).expect("words and numbers, which JSON can hold");
+    plain(&serde_json::to_string(entry).expect("words and numbers, which JSON can hold")) + "\n"
+}
+
+/// JSON that no terminal takes for an order; it says the same.
+pub fn plain(json: &str) -> String {
     let mut safe = String::with_capacity(json.len() + 1);
     for c in json.chars() {
-        if harmless::is_plain(c) {
+        if harmless::is_plain(c) || c == '\n' {
             safe.push(c);
         } else {
             // Only inside of texts, where this says the same.
             write!(safe, "\\u{:04x}", u32::from(c)).expect("a String takes all");
         }
     }
-    safe + "\n"
+    safe
 }
 
 fn said(entry: &Entry) -> Said {
@@ -94,6 +99,13 @@ fn said(entry: &Entry) -> Said {
         Happening::Hold(hold) => of_hold("held", hold),
         Happening::Pin(pin) => of_hold("pinned", pin),
         Happening::Release(release) => of_release(release),
+        Happening::Pause(pause) => of_pause(pause, at),
+        Happening::Drain(Sessions { sessions }) => {
+            Said::bare(format!("drained by the operator: {}", names(sessions)))
+        }
+        Happening::Resume(Sessions { sessions }) => {
+            Said::bare(format!("resumed by the operator: {}", names(sessions)))
+        }
         Happening::Link(link) => Said::bare(format!("link found on {}", link.account)),
         Happening::Start(start) => of_start(start),
         Happening::Stop => Said::bare("daemon stopped".to_owned()),
@@ -291,6 +303,19 @@ fn of_hold(word: &str, hold: &Hold) -> Said {
     Said { head: format!("{word} {} by the operator", hold.account), tail, why: Vec::new() }
 }
 
+fn of_pause(pause: &Pause, at: Wall) -> Said {
+    let tail = match (lasted(&pause.end), pause.until) {
+        (Some(lasted), _) => lasted,
+        (None, Some(end)) => format!("until {}", until(end, at)),
+        (None, None) => String::new(),
+    };
+    Said { head: "paused by the operator".to_owned(), tail, why: Vec::new() }
+}
+
+fn names(sessions: &[SessionName]) -> String {
+    sessions.iter().map(SessionName::as_str).collect::<Vec<_>>().join(", ")
+}
+
 fn of_release(release: &Release) -> Said {
     let mut head = format!("released {} by the operator", release.account);
     let kinds: Vec<&str> = release.ended.iter().map(|kind| kind.word()).collect();
@@ -322,6 +347,7 @@ fn lasted(end: &End) -> Option<String> {
         EndedBy::Time => "",
         EndedBy::Release => ", then released",
         EndedBy::Pin => ", then another",
+        EndedBy::Resume => ", then resumed",
         EndedBy::Unknown => return Some("(end unknown)".to_owned()),
     };
     Some(format!("for {}{then}", length(end.took_ms.unwrap_or(0))))

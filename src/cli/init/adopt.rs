@@ -7,7 +7,7 @@ use crate::adopt::carry_out::{AdoptError, adopt as carry_out, undo as take_back}
 use crate::adopt::occupants::{Occupant, occupants};
 use crate::cli::exit;
 use crate::cli::init::{logins, show};
-use crate::cli::text::say;
+use crate::cli::say;
 use crate::config::Config;
 use crate::files::{self, Lock};
 use crate::preflight::instances::{link_lock, other};
@@ -23,17 +23,23 @@ pub fn adopt(config: &Config, file: &Path) -> u8 {
     let layout = Layout::of(config);
     match carry_out(&layout) {
         Ok(plan) if plan.steps.is_empty() => {
-            say!("homes, link and shared directories: all is where it belongs");
+            say::line("homes, link and shared directories: all is where it belongs");
         }
         Ok(plan) => {
-            say!("adopted: {} steps, written to {}", plan.steps.len(), log(&layout));
+            say::line(format_args!(
+                "adopted: {} steps, written to {}",
+                plan.steps.len(),
+                log(&layout)
+            ));
             show::notes(&plan);
         }
         Err(error) => return refused(&error),
     }
     for occupant in occupants(config) {
         let Occupant { pid, name, .. } = occupant;
-        say!("note: process {pid} ({name}) came meanwhile: end it, and look at what it wrote");
+        say::line(format_args!(
+            "note: process {pid} ({name}) came meanwhile: end it, and look at what it wrote"
+        ));
     }
     logins::show(config);
     show::next(file);
@@ -46,11 +52,14 @@ pub fn undo(config: &Config) -> u8 {
         Err(code) => return code,
     };
     match take_back(&Layout::of(config)) {
-        Ok((0, _)) => say!("nothing was adopted here: there is nothing to take back"),
+        Ok((0, _)) => say::line("nothing was adopted here: there is nothing to take back"),
         Ok((count, kept)) => {
-            say!("taken back: {count} steps; the log stays: {}", log(&Layout::of(config)));
+            say::line(format_args!(
+                "taken back: {count} steps; the log stays: {}",
+                log(&Layout::of(config))
+            ));
             for why in kept {
-                say!("note: {why}");
+                say::line(format_args!("note: {why}"));
             }
         }
         Err(error) => return refused(&error),
@@ -65,9 +74,9 @@ fn log(layout: &Layout) -> String {
 fn refused(error: &AdoptError) -> u8 {
     for line in error.to_string().lines() {
         match error {
-            AdoptError::Obstacles(_) => eprintln!("in the way: {line}"),
+            AdoptError::Obstacles(_) => say::error(format_args!("in the way: {line}")),
             AdoptError::Undoing | AdoptError::Step(_) | AdoptError::Log(_) => {
-                eprintln!("{line}");
+                say::error(line);
             }
         }
     }
@@ -77,11 +86,11 @@ fn refused(error: &AdoptError) -> u8 {
 /// Nobody has one of the homes as its configuration, and no daemon runs or can be started.
 fn alone(config: &Config) -> Result<Lock, u8> {
     if let Some(other) = other(config) {
-        eprintln!("{other}");
+        say::error(&other);
         return Err(exit::ANOTHER_INSTANCE);
     }
     let lock = files::lock(&link_lock(config)).map_err(|error| {
-        eprintln!("locking the link {}: {error}", config.link.display());
+        say::error(format_args!("locking the link {}: {error}", config.link.display()));
         exit::FAILED
     })?;
     let found = occupants(config);
@@ -90,14 +99,17 @@ fn alone(config: &Config) -> Result<Lock, u8> {
             Some(account) => format!("the home of {account}"),
             None => config.link.display().to_string(),
         };
-        eprintln!("process {} ({}) has {whose} as its configuration", occupant.pid, occupant.name);
+        say::error(format_args!(
+            "process {} ({}) has {whose} as its configuration",
+            occupant.pid, occupant.name
+        ));
     }
     if found.is_empty() {
         return Ok(lock);
     }
     if found.len() > NAMED_MAX {
-        eprintln!("and {} more", found.len() - NAMED_MAX);
+        say::error(format_args!("and {} more", found.len() - NAMED_MAX));
     }
-    eprintln!("nothing was changed: end these first, then try again");
+    say::error("nothing was changed: end these first, then try again");
     Err(exit::FAILED)
 }

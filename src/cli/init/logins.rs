@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::adopt::occupants::{Occupant, occupants};
 use crate::agent_settings::client_version::{self, Version};
-use crate::cli::text::say;
+use crate::cli::say;
 use crate::config::{Account, Config};
 use crate::preflight::login::{Home, Login, login};
 use crate::preflight::quoted;
@@ -79,7 +79,7 @@ pub fn show(config: &Config) {
             Ok(client) => told(account, &client.ask(&config, account, &lived_in)),
             Err(why) => format!("login unknown: {why}"),
         };
-        say!("account {}: {}: {said}", account.name, account.home.display());
+        say::line(format_args!("account {}: {}: {said}", account.name, account.home.display()));
     }
 }
 

@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 use crate::adopt::Layout;
 use crate::adopt::carry_out::preview;
 use crate::cli::exit;
-use crate::cli::text::say;
+use crate::cli::say;
 use crate::config::Config;
 use crate::config::load::{Base, DEFAULT_PATH, load, parse};
 use crate::files;
@@ -46,7 +46,7 @@ pub struct Args {
 /// 0: all is right or was done; 1: something stands in the way.
 pub fn run(args: &Args) -> u8 {
     if let Err(why) = right_user() {
-        eprintln!("{why}");
+        say::error(&why);
         return exit::FAILED;
     }
     let config = match configuration(args) {
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> u8 {
     let plan = match preview(&Layout::of(&config)) {
         Ok(plan) => plan,
         Err(error) => {
-            eprintln!("looking at the homes: {error}");
+            say::error(format_args!("looking at the homes: {error}"));
             return exit::FAILED;
         }
     };
@@ -111,12 +111,12 @@ pub fn right_user() -> Result<(), String> {
 /// The one that is there; else one for the homes that are found.
 fn configuration(args: &Args) -> Result<Config, u8> {
     let failed = |doing: &str, error: &io::Error| {
-        eprintln!("{doing}: {error}");
+        say::error(format_args!("{doing}: {error}"));
         exit::FAILED
     };
     let base = Base::from_environment();
     let Some(user_home) = base.home.clone() else {
-        eprintln!("your home directory is not known: set HOME");
+        say::error("your home directory is not known: set HOME");
         return Err(exit::FAILED);
     };
     let mut named = args.homes.clone();
@@ -126,10 +126,13 @@ fn configuration(args: &Args) -> Result<Config, u8> {
         .map_err(|error| failed("looking for Claude homes", &error))?;
     if args.config.exists() || args.undo {
         let config = load(&args.config).map_err(|error| {
-            eprintln!("{error}");
+            say::error(&error);
             exit::CONFIG
         })?;
-        say!("configuration: {} is there and stays as it is", args.config.display());
+        say::line(format_args!(
+            "configuration: {} is there and stays as it is",
+            args.config.display()
+        ));
         show::homes_beyond(&config.config, &homes, &args.config);
         return Ok(config.config);
     }
@@ -137,21 +140,24 @@ fn configuration(args: &Args) -> Result<Config, u8> {
     let text = compose::text(&user_home, &accounts, &compose::shared_projects(&user_home, &homes));
     let config = parse(&text, &base).map_err(|problems| {
         for problem in problems {
-            eprintln!("the configuration for this host would be wrong: {problem}");
+            say::error(format_args!("the configuration for this host would be wrong: {problem}"));
         }
         exit::SOFTWARE
     })?;
     if args.dry_run {
-        say!("configuration: would be written to {}:\n\n{text}", args.config.display());
+        say::line(format_args!(
+            "configuration: would be written to {}:\n\n{text}",
+            args.config.display()
+        ));
     } else {
         write_new(&args.config, &text).map_err(|error| {
-            eprintln!(
+            say::error(format_args!(
                 "writing the configuration: {error}: name a file of your own with --config, and \
                  install it from there: sudo install -D -m 644 FILE {DEFAULT_PATH}"
-            );
+            ));
             exit::FAILED
         })?;
-        say!("configuration: written to {}", args.config.display());
+        say::line(format_args!("configuration: written to {}", args.config.display()));
     }
     Ok(config.config)
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::account;
+use crate::cli::status::next;
 use crate::cli::text::{COLUMNS, beside, length};
 use crate::moment::Wall;
 use crate::task::harmless;
@@ -41,6 +42,7 @@ struct Session {
     agent: Option<Agent>,
     #[serde(rename = "move")]
     moving: Option<Moving>,
+    drained_since: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -124,6 +126,8 @@ pub fn text(answer: &Value, now: Wall, coloured: bool) -> serde_json::Result<Str
     if let Some(swap) = &status.swap.last {
         text.push_str(&beside("Last swap  ", &plain(&last_swap(swap, now))));
     }
+    let facts: next::Facts = serde_json::from_value(answer["status"].clone())?;
+    text.push_str(&beside("Next       ", &plain(&next::text(&facts, now))));
     Ok(text)
 }
 
@@ -180,7 +184,7 @@ fn sessions(status: &Status, now: Wall) -> String {
     let widths = [width(0), width(1), width(2), width(3)];
     let mut text = row(&heads, widths, "DOING");
     for (session, cells) in status.sessions.iter().zip(&rows) {
-        text.push_str(&row(cells, widths, &doing(status, session)));
+        text.push_str(&row(cells, widths, &doing(status, session, now)));
     }
     text.push('\n');
     text
@@ -215,14 +219,18 @@ fn home_word(home: &Value) -> String {
     harmless::line(word, 18)
 }
 
-fn doing(status: &Status, session: &Session) -> String {
+fn doing(status: &Status, session: &Session, now: Wall) -> String {
     let task = status.tasks.in_hand.iter().find(|task| task.session == session.name);
-    match (&session.moving, task) {
-        (Some(moving), _) => format!("{} to {}", moving.stage, moving.to),
-        (None, Some(task)) if task.state == "running" => format!("{} {}", task.task, task.title),
-        (None, Some(task)) => format!("{} {}", task.state, task.task),
-        (None, None) => String::new(),
-    }
+    let doing = match (&session.moving, task) {
+        (Some(moving), _) => Some(format!("{} to {}", moving.stage, moving.to)),
+        (None, Some(task)) if task.state == "running" => {
+            Some(format!("{} {}", task.task, task.title))
+        }
+        (None, Some(task)) => Some(format!("{} {}", task.state, task.task)),
+        (None, None) => None,
+    };
+    let drained = next::drained(session.drained_since.as_deref(), now);
+    [drained, doing].into_iter().flatten().collect::<Vec<_>>().join(": ")
 }
 
 fn tasks(tasks: &Tasks) -> String {
@@ -274,8 +282,9 @@ mod tests {
 
     fn answer() -> Value {
         let agent = |state: &str, home: Value| json!({"state": state, "home": home, "armed": false, "since": "2026-11-22T15:13:24Z"});
-        let session = |name: &str, agent: Value| json!({"name": name, "exists": true, "agent": agent, "move": null});
+        let session = |name: &str, agent: Value| json!({"name": name, "group": "pool", "exists": true, "agent": agent, "move": null, "drained_since": null});
         let mut third = session("ccl-auto-12", json!(null));
+        third["drained_since"] = json!("2026-11-22T14:23:24Z");
         third["move"] = json!({"stage": "stopped", "to": "backup"});
         json!({"ok": true, "health": {"ok": true}, "status": {
             "state": "parked", "reasons": ["session \u{1b}[31mx could not be created"],
@@ -290,6 +299,7 @@ mod tests {
                 session("ccl-auto-11", agent("busy", json!("linked"))),
                 third,
             ],
+            "plan": {"target": null},
             "swap": {"open": null, "last": {"op": 17, "from": "backup", "to": "primary",
                 "outcome": "done", "took_ms": 2_740, "done_at": "2026-11-22T12:23:24Z",
                 "trigger": {"kind": "refusal", "row": "You've hit your limit · resets 3pm"}}},
@@ -318,11 +328,12 @@ mod tests {
                SESSION             AGENT    ON       SINCE  DOING
                ccl-1-conformvault  waiting  primary    10m
                ccl-auto-11         busy     linked     10m  shop:t1 Mend  [2Jthe tests of t…
-               ccl-auto-12         -        -            -  stopped to backup
+               ccl-auto-12         -        -            -  drained 1h00m: stopped to backup
 
             Tasks      1 in hand, 12 ready, 1 blocked
             Last swap  17 backup → primary done in 2.7 s, 3h00m ago; refused: "You've hit
                        your limit · resets 3pm"
+            Next       it wakes by itself in 2h13m
         "#]]
         .assert_eq(&text);
     }

@@ -1,12 +1,11 @@
 //! `swap --dry-run`: where a swap would go now, from the daemon's `/status`.
 
-use std::io::Write as _;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::control::Request;
 use crate::cli::exit;
+use crate::cli::say;
 use crate::cli::swap::Args;
 use crate::cli::text::{beside, length};
 use crate::clock::Clock;
@@ -40,7 +39,7 @@ pub fn run(args: &Args) -> u8 {
     };
     let status = &answer["status"];
     let Ok(plan) = serde_json::from_value::<Plan>(status["plan"].clone()) else {
-        eprintln!("no swap can be planned: the daemon knows of no active account");
+        say::error("no swap can be planned: the daemon knows of no active account");
         return exit::FAILED;
     };
     let to = args.to.as_ref().map(AccountName::as_str);
@@ -49,8 +48,7 @@ pub fn run(args: &Args) -> u8 {
         true => json(status, to, &goal),
         false => text(&plan, status, to, &goal, Clock::start().wall()),
     };
-    // A closed pipe has nobody left to tell.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    say::text(&text);
     if goal.is_ok() { exit::OK } else { exit::FAILED }
 }
 

@@ -3,6 +3,7 @@
 use anyhow::bail;
 
 use crate::api::control::Request;
+use crate::cli::say;
 use crate::cli::tasks::Desk;
 use crate::cli::tasks::place::{self, Place};
 use crate::ids::TaskRef;
@@ -18,7 +19,7 @@ pub fn run(desk: &Desk, task: &TaskRef) -> anyhow::Result<()> {
     match place::find(desk, task)? {
         Place::Waiting(queue) | Place::Moving(queue) => {
             move_away(desk, &queue, task)?;
-            println!("{task}: moved to failed/, {REASON}");
+            say::line(format_args!("{task}: moved to failed/, {REASON}"));
             Ok(())
         }
         Place::Held => desk.ask(task, &Request::TasksCancel { task: task.clone() }),

@@ -3,6 +3,7 @@
 use anyhow::bail;
 
 use crate::api::control::Request;
+use crate::cli::say;
 use crate::cli::tasks::Desk;
 use crate::cli::tasks::place::{self, Place};
 use crate::ids::TaskRef;
@@ -12,11 +13,11 @@ pub fn run(desk: &Desk, task: &TaskRef) -> anyhow::Result<()> {
     match place::find(desk, task)? {
         Place::Failed(queue) => {
             retry::requeue(&queue, &task.id)?;
-            println!("{task}: waits in the inbox again");
+            say::line(format_args!("{task}: waits in the inbox again"));
         }
         Place::Foreign(queue) => {
             marker::remove(&queue.make_part(Part::Inbox)?, task)?;
-            println!("{task}: the marker that was not ours is gone");
+            say::line(format_args!("{task}: the marker that was not ours is gone"));
         }
         Place::Held => desk.ask(task, &Request::TasksRetry { task: task.clone() })?,
         Place::Waiting(_) => bail!("{task} waits in the inbox: there is nothing to try again"),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
+use crate::cli::say;
 use crate::cli::tasks::Desk;
 use crate::cli::tasks::held::{self, Held};
 use crate::cli::tasks::place;
@@ -104,9 +105,9 @@ fn instance(desk: &Desk) -> String {
     match desk.daemon.instance() {
         Ok(instance) => instance.unwrap_or_default(),
         Err(error) => {
-            eprintln!(
+            say::error(format_args!(
                 "{error}: which markers are the daemon's cannot be told, all show as foreign"
-            );
+            ));
             String::new()
         }
     }

@@ -41,6 +41,12 @@ pub struct Durable {
     /// No account can be taken; a swap to one that has come back ends it.
     #[serde(default)]
     pub parked: Option<Parked>,
+    /// By the operator: nothing new is begun.
+    #[serde(default)]
+    pub paused: Option<Paused>,
+    /// By the operator: sessions that get no more tasks, and since when.
+    #[serde(default)]
+    pub drained: BTreeMap<SessionName, Wall>,
     /// The agent last known in each session.
     pub agents: BTreeMap<SessionName, SavedAgent>,
     /// The highest fence ever used in each session.
@@ -138,6 +144,13 @@ pub struct Parked {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    pub since: Wall,
+    /// When it ends by itself.
+    pub until: Option<Wall>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     pub at: Wall,
     pub agent: Option<SavedAgent>,
@@ -159,6 +172,17 @@ impl Durable {
             Record::DaemonStarted { .. } => self.stopped_cleanly = false,
             Record::CleanStop => self.stopped_cleanly = true,
             Record::Compacted { state } => *self = (**state).clone(),
+            Record::Paused { at, until } => {
+                let since = self.paused.as_ref().map_or(*at, |known| known.since);
+                self.paused = Some(Paused { since, until: *until });
+            }
+            Record::PauseEnded { .. } => self.paused = None,
+            Record::SessionsDrained { sessions, at } => {
+                self.drained.extend(sessions.iter().map(|session| (session.clone(), *at)));
+            }
+            Record::SessionsResumed { sessions, .. } => {
+                self.drained.retain(|session, _| !sessions.contains(session));
+            }
             Record::RowLeft { session, row } => self.leave_row(session, row),
             Record::NewcomerSeen { session } => {
                 self.resumed.insert(session.clone());

@@ -188,7 +188,7 @@ impl History {
         }
     }
 
-    fn open(&mut self, since: Wall, what: Happening) -> Open {
+    pub(in crate::core::history) fn open(&mut self, since: Wall, what: Happening) -> Open {
         let since = self.moment(since);
         Open { since, entry: Some(self.push(since, what)) }
     }
@@ -201,7 +201,10 @@ impl History {
             Happening::Login(login) => &mut login.end,
             Happening::Rejection(rejection) => &mut rejection.end,
             Happening::Hold(hold) | Happening::Pin(hold) => &mut hold.end,
-            Happening::Swap(_)
+            Happening::Pause(pause) => &mut pause.end,
+            Happening::Drain(_)
+            | Happening::Resume(_)
+            | Happening::Swap(_)
             | Happening::Canary(_)
             | Happening::Restore(_)
             | Happening::Reset(_)

@@ -14,6 +14,7 @@ impl History {
         self.look_at_swap(state);
         self.look_at_moves(state);
         self.look_at_parking(state);
+        self.look_at_pause(state.paused.as_ref().map(|paused| paused.since));
         self.look_at_accounts(state);
         self.stopped_cleanly = Some(state.stopped_cleanly);
     }

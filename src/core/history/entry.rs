@@ -16,6 +16,9 @@ pub struct Entry {
     /// When it began.
     #[serde(serialize_with = "rfc_3339")]
     pub at: Wall,
+    /// Of the last record that said anything of it.
+    #[serde(skip)]
+    pub changed_seq: u64,
     #[serde(flatten)]
     pub what: Happening,
 }
@@ -36,6 +39,11 @@ pub enum Happening {
     Hold(Hold),
     Pin(Hold),
     Release(Release),
+    Pause(Pause),
+    /// By the operator: these get no more tasks.
+    Drain(Sessions),
+    /// By the operator: these take tasks again.
+    Resume(Sessions),
     /// The link was found to name this account without a swap of ours.
     Link(Links),
     Start(Start),
@@ -90,6 +98,8 @@ pub enum EndedBy {
     Release,
     /// Another account was pinned.
     Pin,
+    /// The operator's word, of a pause.
+    Resume,
     /// The records of its end are missing; it was before `ended_at`.
     Unknown,
 }
@@ -190,6 +200,21 @@ pub struct Release {
     pub proof: Doubt,
 }
 
+/// By the operator: nothing new was begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pause {
+    /// When it was to end by itself, as was said last; null: never.
+    #[serde(serialize_with = "rfc_3339_if")]
+    pub until: Option<Wall>,
+    #[serde(flatten)]
+    pub end: End,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sessions {
+    pub sessions: Vec<SessionName>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Links {
     pub account: AccountName,
@@ -220,6 +245,9 @@ impl Entry {
             Happening::Hold(_) => Kind::Hold,
             Happening::Pin(_) => Kind::Pin,
             Happening::Release(_) => Kind::Release,
+            Happening::Pause(_) => Kind::Pause,
+            Happening::Drain(_) => Kind::Drain,
+            Happening::Resume(_) => Kind::Resume,
             Happening::Link(_) => Kind::Link,
             Happening::Start(_) => Kind::Start,
             Happening::Stop => Kind::Stop,
@@ -246,9 +274,13 @@ impl Entry {
             Happening::Reset(Reset { proof, .. }) | Happening::Release(Release { proof, .. }) => {
                 proof.proof_at.or(Some(self.at))
             }
-            Happening::Proof(_) | Happening::Link(_) | Happening::Start(_) | Happening::Stop => {
-                Some(self.at)
-            }
+            Happening::Pause(pause) => pause.end.ended_at,
+            Happening::Proof(_)
+            | Happening::Drain(_)
+            | Happening::Resume(_)
+            | Happening::Link(_)
+            | Happening::Start(_)
+            | Happening::Stop => Some(self.at),
         }
     }
 
@@ -273,7 +305,11 @@ impl Entry {
             Happening::Hold(hold) | Happening::Pin(hold) => hold.account == *account,
             Happening::Release(release) => release.account == *account,
             Happening::Link(links) => links.account == *account,
-            Happening::Start(_) | Happening::Stop => false,
+            Happening::Pause(_)
+            | Happening::Drain(_)
+            | Happening::Resume(_)
+            | Happening::Start(_)
+            | Happening::Stop => false,
         }
     }
 }

@@ -19,13 +19,16 @@ pub enum Kind {
     Hold,
     Pin,
     Release,
+    Pause,
+    Drain,
+    Resume,
     Link,
     Start,
     Stop,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Swap,
         Kind::Canary,
         Kind::Restore,
@@ -38,6 +41,9 @@ impl Kind {
         Kind::Hold,
         Kind::Pin,
         Kind::Release,
+        Kind::Pause,
+        Kind::Drain,
+        Kind::Resume,
         Kind::Link,
         Kind::Start,
         Kind::Stop,
@@ -57,6 +63,9 @@ impl Kind {
             Kind::Hold => "hold",
             Kind::Pin => "pin",
             Kind::Release => "release",
+            Kind::Pause => "pause",
+            Kind::Drain => "drain",
+            Kind::Resume => "resume",
             Kind::Link => "link",
             Kind::Start => "start",
             Kind::Stop => "stop",

@@ -11,19 +11,21 @@ mod accounts;
 mod context;
 pub mod entry;
 pub mod kind;
+mod steering;
 pub mod swap;
 mod swaps;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use crate::core::history::entry::{Entry, Happening, Links, Start};
+use crate::core::history::entry::{EndedBy, Entry, Happening, Links, Sessions, Start};
 use crate::core::kind::Subject;
 use crate::core::record::Record;
 use crate::core::standing::PlanWindow;
 use crate::ids::{AccountName, OpId, SessionName};
 use crate::moment::Wall;
 
-/// Entries kept; beyond it the oldest go.
+/// Entries kept, where nobody wants fewer; beyond it the oldest go.
 pub const ENTRIES_MAX: usize = 100_000;
 
 /// An entry by how many came before it.
@@ -37,9 +39,14 @@ struct Open {
     entry: Option<EntryId>,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct EntriesMax(usize);
+
 #[derive(Debug, Default)]
 pub struct History {
-    entries: VecDeque<Entry>,
+    /// Shared with whoever has taken [`History::latest`]: an entry that changes then is copied, alone.
+    entries: VecDeque<Arc<Entry>>,
+    entries_max: EntriesMax,
     dropped: usize,
     /// Number and moment of the record that is being taken.
     seq: u64,
@@ -56,6 +63,7 @@ pub struct History {
     rejections: BTreeMap<AccountName, Open>,
     holds: BTreeMap<AccountName, Open>,
     pin: Option<(AccountName, Open)>,
+    pause: Option<Open>,
     /// What an answer on the account would prove.
     doubts: BTreeMap<AccountName, Vec<EntryId>>,
 }
@@ -69,7 +77,18 @@ pub fn fold<'a>(records: impl IntoIterator<Item = (u64, Wall, &'a Record)>) -> V
     history.into_entries()
 }
 
+impl Default for EntriesMax {
+    fn default() -> Self {
+        Self(ENTRIES_MAX)
+    }
+}
+
 impl History {
+    /// One that forgets all but the last `entries_max`, at least 1.
+    pub fn keeping(entries_max: usize) -> Self {
+        Self { entries_max: EntriesMax(entries_max.max(1)), ..Self::default() }
+    }
+
     pub fn take(&mut self, seq: u64, at: Wall, record: &Record) {
         let before = (self.seq > 0).then_some(self.at);
         (self.seq, self.at) = (seq, at);
@@ -86,7 +105,17 @@ impl History {
 
     /// In the order of the records that began them.
     pub fn into_entries(self) -> Vec<Entry> {
-        self.entries.into()
+        self.entries.into_iter().map(Arc::unwrap_or_clone).collect()
+    }
+
+    /// The entries as they are now, in the same order; costs a count for each.
+    pub fn latest(&self) -> Vec<Arc<Entry>> {
+        self.entries.iter().cloned().collect()
+    }
+
+    /// Of the last record that was taken; 0: none was.
+    pub fn last_seq(&self) -> u64 {
+        self.seq
     }
 
     fn take_daemon(&mut self, record: &Record, before: Option<Wall>) {
@@ -97,6 +126,14 @@ impl History {
                 self.push(self.at, Happening::Stop);
             }
             Record::Compacted { state } => self.look_at(state),
+            Record::Paused { at, until } => self.paused(*at, *until),
+            Record::PauseEnded { at, by } => self.end_pause(EndedBy::from(*by), *at),
+            Record::SessionsDrained { sessions, at } => {
+                self.push(*at, Happening::Drain(Sessions { sessions: sessions.clone() }));
+            }
+            Record::SessionsResumed { sessions, at } => {
+                self.push(*at, Happening::Resume(Sessions { sessions: sessions.clone() }));
+            }
             Record::ActiveFound { account, at } => {
                 let links = Links { account: account.clone() };
                 self.push(self.moment(*at), Happening::Link(links));
@@ -121,8 +158,9 @@ impl History {
     }
 
     fn push(&mut self, at: Wall, what: Happening) -> EntryId {
-        self.entries.push_back(Entry { seq: self.seq, at, what });
-        if self.entries.len() > ENTRIES_MAX {
+        let entry = Entry { seq: self.seq, at, changed_seq: self.seq, what };
+        self.entries.push_back(Arc::new(entry));
+        if self.entries.len() > self.entries_max.0 {
             self.entries.pop_front();
             self.dropped += 1;
         }
@@ -131,7 +169,9 @@ impl History {
 
     fn what(&mut self, id: EntryId) -> Option<&mut Happening> {
         let place = id.0.checked_sub(self.dropped)?;
-        self.entries.get_mut(place).map(|entry| &mut entry.what)
+        let entry = Arc::make_mut(self.entries.get_mut(place)?);
+        entry.changed_seq = self.seq;
+        Some(&mut entry.what)
     }
 
     fn began(&self, id: EntryId) -> Option<Wall> {

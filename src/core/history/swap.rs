@@ -217,7 +217,7 @@ impl Counts {
 }
 
 impl MoveEnd {
-    pub(in crate::core::history) fn of(outcome: &MoveOutcome) -> (Self, Option<String>) {
+    pub(in crate::core) fn of(outcome: &MoveOutcome) -> (Self, Option<String>) {
         match outcome {
             MoveOutcome::Verified => (MoveEnd::Resumed, None),
             MoveOutcome::Blocked { reason } => (MoveEnd::Blocked, Some(reason.clone())),
@@ -227,7 +227,7 @@ impl MoveEnd {
         }
     }
 
-    pub(in crate::core::history) fn by(stage: &MoveStage) -> Self {
+    pub(in crate::core) fn by(stage: &MoveStage) -> Self {
         match stage {
             MoveStage::Staying { .. } => MoveEnd::Staying,
             MoveStage::Held => MoveEnd::Held,

@@ -51,9 +51,11 @@ impl Core {
         true
     }
 
-    /// Nothing is dispatched while a swap is open, while all accounts are out, or with tmux away.
+    /// Nothing is dispatched while paused, while a swap is open, while all accounts are out, or with
+    /// tmux away.
     pub fn may_dispatch(&self) -> bool {
-        self.durable.swap.is_none()
+        !self.is_paused()
+            && self.durable.swap.is_none()
             && self.draining_since.is_none()
             && self.terminal == TerminalState::Seen
             && self.working_account().is_some()
@@ -95,7 +97,8 @@ impl Core {
             || self.durable.moves.contains_key(name)
             || self.hits.contains_key(name)
             || self.orders.is_open(&Slot::Launch(name.clone()));
-        seen.looked_at && !seen.panes.is_empty() && !rests && !taken && self.has_room(name, seen)
+        let takes_tasks = !self.is_drained(name) && !rests && !taken;
+        seen.looked_at && !seen.panes.is_empty() && takes_tasks && self.has_room(name, seen)
     }
 
     /// Nobody is there, or an agent of ours that has nothing to do.
@@ -137,13 +140,15 @@ impl Core {
         // One that is on its way, or that nobody has looked into yet, may be free in a moment.
         let on_its_way = pool.names().any(|name| {
             let unseen = self.sessions.get(&name).is_some_and(|seen| !seen.looked_at);
+            let unseen = unseen && !self.is_drained(&name);
             unseen || self.orders.is_open(&Slot::Create(name))
         });
         if on_its_way {
             return None;
         }
         pool.names().find(|name| {
-            !self.sessions.contains_key(name) && !self.creation_failures.contains_key(name)
+            let failed = self.creation_failures.contains_key(name);
+            !self.sessions.contains_key(name) && !failed && !self.is_drained(name)
         })
     }
 
@@ -199,6 +204,10 @@ impl Core {
             "its session went"
         } else if self.working_account().is_none() {
             "no account is available"
+        } else if self.is_paused() {
+            "the daemon is paused"
+        } else if self.is_drained(session) {
+            "its session is drained"
         } else {
             return false;
         };

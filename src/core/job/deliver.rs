@@ -145,7 +145,8 @@ impl Core {
         })
     }
 
-    /// After a crash or a lost answer: the same fence again, so that it runs at most once.
+    /// After a crash or a lost answer: the same fence again, so that it runs at most once in a session.
+    /// A session that was made anew knows no fence: the agent may have had the task before it went.
     pub(in crate::core) fn launch_job_again(
         &mut self,
         session: &SessionName,
@@ -159,10 +160,24 @@ impl Core {
             return true;
         }
         let on_its_way = self.orders.is_open(&Slot::Launch(session.clone()));
-        let due = !on_its_way && self.is_in_sight(session) && self.durable.swap.is_none();
-        if due && !self.order_job(session, fence) {
+        if on_its_way || !self.is_in_sight(session) || self.durable.swap.is_some() {
+            return false;
+        }
+        let Some(working) = self.working_account() else { return false };
+        if job.account.as_ref() != Some(working) {
+            self.lose_job(session, true);
+            return true;
+        }
+        if !self.job_watches.get(session).is_some_and(|watch| watch.has_not_arrived) {
+            self.ask_whether_it_arrived(session, job);
+            return false;
+        }
+        if !self.order_job(session, fence) {
             self.lose_job(session, false);
             return true;
+        }
+        if let Some(watch) = self.job_watches.get_mut(session) {
+            watch.has_not_arrived = false;
         }
         false
     }

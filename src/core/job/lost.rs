@@ -61,20 +61,24 @@ impl Core {
         if self.orders.is_open(&Slot::Launch(session.clone())) {
             return false; // one on its way makes the session anew
         }
-        let waited = self.now.monotonic
-            - self.job_watches.get(session).map_or(self.now.monotonic, |watch| watch.since);
         if let Some(agent) = self.agent_of_job(session, job) {
             // It was only out of sight.
             let (pane, at) = (agent.pane, self.now.wall);
             self.persist(Record::TaskLaunched { session: session.clone(), pane, at });
             return true;
         }
-        let rests = self.job_watches.get(session).and_then(|watch| watch.not_before);
-        let rests = rests.is_some_and(|until| self.now.monotonic < until);
-        if waited >= ENDS_WITHIN && !rests {
+        self.ask_whether_it_arrived(session, job);
+        false
+    }
+
+    /// When nobody can write to its conversation any more.
+    pub(in crate::core) fn ask_whether_it_arrived(&mut self, session: &SessionName, job: &Job) {
+        let now = self.now.monotonic;
+        let Some(watch) = self.job_watches.get(session) else { return };
+        let rests = watch.not_before.is_some_and(|until| now < until);
+        if now - watch.since >= ENDS_WITHIN && !rests {
             self.read_conversation_of(session, job);
         }
-        false
     }
 
     /// Asks for the conversation of a job. False when there is none to ask for.
@@ -125,6 +129,10 @@ impl Core {
                 let watch = self.job_watches.entry(session.clone()).or_default();
                 watch.last_text = Some(text);
             }
+            (JobStage::Launching { .. }, Ok(None)) => {
+                self.job_watches.entry(session.clone()).or_default().has_not_arrived = true;
+            }
+            (JobStage::Launching { .. }, Ok(Some(_))) => self.lose_job(session, true),
             (JobStage::Lost { session_gone: true, .. }, Ok(_)) if job.losses > LOSSES_MAX => {
                 // Whatever takes its session down each time, it takes others along.
                 let reason = format!("its session went {} times", job.losses);
@@ -141,7 +149,7 @@ impl Core {
                 let when = if words.is_some() { "at work" } else { "before the task arrived" };
                 self.end_job(session, Fate::Requeued { reason: format!("its agent ended {when}") });
             }
-            (JobStage::Lost { .. }, Err(why)) => {
+            (JobStage::Lost { .. } | JobStage::Launching { .. }, Err(why)) => {
                 let watch = self.job_watches.entry(session.clone()).or_default();
                 watch.reads_failed += 1;
                 if watch.reads_failed < READS_MAX {

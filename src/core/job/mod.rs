@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Group;
+use crate::core::args;
 use crate::core::event::AgentSeen;
 use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName, TaskRef};
@@ -217,7 +218,7 @@ impl Core {
     }
 
     /// By its conversation, or by its process where a client does not tell or has begun another one,
-    /// or because it is where we launched it.
+    /// or because it is where we launched it, or was launched with that conversation.
     pub(in crate::core) fn is_agent_of(
         &self,
         session: &SessionName,
@@ -230,10 +231,14 @@ impl Core {
                 && known.conversation.is_some()
                 && known.conversation == job.conversation
         });
-        // Not by its age: the clock may have been set since the task was claimed.
+        // Not by its age: the clock may have been set since the task was claimed. What it was started
+        // with goes before its pane: others come to that, and ours to others.
+        let named = agent.args.as_deref().and_then(args::named_conversation);
         let silent = agent.conversation.is_none()
-            && job.pane == Some(agent.pane)
-            && self.is_launched_by_us(agent);
+            && match named {
+                Some(named) => Some(&named) == job.conversation.as_ref(),
+                None => job.pane == Some(agent.pane) && self.is_launched_by_us(agent),
+            };
         same_talk || adopted || Some(agent.process) == job.process || silent
     }
 

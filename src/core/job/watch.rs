@@ -47,6 +47,8 @@ pub struct JobWatch {
     pub closes_failed: u32,
     /// Its agent has hooks, and they arrive.
     pub hooks_heard: bool,
+    /// Its conversation was asked for since its launch was ordered last, and there is none.
+    pub has_not_arrived: bool,
     /// Times its conversation could not be read.
     pub reads_failed: u32,
     /// Times it was taken up again after an error.

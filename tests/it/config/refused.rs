@@ -202,7 +202,7 @@ fn unknown_keys_are_refused_with_the_likely_one() {
             http: {port: 80}
               line 2: http.port: unknown key: the keys here are listen, allow_remote
             notifications: {slack: null}
-              line 2: notifications.slack: unknown key: the keys here are telegram, resend, webhook
+              line 2: notifications.slack: unknown key: the keys here are time_zone, telegram, resend, webhook
             1: 2
               line 2: 1: unknown key: the keys here are link, accounts, state_dir, runtime_dir, selection, pool, agent, tmux, lifecycle, quota, swap, watcher, dispatcher, janitor, notifications, http
             "a\nb": 2

@@ -142,6 +142,41 @@ fn the_way_back_survives_a_kill_after_each_of_its_records() {
     println!("{deaths} records");
 }
 
+/// The only account runs out under a pool agent's turn, and comes back.
+const BACK_IN_S: u64 = 6;
+
+#[test]
+fn parking_and_waking_survive_a_kill_after_each_of_their_records() {
+    let deaths = sweep(&Story {
+        layout: || Layout { accounts: 1, pool: 1, ..Layout::default() },
+        prepare: |_| {},
+        provoke: |fleet| {
+            fleet.exhaust("a", BACK_IN_S);
+            fleet.prompt(&pool(1), "go on");
+        },
+        verify: |fleet, talks| {
+            fleet.await_status("it is awake", |status| {
+                let sessions = status["sessions"].as_array();
+                let still = sessions.is_none_or(|all| all.iter().any(|row| !row["move"].is_null()));
+                let account = &status["accounts"][0];
+                status["state"] == "normal" && account["state"] == "available" && !still
+            });
+            for (session, talk) in talks {
+                assert_eq!(fleet.agent(session).conversation.as_ref(), Some(talk));
+            }
+            let (prompts, _) = outside::transcript(fleet.root(), &talks[DEDICATED]);
+            assert_eq!(prompts, ["first words"], "nothing is said to its operator's agent");
+            let (prompts, _) = outside::transcript(fleet.root(), &talks[&pool(1)]);
+            let nudges = prompts.iter().filter(|prompt| prompt.starts_with("Your last turn"));
+            assert!(nudges.count() <= 1, "{prompts:?}");
+        },
+        // Refused, and over it: before it is refused everything looks alike.
+        is_over: |fleet| fleet.log().contains("op=1 phase=Done"),
+    });
+    println!("{deaths} records");
+    assert!(deaths > 12, "{deaths} records neither park nor wake a fleet");
+}
+
 #[test]
 fn a_restore_survives_a_kill_after_each_of_its_records() {
     let deaths = sweep(&Story {

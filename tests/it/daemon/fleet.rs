@@ -33,6 +33,8 @@ pub struct Fleet {
     daemon: Option<Child>,
     /// As first seen: whatever the daemon does, it must not take the tmux server along.
     pub server: Option<String>,
+    /// The service manager's socket, for the next start.
+    pub notify: Option<PathBuf>,
 }
 
 impl Fleet {
@@ -41,7 +43,7 @@ impl Fleet {
         let dir = tempfile::Builder::new().prefix("cf-").tempdir_in("/tmp").unwrap();
         let port = free_port();
         layout.furnish(dir.path(), port);
-        Self { dir, layout, port, daemon: None, server: None }
+        Self { dir, layout, port, daemon: None, server: None, notify: None }
     }
 
     /// A healthy daemon and one idle agent in each session, with one turn behind it: those of the
@@ -105,6 +107,7 @@ impl Fleet {
         command
             .args(["run", "--config"])
             .arg(self.root().join("config.yaml"))
+            .envs(self.notify.as_ref().map(|socket| ("NOTIFY_SOCKET", socket)))
             .envs(die_after.map(|records| (DIE_AFTER_RECORDS, records.to_string())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -185,8 +188,13 @@ impl Fleet {
         self.await_status(&format!("/status says {state}"), |status| status["state"] == state)
     }
 
-    /// One GET; status code and body.
+    /// One GET of a document; status code and body.
     pub fn get(&self, path: &str) -> (u16, Value) {
+        let (code, body) = self.get_text(path);
+        (code, serde_json::from_str(&body).unwrap())
+    }
+
+    pub fn get_text(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(ANSWER)).unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
@@ -194,7 +202,7 @@ impl Fleet {
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let code = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (code, serde_json::from_str(body).unwrap())
+        (code, body.to_owned())
     }
 
     /// The verb of the command line, as the operator types it: exit code and output.

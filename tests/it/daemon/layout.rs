@@ -22,6 +22,8 @@ pub struct Layout {
     pub cooldown: &'static str,
     /// Whether the agents run the hooks that they are told to.
     pub hooks: bool,
+    /// Further lines of the configuration.
+    pub more: String,
 }
 
 pub struct Dedicated {
@@ -49,6 +51,7 @@ impl Default for Layout {
             per_project: 1,
             cooldown: "100ms",
             hooks: false,
+            more: String::new(),
         }
     }
 }
@@ -104,6 +107,7 @@ impl Layout {
             .collect();
         let Self { pool, stop_grace, busy_grace, verify_timeout, unknown_reset, .. } = self;
         let Self { per_project, cooldown, .. } = self;
+        let more = &self.more;
         let hooks = if self.hooks { ", DEMO_AGENT_HOOKS: \"1\"" } else { "" };
         format!(
             r#"link: {root}/user/.claude
@@ -122,7 +126,7 @@ dispatcher: {{projects_dir: {root}/srv, per_project: {per_project}, cooldown: {c
 http: {{listen: "127.0.0.1:{port}"}}
 state_dir: {root}/state
 runtime_dir: {root}/run
-"#
+{more}"#
         )
     }
 }

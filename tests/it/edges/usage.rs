@@ -4,9 +4,9 @@ use std::process::Command;
 
 use crate::support::binary;
 
-const VERBS: [&str; 13] = [
-    "run", "check", "init", "doctor", "demo", "status", "swap", "account", "pin", "submit",
-    "tasks", "history", "classify",
+const VERBS: [&str; 20] = [
+    "run", "check", "init", "doctor", "demo", "status", "swap", "pause", "resume", "drain",
+    "reload", "stop", "account", "pin", "submit", "tasks", "history", "logs", "why", "classify",
 ];
 const COLUMNS: usize = 80;
 
@@ -18,7 +18,7 @@ fn said(args: &[&str]) -> (Option<i32>, String, String) {
 
 #[test]
 fn help_and_version_are_answers() {
-    let version = format!("claude-failover {}\n", env!("CARGO_PKG_VERSION"));
+    let version = format!("claude-failover {}\n", claude_failover::version::LONG);
     assert_eq!(said(&["--version"]), (Some(0), version, String::new()));
     for args in [vec!["--help"], vec!["-h"], vec!["help"]] {
         let (code, help, errors) = said(&args);
@@ -63,6 +63,17 @@ fn what_is_not_known_is_a_usage_error() {
         vec!["account", "sell", "a"],
         vec!["account", "release", "two words"],
         vec!["pin"],
+        vec!["pause", "--for", "soon"],
+        vec!["pause", "--for", "0s"],
+        vec!["resume", "two words"],
+        vec!["drain", "a", "b"],
+        vec!["reload", "now"],
+        vec!["stop", "now"],
+        vec!["logs", "--since", "yesterday"],
+        vec!["logs", "-n", "-1"],
+        vec!["why"],
+        vec!["generate"],
+        vec!["generate", "completions", "tcsh"],
         vec!["launch"],
         vec!["submit"],
         vec!["submit", "--project", "../x"],
@@ -88,6 +99,12 @@ fn a_verb_without_a_daemon_says_where_it_looked() {
         &["account", "list"],
         &["account", "hold", "a"],
         &["pin", "a"],
+        &["status"],
+        &["pause", "--for", "1h"],
+        &["resume"],
+        &["drain", "a"],
+        &["reload"],
+        &["stop"],
     ] {
         let of = |option, path: &str| said(&[verb, &[option, path]].concat());
         let (code, out, errors) = of("--runtime-dir", dir.path().to_str().unwrap());

@@ -1,13 +1,14 @@
-//! The daemon as a service: signals, the words for systemd, the log, and the unit files.
+//! The daemon as a service: signals, the words for systemd, the log.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use claude_failover::{logging, signals, systemd};
+use claude_failover::moment::Mono;
+use claude_failover::systemd::{self, Manager, STATUS_CHARS_MAX};
+use claude_failover::{logging, signals};
 use crossbeam_channel::unbounded;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -87,11 +88,17 @@ fn hup_reloads_as_often_as_it_comes_also_while_stopping() {
 #[test]
 fn systemd_hears_each_word_once() {
     if is_child() {
-        systemd::ready();
-        systemd::reloading();
-        systemd::status("parked\nuntil 15:00");
-        systemd::watchdog();
-        systemd::stopping();
+        let mut manager = Manager::from_environment();
+        manager.ready();
+        manager.reloading();
+        manager.status("parked\nuntil 15:00", Mono(0));
+        manager.status("too early", Mono(999));
+        manager.status("parked\nuntil 15:00", Mono(1_000));
+        manager.status(&"ü".repeat(STATUS_CHARS_MAX + 1), Mono(1_000));
+        manager.watchdog();
+        manager.stopping(Duration::from_secs(85));
+        manager.stopping(Duration::from_secs(86));
+        manager.failed("a reason\nof two lines");
         println!("interval={:?}", systemd::watchdog_interval());
         return;
     }
@@ -110,24 +117,56 @@ fn systemd_hears_each_word_once() {
         let length = manager.recv(&mut bytes).unwrap();
         String::from_utf8(bytes[..length].to_vec()).unwrap()
     };
-    assert_eq!(heard(), "READY=1\n");
+    assert_eq!(heard(), "READY=1");
     let reloading = heard();
     let usec = reloading
         .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
-        .and_then(|rest| rest.trim_end().parse::<u64>().ok());
+        .and_then(|rest| rest.parse::<u64>().ok());
     assert!(usec.is_some_and(|usec| usec > 0), "{reloading:?}");
-    assert_eq!(heard(), "STATUS=parked until 15:00\n");
-    assert_eq!(heard(), "WATCHDOG=1\n");
-    assert_eq!(heard(), "STOPPING=1\n");
-    assert_eq!(told(&mut child, "interval"), "Some(15s)");
+    assert_eq!(heard(), "STATUS=parked until 15:00");
+    assert_eq!(heard(), format!("STATUS={}", "ü".repeat(STATUS_CHARS_MAX)));
+    assert_eq!(heard(), "WATCHDOG=1");
+    assert_eq!(heard(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=85000000");
+    assert_eq!(heard(), "STATUS=a reason of two lines");
+    assert_eq!(told(&mut child, "interval"), "Some(10s)");
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_manager_may_have_a_name_without_a_path_and_a_wrong_one_is_no_harm() {
+    if is_child() {
+        Manager::from_environment().ready();
+        println!("told=yes");
+        return;
+    }
+    let name = format!("cf-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let manager = UnixDatagram::bind_addr(&address).unwrap();
+    manager.set_read_timeout(Some(TIMEOUT)).unwrap();
+    for socket in [format!("@{name}"), "vsock:2:1".to_owned(), "/nobody/listens".to_owned()] {
+        let mut child = in_a_child(
+            "http::service::a_manager_may_have_a_name_without_a_path_and_a_wrong_one_is_no_harm",
+        )
+        .env("NOTIFY_SOCKET", socket)
+        .spawn()
+        .unwrap();
+        assert_eq!(told(&mut child, "told"), "yes");
+        assert!(child.wait().unwrap().success());
+    }
+    let mut bytes = [0; 64];
+    let length = manager.recv(&mut bytes).unwrap();
+    assert_eq!(&bytes[..length], b"READY=1");
+    manager.set_nonblocking(true).unwrap();
+    assert!(manager.recv(&mut bytes).is_err(), "the others know nothing of this name");
 }
 
 #[test]
 fn without_systemd_nothing_is_sent_and_nothing_fails() {
     if is_child() {
-        systemd::ready();
-        systemd::watchdog();
+        let mut manager = Manager::from_environment();
+        manager.ready();
+        manager.status("unheard", Mono(0));
+        manager.watchdog();
         println!("interval={:?}", systemd::watchdog_interval());
         return;
     }
@@ -193,51 +232,4 @@ fn under_journald_a_line_starts_with_its_priority() {
     });
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("<6>op=1\\nphase=Stopped\n<3>panic in"), "{text}");
-}
-
-fn units() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd")
-}
-
-/// systemd-analyze also says nothing to its exit code about unknown keys, so any word fails.
-/// It wants the programs and the user to exist, so the copies name ones that do.
-#[test]
-fn systemd_finds_nothing_to_say_about_the_units() {
-    let dir = tempfile::tempdir().unwrap();
-    let verify = |change: fn(String) -> String| {
-        let mut command = Command::new("systemd-analyze");
-        command.args(["verify", "--man=no"]).env("SYSTEMD_LOG_LEVEL", "info");
-        for entry in fs::read_dir(units()).unwrap() {
-            let unit = entry.unwrap().path();
-            let copy = dir.path().join(unit.file_name().unwrap());
-            let text = change(fs::read_to_string(unit).unwrap());
-            let mut file = fs::File::create(&copy).unwrap();
-            for line in text.lines() {
-                writeln!(file, "{}", existing_program(line)).unwrap();
-            }
-            command.arg(copy);
-        }
-        let output = command.output().expect("systemd-analyze, of the package systemd");
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    };
-    assert_eq!(verify(|text| text), "");
-    let typo = verify(|text| text.replace("WatchdogSec=", "WatchdogSeconds="));
-    assert!(typo.contains("WatchdogSeconds"), "it looks at the copies: {typo}");
-}
-
-fn existing_program(line: &str) -> String {
-    match line.split_once("=/") {
-        Some((key @ ("ExecStart" | "ExecStartPre"), _)) => format!("{key}=/bin/true"),
-        _ => line.to_owned(),
-    }
-}
-
-#[test]
-fn neither_unit_can_take_the_other_down() {
-    for entry in fs::read_dir(units()).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        for word in ["Requires=", "PartOf=", "BindsTo=", "Requisite=", "Conflicts="] {
-            assert!(!text.lines().any(|line| line.starts_with(word)), "{word}");
-        }
-    }
 }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use claude_failover::clock::Clock;
 use claude_failover::component::Component;
+use claude_failover::config::notifications::Notifications;
 use claude_failover::config::{
-    Account, Agent, Autonomous, Config, Dispatcher, Http, Janitor, Lifecycle, Notifications, Pool,
-    Quota, Selection, SharedDirs, Strategy, Swap, Tmux, Watcher,
+    Account, Agent, Autonomous, Config, Dispatcher, Http, Janitor, Lifecycle, Pool, Quota,
+    Selection, SharedDirs, Strategy, Swap, Tmux, Watcher,
 };
 use claude_failover::core::action::{OrderId, WatchedPane};
 use claude_failover::core::event::{AgentSeen, AgentsObserved, Event, TranscriptSeen};

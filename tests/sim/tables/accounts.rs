@@ -273,6 +273,17 @@ fn a_login_that_fails_is_left_like_a_limit_and_comes_back_through_one_proof() {
 }
 
 #[test]
+fn who_was_cut_off_by_a_failed_login_is_not_told_of_a_limit() {
+    let mut desk = Desk::at_rest();
+    desk.comes_up = Some(AgentState::Busy);
+    record_end(&mut desk, "auto-12", Verdict::AuthFailed);
+    desk.pass(10 * SECOND);
+    let launch = desk.launches.iter().find(|launch| launch.session == session("auto-12"));
+    let nudge = launch.and_then(|launch| launch.argv.last()).expect("it goes on");
+    assert!(nudge.starts_with("Your last turn was cut off before its end."), "{nudge}");
+}
+
+#[test]
 fn an_agent_whose_login_fails_on_another_account_comes_over() {
     let mut desk = Desk::at_rest();
     desk.agent("auto-11").home = AgentHome::Homed(account("two"));

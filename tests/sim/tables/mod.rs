@@ -7,6 +7,7 @@ mod evidence;
 mod parking;
 mod parking_edges;
 mod sessions;
+mod steer;
 mod swap;
 mod tasks;
 mod testimony;

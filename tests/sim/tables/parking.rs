@@ -154,7 +154,7 @@ fn a_cut_task_goes_first_and_its_answer_proves_the_account() {
     assert_eq!(desk.probed.len(), 0, "a task is a better proof than a request of ours");
     assert_eq!(desk.launches.len(), launches + 1);
     let last = desk.launches.last().expect("the canary");
-    assert!(last.argv.last().is_some_and(|nudge| nudge.contains("has been reset since")));
+    assert!(last.argv.last().is_some_and(|nudge| nudge.contains("It does again.")));
     record_answer(&mut desk, "auto-11");
     desk.pass(5 * SECOND);
     assert_eq!(desk.recorded("account=three answers again session=auto-11"), 1);

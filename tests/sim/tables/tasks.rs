@@ -141,7 +141,7 @@ impl Desk {
     }
 
     /// And then it has said its last words.
-    fn signal(&mut self, name: &str, done: bool, text: &str) {
+    pub fn signal(&mut self, name: &str, done: bool, text: &str) {
         self.signal_now(name, done, text);
         self.pass(10 * SECOND);
     }

@@ -1,0 +1,53 @@
+//! `stop`: ends the daemon as TERM does, and waits until its process is gone.
+
+use std::time::Duration;
+
+use crate::api::control::Request;
+use crate::cli::daemon::SocketArgs;
+use crate::cli::{exit, say};
+use crate::process::{table, wait};
+
+/// Effects in flight get ten seconds, then threads are joined; beyond this something hangs.
+const GONE_WITHIN: Duration = Duration::from_secs(30);
+
+const NOTES: &str = "\
+What is in flight is finished and recorded, ten seconds at most. tmux and the
+agents go on; the next start adopts them. Under systemd the unit stays stopped
+until `systemctl start claude-failover`.";
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = NOTES)]
+pub struct Args {
+    #[command(flatten)]
+    daemon: SocketArgs,
+}
+
+/// 0: its process is gone.
+pub fn run(args: &Args) -> u8 {
+    let status = match args.daemon.ask(&Request::Status) {
+        Ok(status) => status,
+        Err(code) => return code,
+    };
+    let pid = status["status"]["daemon"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+    // Named before it is asked: its number alone may be another's a moment later.
+    let Some(daemon) = pid.and_then(table::identity) else {
+        say::error("the daemon has ended meanwhile");
+        return exit::OK;
+    };
+    let asked = args.daemon.try_ask(&Request::Stop);
+    wait::until_ended(daemon, GONE_WITHIN);
+    if !table::is_alive(daemon) {
+        // Who stops may close the door before the answer is through: its process tells.
+        say::line("the daemon has stopped; tmux and the agents go on without it");
+        return exit::OK;
+    }
+    if let Err(error) = asked {
+        say::error(error);
+    }
+    say::error(format_args!(
+        "the daemon (pid {}) is still there after {} s; a second `kill -TERM {0}` ends it at once",
+        daemon.pid,
+        GONE_WITHIN.as_secs()
+    ));
+    exit::FAILED
+}

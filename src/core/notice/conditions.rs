@@ -1,0 +1,138 @@
+//! What no record stands for: it is seen in the core, and told when it begins.
+
+use crate::config::notifications::Level;
+use crate::core::notice::words::Words;
+use crate::core::notice::{KEY_CHARS_MAX, Notice, Teller, zone};
+use crate::core::{Core, TerminalState};
+use crate::moment::Wall;
+use crate::task::harmless;
+
+/// Of the problems of a configuration, those that are told; the log has all.
+const PROBLEMS_TOLD_MAX: usize = 5;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Conditions {
+    throttled_until: Option<Wall>,
+    config_problems: Vec<String>,
+    dead_components: Vec<String>,
+    tmux_lost: Option<String>,
+}
+
+impl Conditions {
+    fn of(core: &Core) -> Self {
+        let is_out = core.durable.active.as_ref().is_some_and(|active| !core.is_available(active));
+        let waits = is_out && core.durable.swap.is_none() && !core.is_parked();
+        let tmux_lost = match &core.terminal {
+            TerminalState::Lost { reason } => Some(reason.clone()),
+            TerminalState::Unseen | TerminalState::Seen => None,
+        };
+        Self {
+            throttled_until: core.throttled_until().filter(|_| waits),
+            config_problems: core.config_problems.clone(),
+            dead_components: core.dead_components.clone(),
+            tmux_lost,
+        }
+    }
+}
+
+impl Teller {
+    /// What has begun since the last look, and that tmux is back.
+    pub fn look(&mut self, core: &Core, now: Wall) -> Vec<Notice> {
+        let seen = Conditions::of(core);
+        if seen == self.conditions {
+            return Vec::new();
+        }
+        let before = std::mem::replace(&mut self.conditions, seen.clone());
+        let words = Words { zone: zone(&core.config, self.zone.as_deref()), near: now };
+        let mut notices = Vec::new();
+        if let (None, Some(until)) = (before.throttled_until, seen.throttled_until) {
+            notices.push(throttled(core.config.swap.max_per_hour, until, &words, now));
+        }
+        if !seen.config_problems.is_empty() && seen.config_problems != before.config_problems {
+            notices.push(reload_refused(&seen.config_problems, now));
+        }
+        let died = seen.dead_components.iter();
+        let died = died.filter(|name| !before.dead_components.contains(name));
+        notices.extend(died.map(|name| component_ended(name, now)));
+        match (&before.tmux_lost, &seen.tmux_lost) {
+            (None, Some(reason)) => notices.push(tmux_lost(reason, now)),
+            (Some(_), None) => notices.push(Notice::new(
+                Level::Info,
+                "tmux/back".to_owned(),
+                now,
+                "tmux can be reached again",
+                vec!["Next: sessions are adopted, or made anew and resumed".to_owned()],
+            )),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        notices
+    }
+}
+
+impl Teller {
+    /// The daemon ends because it cannot go on.
+    pub fn ended(&self, why: &str, now: Wall) -> Notice {
+        let lines = vec![
+            format!("Why: {why}"),
+            "Next: tmux and the agents go on; the service manager starts the daemon again, which \
+             fails for as long as the cause is there"
+                .to_owned(),
+            "You: journalctl -u claude-failover; if the disk is full or broken, mend that first"
+                .to_owned(),
+        ];
+        let title = "The daemon has ended: it cannot go on";
+        Notice::new(Level::Critical, "daemon/ended".to_owned(), now, title, lines)
+    }
+}
+
+fn throttled(swaps_max: u32, until: Wall, words: &Words<'_>, now: Wall) -> Notice {
+    let lines = vec![
+        format!("Why: {swaps_max} swaps within an hour is swap.max_per_hour"),
+        format!("Until: {}", words.until(until)),
+        "Next: the account in use is out; work stands still until then, and goes on by itself"
+            .to_owned(),
+        "You: `claude-failover swap` moves now; see `claude-failover history` for why so many"
+            .to_owned(),
+    ];
+    Notice::new(Level::Warning, "throttled/".to_owned(), now, "Too many swaps: throttled", lines)
+}
+
+fn reload_refused(problems: &[String], now: Wall) -> Notice {
+    let mut lines: Vec<String> =
+        problems.iter().take(PROBLEMS_TOLD_MAX).map(|problem| format!("Why: {problem}")).collect();
+    if problems.len() > PROBLEMS_TOLD_MAX {
+        lines.push(format!("and {} more problems", problems.len() - PROBLEMS_TOLD_MAX));
+    }
+    lines.push("Next: the daemon goes on with the configuration that it has".to_owned());
+    lines.push(
+        "You: claude-failover check, mend the file, systemctl reload claude-failover".to_owned(),
+    );
+    let first = problems.first().map_or("", String::as_str);
+    let key = format!("reload/{}", harmless::line(first, KEY_CHARS_MAX));
+    let title = "The new configuration was refused; nothing has changed";
+    Notice::new(Level::Warning, key, now, title, lines)
+}
+
+fn component_ended(name: &str, now: Wall) -> Notice {
+    let lines = vec![
+        "Why: its thread ended, or takes no orders; the log says more".to_owned(),
+        "Next: the other parts go on; /health answers 503".to_owned(),
+        "You: journalctl -u claude-failover, then systemctl restart claude-failover, which ends \
+         no session"
+            .to_owned(),
+    ];
+    let title = format!("A part of the daemon has ended: {name}");
+    Notice::new(Level::Critical, format!("component:{name}/ended"), now, &title, lines)
+}
+
+fn tmux_lost(reason: &str, now: Wall) -> Notice {
+    let lines = vec![
+        format!("Why: {reason}"),
+        "Next: it is tried again every moment; when the server is back, sessions are made anew \
+         and their conversations resumed"
+            .to_owned(),
+        "You: systemctl status claude-failover-tmux".to_owned(),
+    ];
+    let title = "tmux cannot be reached: no agent is seen";
+    Notice::new(Level::Critical, "tmux/lost".to_owned(), now, title, lines)
+}

@@ -1,0 +1,88 @@
+//! What no record stands for is seen in the core, and told when it begins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use claude_failover::core::notice::Teller;
+use claude_failover::core::record::Record;
+use claude_failover::core::standing::PlanWindow;
+use claude_failover::core::{Core, TerminalState};
+use claude_failover::moment::{Mono, Now};
+use expect_test::expect;
+
+use crate::history::script::{Script, account, at, by_refusal};
+use crate::notify::notices::{config, text};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// A core that has these records behind it and starts at this moment.
+fn started(script: &Script, swaps_max: u32, at_ms: i64) -> Core {
+    let mut config = config();
+    config.swap.max_per_hour = swaps_max;
+    let records = script.records.iter().map(|(_, record)| record);
+    let mut core = Core::recover(Arc::new(config), records).unwrap();
+    let now = Now { monotonic: Mono::default(), wall: at(at_ms) };
+    let record = Record::DaemonStarted { version: "0.1.0".to_owned(), pid: 1 };
+    core.start(now, Some(account("backup")), record);
+    core
+}
+
+#[test]
+fn what_is_wrong_with_the_daemon_is_told_once_and_that_tmux_is_back() {
+    let script = Script::new().whole_swap(1, "primary", "backup", by_refusal());
+    let mut core = started(&script, 12, HOUR_MS);
+    let mut teller = Teller::new(None);
+    let now = at(HOUR_MS);
+    assert_eq!(teller.look(&core, now), []);
+    core.terminal = TerminalState::Lost { reason: "no server on /run/t.sock".to_owned() };
+    core.dead_components.push("watcher".to_owned());
+    core.config_problems = (1..=7).map(|line| format!("line {line}: x{line}: unknown")).collect();
+    let mut told = teller.look(&core, now);
+    assert_eq!(teller.look(&core, now), [], "it has been said");
+    core.terminal = TerminalState::Unseen;
+    core.config_problems.clear();
+    told.extend(teller.look(&core, now + Duration::from_secs(60)));
+    told.push(teller.ended("append to /state/journal: No space left on device", now));
+    expect![[r#"
+        [warning] The new configuration was refused; nothing has changed (reload/line 1: x1: unknown)
+            Why: line 1: x1: unknown
+            Why: line 2: x2: unknown
+            Why: line 3: x3: unknown
+            Why: line 4: x4: unknown
+            Why: line 5: x5: unknown
+            and 2 more problems
+            Next: the daemon goes on with the configuration that it has
+            You: claude-failover check, mend the file, systemctl reload claude-failover
+        [critical] A part of the daemon has ended: watcher (component:watcher/ended)
+            Why: its thread ended, or takes no orders; the log says more
+            Next: the other parts go on; /health answers 503
+            You: journalctl -u claude-failover, then systemctl restart claude-failover, which ends no session
+        [critical] tmux cannot be reached: no agent is seen (tmux/lost)
+            Why: no server on /run/t.sock
+            Next: it is tried again every moment; when the server is back, sessions are made anew and their conversations resumed
+            You: systemctl status claude-failover-tmux
+        [info] tmux can be reached again (tmux/back)
+            Next: sessions are adopted, or made anew and resumed
+        [critical] The daemon has ended: it cannot go on (daemon/ended)
+            Why: append to /state/journal: No space left on device
+            Next: tmux and the agents go on; the service manager starts the daemon again, which fails for as long as the cause is there
+            You: journalctl -u claude-failover; if the disk is full or broken, mend that first
+    "#]].assert_eq(&text(&told));
+}
+
+#[test]
+fn throttled_is_told_while_work_stands_still_for_it() {
+    let script = Script::new().whole_swap(1, "primary", "backup", by_refusal());
+    let mut teller = Teller::new(None);
+    assert_eq!(teller.look(&started(&script, 1, 60_000), at(60_000)), [], "nobody needs a swap");
+    let out = script.refused(1_000, "backup", PlanWindow::FiveHour, 4 * HOUR_MS);
+    let told = teller.look(&started(&out, 1, 60_000), at(60_000));
+    expect![[r#"
+        [warning] Too many swaps: throttled (throttled/)
+            Why: 1 swaps within an hour is swap.max_per_hour
+            Until: 05:00 (Europe/Paris), in 59 min
+            Next: the account in use is out; work stands still until then, and goes on by itself
+            You: `claude-failover swap` moves now; see `claude-failover history` for why so many
+    "#]]
+    .assert_eq(&text(&told));
+}
