@@ -44,6 +44,21 @@ pub enum LockError {
     Io(#[from] io::Error),
 }
 
+/// The text of a file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// It cannot be read, is larger, or is not UTF-8. The error names the path.
+pub fn read_at_most(path: &Path, bytes_max: usize) -> io::Result<String> {
+    let mut text = String::new();
+    let limit = bytes_max as u64 + 1;
+    io::Read::take(fs_err::File::open(path)?, limit).read_to_string(&mut text)?;
+    if text.len() > bytes_max {
+        let message = format!("{} is larger than {bytes_max} bytes", path.display());
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
+}
+
 /// Replaces `path` by a file of these bytes and this mode, whatever the umask.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     replace(path, bytes, mode, fs_err::File::sync_all)?;

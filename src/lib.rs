@@ -21,7 +21,8 @@
 //!
 //! Reading order:
 //! 1. words: [`ids`], [`moment`], [`units`], [`yaml`] (a bounded tree), [`config`] (the file, checked);
-//! 2. decisions: [`quota`] (text → verdict), [`core`] (events → actions), [`journal`] (records);
+//! 2. decisions: [`quota`] (text → verdict), [`core`] (events → actions), [`journal`] (records),
+//!    [`guard`] (a command → whether an agent may run it);
 //! 3. the loop: [`coordinator`], [`component`] (what every thread looks like), [`snapshot`];
 //! 4. owners of outside things: [`clock`], [`files`], [`process`], [`terminal`] (tmux),
 //!    [`launch`] (the process in a pane that starts an agent), [`agent_settings`] (what it is
@@ -45,6 +46,7 @@ pub mod core;
 pub mod crash_point;
 pub mod dispatcher;
 pub mod files;
+pub mod guard;
 pub mod ids;
 pub mod janitor;
 pub mod journal;

@@ -164,7 +164,7 @@ pub fn host_name() -> String {
 fn agent_settings(config: &Config) -> anyhow::Result<AgentSettings> {
     let launcher = std::env::current_exe().context("finding our own binary")?;
     let mut settings = AgentSettings::new(launcher);
-    if !agent_settings::path(&config.runtime_dir).exists() {
+    if !agent_settings::are_there(config) {
         let program = resolve_agent(config, None).unwrap_or_default();
         settings
             .refresh(config, &program)

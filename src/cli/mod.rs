@@ -11,6 +11,7 @@ pub mod demo;
 pub mod doctor;
 pub mod drain;
 pub mod generate;
+pub mod guard;
 pub mod history;
 pub mod hook;
 pub mod init;
@@ -46,6 +47,8 @@ use crate::version;
 pub mod exit {
     pub const OK: u8 = 0;
     pub const FAILED: u8 = 1;
+    /// What Claude Code takes for a no of a hook.
+    pub const TOOL_REFUSED: u8 = 2;
     pub const USAGE: u8 = 64;
     pub const SOFTWARE: u8 = 70;
     pub const JOURNAL_IO: u8 = 74;
@@ -53,13 +56,14 @@ pub mod exit {
     pub const CONFIG: u8 = 78;
 
     /// Each code and what it means, for every verb.
-    pub const TABLE: [(u8, &str); 7] = [
+    pub const TABLE: [(u8, &str); 8] = [
         (OK, "done, or all is well"),
         (
             FAILED,
             "refused by the daemon, or no daemon answers; something was looked for and found wrong or \
              not at all; a person is needed (status)",
         ),
+        (TOOL_REFUSED, "the guard refuses a tool call (guard, as the client's hook)"),
         (USAGE, "the command line, or the task that is submitted, cannot be understood"),
         (SOFTWARE, "a bug, or the machine failed: see the log"),
         (JOURNAL_IO, "the journal cannot be read or written"),
@@ -138,6 +142,8 @@ enum Verb {
     Notify(notify::Args),
     /// Read a captured screen on stdin and say what it means
     Classify(classify::Args),
+    /// Say whether an agent may run a command (the hook of agent.guard)
+    Guard(guard::Args),
     /// Completions and the man page, from these definitions
     #[command(hide = true)]
     Generate(generate::Args),
@@ -191,6 +197,7 @@ pub fn run() -> u8 {
         Verb::Notify(args) => notify::run(&args),
         Verb::Classify(args) => classify::run(&args),
         Verb::Generate(args) => generate::run(&args),
+        Verb::Guard(args) => guard::run(&args),
         Verb::Launch { spec } => launch::run(&spec),
     }
 }

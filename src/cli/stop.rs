@@ -7,13 +7,15 @@ use crate::cli::daemon::SocketArgs;
 use crate::cli::{exit, say};
 use crate::process::{table, wait};
 
-/// Effects in flight get ten seconds, then threads are joined; beyond this something hangs.
-const GONE_WITHIN: Duration = Duration::from_secs(30);
+/// Effects in flight get 10 s, a question to an account 60 s, threads are joined; beyond this something
+/// hangs. As `TimeoutStopSec` of the unit.
+const GONE_WITHIN: Duration = Duration::from_secs(90);
 
 const NOTES: &str = "\
-What is in flight is finished and recorded, ten seconds at most. tmux and the
-agents go on; the next start adopts them. Under systemd the unit stays stopped
-until `systemctl start claude-failover`.";
+What is in flight is finished and recorded: mostly a second, ten at most, and up
+to a minute more while an account is being asked. tmux and the agents go on; the
+next start adopts them. Under systemd the unit stays stopped until
+`systemctl start claude-failover`.";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = NOTES)]

@@ -22,7 +22,7 @@ Numbers of swaps are in `claude-failover history` and in the log (op=17).";
 pub struct Args {
     #[command(flatten)]
     journal: JournalArgs,
-    /// A swap's number, a session, a task (project:id) or an account
+    /// A swap's number, a session, a task, an account
     #[arg(value_name = "SWAP|SESSION|TASK|ACCOUNT")]
     about: String,
     /// The last so many lines

@@ -10,6 +10,7 @@ mod locate;
 pub mod near;
 pub mod notifications;
 mod path;
+pub mod quiet_hours;
 pub mod raw;
 pub mod reload;
 mod rules;
@@ -18,7 +19,7 @@ mod sections;
 pub mod url;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::notifications::Notifications;
@@ -152,7 +153,10 @@ pub struct Agent {
     pub env: BTreeMap<String, String>,
     /// Model by task priority: keys `critical` and `default`.
     pub models: BTreeMap<String, String>,
+    /// Refuse destructive commands of the pool's agents.
     pub guard: bool,
+    /// The operator's own rules for that. Absolute.
+    pub guard_rules: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -224,6 +228,11 @@ pub struct Http {
     pub allow_remote: bool,
 }
 
+/// Below `runtime_dir`: what agents are launched with.
+pub const AGENT_SETTINGS: &str = "agent-settings.json";
+/// The same with the guard's hook.
+pub const GUARDED_AGENT_SETTINGS: &str = "agent-settings-guarded.json";
+
 /// Which group a session belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
@@ -241,6 +250,18 @@ impl Config {
         let index: u32 = name.as_str().strip_prefix(&pool.prefix)?.parse().ok()?;
         let offset = index.checked_sub(pool.start_index)?;
         (offset < pool.max && pool.session(offset) == *name).then_some(Group::Pool)
+    }
+
+    /// The settings that an agent of this group is launched with.
+    pub fn agent_settings(&self, group: Group) -> PathBuf {
+        let is_guarded = group == Group::Pool && self.agent.guard;
+        self.runtime_dir.join(if is_guarded { GUARDED_AGENT_SETTINGS } else { AGENT_SETTINGS })
+    }
+
+    /// Whether agents of ours are launched with this file, or were before a reload.
+    pub fn is_agent_settings(&self, path: &Path) -> bool {
+        let names = [AGENT_SETTINGS, GUARDED_AGENT_SETTINGS];
+        names.iter().any(|name| self.runtime_dir.join(name) == path)
     }
 
     pub fn dedicated(&self, name: &SessionName) -> Option<&Dedicated> {

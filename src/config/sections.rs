@@ -120,6 +120,7 @@ fn agent(agent: &mut Section<'_, '_>) -> Agent {
             BTreeMap::from([model("critical", "opus"), model("default", "sonnet")])
         }),
         guard: agent.flag("guard", false),
+        guard_rules: agent.unless_null("guard_rules", |agent| agent.given_path("guard_rules")),
     }
 }
 

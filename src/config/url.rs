@@ -10,7 +10,7 @@ const URL_BYTES_MAX: usize = 2_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Its text may be shown.
-    Sealed,
+    Open,
     /// Its text is a secret: no message shows it.
     Secret,
 }
@@ -28,7 +28,7 @@ impl Url {
     /// Why it is none that anything may be sent to.
     pub fn parse(text: &str, reach: Reach) -> Result<Self, String> {
         let shown = match reach {
-            Reach::Sealed => format!("{text:?}"),
+            Reach::Open => format!("{text:?}"),
             Reach::Secret => "what stands there".to_owned(),
         };
         let plain =
@@ -125,7 +125,7 @@ mod tests {
             ("https://[::zz]/", None),
             ("", None),
         ] {
-            let url = Url::parse(text, Reach::Sealed);
+            let url = Url::parse(text, Reach::Open);
             assert_eq!(url.as_ref().map(Url::origin).ok(), origin, "{text:?}: {url:?}");
         }
     }

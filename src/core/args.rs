@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::config::{AGENT_SETTINGS, GUARDED_AGENT_SETTINGS};
 use crate::ids::ConversationId;
 
 /// Options of the client that choose a conversation or a prompt source, with their value.
@@ -53,6 +54,7 @@ pub fn resume(
         command.split_first().expect("checked at load: the command has a program");
     let mut argv = vec![program.clone()];
     argv.extend(without_conversation(own.unwrap_or(fixed)));
+    bring_up_to_date(&mut argv, settings);
     if !argv.iter().any(|arg| arg == "--settings" || arg.starts_with("--settings=")) {
         argv.push("--settings".to_owned());
         argv.push(settings.display().to_string());
@@ -61,6 +63,19 @@ pub fn resume(
     argv.push(conversation.to_string());
     argv.extend(nudge.map(str::to_owned));
     argv
+}
+
+/// Settings of ours that it was launched with give way to those of now: the guard may have been
+/// switched since.
+fn bring_up_to_date(argv: &mut [String], settings: &Path) {
+    for at in 1..argv.len() {
+        let old = Path::new(&argv[at]);
+        let is_ours = old.parent() == settings.parent()
+            && [AGENT_SETTINGS, GUARDED_AGENT_SETTINGS].iter().any(|name| old.ends_with(name));
+        if is_ours && argv[at - 1] == "--settings" {
+            argv[at] = settings.display().to_string();
+        }
+    }
 }
 
 /// Program and arguments of a new agent in a conversation of its own, with its first prompt.
@@ -181,6 +196,23 @@ mod tests {
             let own: Vec<String> = own.iter().map(|arg| (*arg).to_owned()).collect();
             let named = named_conversation(&own).map(|named| named.to_string());
             assert_eq!(named, is_named.then(|| id.to_owned()), "{own:?}");
+        }
+    }
+
+    #[test]
+    fn settings_of_ours_are_brought_up_to_date_and_others_stay() {
+        let command = ["claude".to_owned()];
+        let id = "82840528-5c4e-4114-8dc2-50dc43ea65c9".parse().expect("a valid id");
+        let now = Path::new("/run/agent-settings-guarded.json");
+        for (own, expected) in [
+            ("/run/agent-settings.json", "/run/agent-settings-guarded.json"),
+            ("/run/agent-settings-guarded.json", "/run/agent-settings-guarded.json"),
+            ("/home/u/agent-settings.json", "/home/u/agent-settings.json"),
+            ("/run/mine.json", "/run/mine.json"),
+        ] {
+            let own = ["--settings".to_owned(), own.to_owned()];
+            let argv = resume(&command, Some(&own), &id, now, None);
+            assert_eq!(argv[1..3], ["--settings", expected]);
         }
     }
 

@@ -156,7 +156,7 @@ impl Core {
         let Some(order) = self.open_order(Slot::Launch(session.clone()), Vec::new()) else {
             return;
         };
-        let settings = self.agent_settings();
+        let settings = self.agent_settings(&session);
         let nudge = self.nudge(moving);
         let argv = args::resume(
             &self.config.agent.command,

@@ -55,7 +55,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Group};
 use crate::core::action::{Action, AskId, NoteLevel, OrderId};
 use crate::core::durable::{Durable, IllegalRecord};
 use crate::core::event::{Event, TasksOffered};
@@ -359,8 +359,8 @@ impl Core {
         self.orders.open(slot, covers, self.now.monotonic, self.config.swap.stop_grace)
     }
 
-    /// The settings that every agent of ours is launched with.
-    fn agent_settings(&self) -> PathBuf {
-        self.config.runtime_dir.join("agent-settings.json")
+    /// The settings that an agent in this session is launched with.
+    fn agent_settings(&self, session: &SessionName) -> PathBuf {
+        self.config.agent_settings(self.config.group(session).unwrap_or(Group::Dedicated))
     }
 }

@@ -17,6 +17,8 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::config::load::Problem;
+use crate::files;
+use crate::guard::rules::{self, Rules};
 
 /// Everything on disk that keeps the daemon from its work. `uid` is the user it will run as.
 pub fn disk(config: &Config, uid: u32) -> Vec<Problem> {
@@ -26,6 +28,7 @@ pub fn disk(config: &Config, uid: u32) -> Vec<Problem> {
     homes::check_link(config, &mut problems);
     homes::check_shared(config, uid, &mut problems);
     directories::check(config, uid, &mut problems);
+    problems.extend(guard_rules(config));
     problems
 }
 
@@ -54,6 +57,17 @@ fn root_user(config: &Config, uid: u32) -> Option<Problem> {
                 .to_owned(),
         )
     })
+}
+
+/// Agents would be refused every command.
+fn guard_rules(config: &Config) -> Option<Problem> {
+    let file = config.agent.guard_rules.as_ref().filter(|_| config.agent.guard)?;
+    let why = match files::read_at_most(file, rules::FILE_BYTES_MAX) {
+        Ok(text) => Rules::load(Some(&text)).err()?,
+        Err(error) => error.to_string(),
+    };
+    let message = format!("{}: {why}: put the file right, or name none", file.display());
+    Some(problem("agent.guard_rules", message))
 }
 
 fn problem(path: impl Into<String>, message: String) -> Problem {

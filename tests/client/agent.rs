@@ -32,6 +32,16 @@ pub struct Agent<'a> {
 impl<'a> Agent<'a> {
     /// An idle client, 80 columns wide, on an account and in a folder of its own.
     pub fn start(rig: &'a Rig, tmux: &'a PrivateTmux, name: &str) -> Self {
+        Self::start_with(rig, tmux, name, &Value::Null)
+    }
+
+    /// The same, with this hook before each tool, if it is one.
+    pub fn start_with(
+        rig: &'a Rig,
+        tmux: &'a PrivateTmux,
+        name: &str,
+        before_tools: &Value,
+    ) -> Self {
         let account: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
         rig.log_in(&account);
         rig.answer(&account, &["ok"]);
@@ -39,7 +49,7 @@ impl<'a> Agent<'a> {
         let reports = tmux.path().join(&account);
         std::fs::create_dir(&reports).unwrap();
         let settings = reports.join("settings.json");
-        std::fs::write(&settings, settings_text(&reports)).unwrap();
+        std::fs::write(&settings, settings_text(&reports, before_tools)).unwrap();
         let start = format!(
             "exec env TZ=UTC CLAUDE_CONFIG_DIR={} {} --dangerously-skip-permissions --settings {}",
             rig.home(&account).display(),
@@ -94,7 +104,7 @@ impl<'a> Agent<'a> {
     }
 
     /// The conversation file; empty before the first prompt.
-    fn conversation(&self) -> String {
+    pub fn conversation(&self) -> String {
         let find = || {
             let session = self.session()?;
             let name = format!("{}.jsonl", session["sessionId"].as_str()?);
@@ -189,12 +199,15 @@ pub fn read_screen(screen: &str) -> Reading {
 }
 
 /// Hooks that pass nothing on and lose nothing: the reader is under test here, not the way to it.
-fn settings_text(reports: &Path) -> String {
+fn settings_text(reports: &Path, before_tools: &Value) -> String {
     let file = reports.join("$(date +%s%N)-$$");
     let command = format!("f={}; cat > $f.part && mv $f.part $f.report", file.display());
     let hook = json!([{"hooks": [{"type": "command", "command": command}]}]);
-    let hooks: serde_json::Map<String, Value> =
+    let mut hooks: serde_json::Map<String, Value> =
         HOOKS.iter().map(|name| ((*name).to_owned(), hook.clone())).collect();
+    if !before_tools.is_null() {
+        hooks.insert("PreToolUse".to_owned(), before_tools.clone());
+    }
     json!({"autoContinueAtUsageLimit": false, "hooks": hooks}).to_string()
 }
 

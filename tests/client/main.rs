@@ -13,6 +13,7 @@ mod agent;
 mod conversation;
 mod failover;
 mod fleets;
+mod guard;
 mod latency;
 mod probe;
 mod rig;

@@ -35,7 +35,7 @@ struct Args {
     seconds: u64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// One of pane, transcript, report, reset, classify-jsonl [default: each in turn]
+    /// One of pane, transcript, report, reset, classify-jsonl, guard [default: each in turn]
     #[arg(long, value_parser = target)]
     target: Option<Target>,
     /// Read this input, and no other

@@ -8,7 +8,7 @@ const LONG_RARITY: u64 = 500;
 const CHANGES_MAX: u64 = 6;
 
 /// What readers look for.
-const WORDS: [&str; 62] = [
+const WORDS: [&str; 82] = [
     "You've hit your ",
     "You’ve hit your ",
     "5-hour limit",
@@ -71,6 +71,26 @@ const WORDS: [&str; 62] = [
     "\\udcff",
     "{\"id\":1,\"text\":\"",
     "99999999999999999999",
+    "rm -rf ",
+    " /",
+    "$(",
+    "${a:-",
+    "}",
+    ")",
+    "\"",
+    "'",
+    "<<E\n",
+    "\nE\n",
+    "$((",
+    "{a,b}",
+    "{1..9}",
+    " | sh",
+    "; ",
+    "f() { ",
+    "for x in ",
+    "; do ",
+    "; done",
+    "case x in ",
 ];
 
 /// xorshift64*: the same seed gives the same inputs on every machine.

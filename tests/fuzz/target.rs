@@ -3,6 +3,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use claude_failover::cli::classify::{Source, lines};
+use claude_failover::guard::rules::Rules;
+use claude_failover::guard::text::is_reserved;
+use claude_failover::guard::{Place, World, judge};
 use claude_failover::moment::Wall;
 use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{Context, Reading};
@@ -13,6 +16,8 @@ const PANES: &str = include_str!("../it/corpus/panes.jsonl");
 const TRANSCRIPT: &str = include_str!("corpus/transcript.jsonl");
 const REPORTS: &str = include_str!("corpus/reports.jsonl");
 const RESETS: &str = include_str!("corpus/resets.txt");
+const REFUSED: &str = include_str!("../it/guard/refused.txt");
+const HARMLESS: &str = include_str!("../it/guard/harmless.txt");
 
 /// 2026-11-22 15:23:24 UTC.
 const NOW: Wall = Wall(1_795_361_004_858);
@@ -27,14 +32,16 @@ pub enum Target {
     Report,
     Reset,
     ClassifyJsonl,
+    Guard,
 }
 
-pub const TARGETS: [(Target, &str); 5] = [
+pub const TARGETS: [(Target, &str); 6] = [
     (Target::Pane, "pane"),
     (Target::Transcript, "transcript"),
     (Target::Report, "report"),
     (Target::Reset, "reset"),
     (Target::ClassifyJsonl, "classify-jsonl"),
+    (Target::Guard, "guard"),
 ];
 
 impl Target {
@@ -54,6 +61,13 @@ impl Target {
             Self::ClassifyJsonl => {
                 let panes: Vec<&str> = PANES.lines().collect();
                 panes.chunks(4).map(|some| some.join("\n").into_bytes()).collect()
+            }
+            Self::Guard => {
+                let rows = |text: &str| -> Vec<Vec<u8>> {
+                    let rows = text.lines().filter(|row| !row.is_empty() && !row.starts_with('#'));
+                    rows.map(|row| row.as_bytes().to_vec()).collect()
+                };
+                [rows(REFUSED), rows(HARMLESS)].concat()
             }
         }
     }
@@ -88,8 +102,44 @@ impl Target {
             }
             Self::Reset => read_reset(&String::from_utf8_lossy(input)),
             Self::ClassifyJsonl => read_lines(input),
+            Self::Guard => read_command(&String::from_utf8_lossy(input)),
         }
     }
+}
+
+/// A disk on which nothing is a link, and a branch that is everybody's.
+struct Disk;
+
+impl World for Disk {
+    fn real(&self, path: &str) -> String {
+        path.to_owned()
+    }
+
+    fn branch(&self, _: &str) -> Option<String> {
+        Some("main".to_owned())
+    }
+}
+
+fn read_command(command: &str) -> u64 {
+    thread_local! {
+        static RULES: Rules = Rules::load(None).unwrap();
+    }
+    let place = Place {
+        cwd: "/srv/p".to_owned(),
+        work: Some("/srv/p".to_owned()),
+        home: "/home/u".to_owned(),
+        user: "u".to_owned(),
+        ..Place::default()
+    };
+    let judged = RULES.with(|rules| judge(command, rules, &place, &Disk));
+    let Err(refusal) = judged else { return 0 };
+    let said = refusal.to_string();
+    assert!(!said.contains(|c: char| c.is_control() || is_reserved(c)), "{said:?}");
+    assert!(!refusal.why.is_empty() && !refusal.instead.is_empty(), "{said:?}");
+    hash(&(
+        refusal.rule,
+        refusal.why.chars().filter(char::is_ascii_alphabetic).take(60).collect::<String>(),
+    ))
 }
 
 fn text_of(line: &str) -> Vec<u8> {

@@ -10,7 +10,6 @@ mod crash;
 mod exits;
 mod health;
 mod logs;
-mod monitored;
 mod neighbours;
 mod notices;
 mod orders;

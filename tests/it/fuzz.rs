@@ -61,6 +61,11 @@ fn batches() {
 }
 
 #[test]
+fn commands() {
+    hold(Target::Guard);
+}
+
+#[test]
 fn the_same_seed_makes_the_same_inputs() {
     let make = |seed| {
         let mut mutator = mutate::Mutator::new(mutate::Prng::new(seed));

@@ -106,6 +106,7 @@ pub fn config(dir: &Path) -> Config {
             env: BTreeMap::new(),
             models: BTreeMap::new(),
             guard: false,
+            guard_rules: None,
         },
         tmux: Tmux {
             socket: Some(dir.join("tmux.sock")),

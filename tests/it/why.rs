@@ -171,48 +171,48 @@ fn an_account_is_told_by_what_stood_against_it() {
         &script,
         Subject::Account(account("backup")),
         &expect![[r#"
-        account backup
-          now  available
-          now  in use
-          now  passed over: primary is pinned
+            account backup
+              now  available
+              now  in use
+              now  passed over: primary is pinned
 
-        2026-11-26
-        03:00:01Z  swap 17 is planned: primary → backup because ccl-auto-11 was refused
-                   on primary: "You've hit your 5-hour limit · resets 4am"
-        03:00:02Z  flipped: the link names backup
-        03:00:37Z  held: nothing goes there because the operator said so
-        03:00:37Z  swap 18 is planned: backup → third because backup is held, or another
-                   account is pinned
-        03:00:37Z  the link names backup again
+            2026-11-26
+            03:00:01Z  swap 17 is planned: primary → backup because ccl-auto-11 was refused
+                       on primary: "You've hit your 5-hour limit · resets 4am"
+            03:00:02Z  in use from now on: the link names it because swap 17 has flipped it
+            03:00:37Z  held: nothing goes there because the operator said so
+            03:00:37Z  swap 18 is planned: backup → third because backup is held, or another
+                       account is pinned
+            03:00:37Z  in use from now on: the link names it because swap 18 has flipped it
 
-        2026-11-27
-        03:00:37Z  released: what stood against it is over because the operator said so
-        03:00:38Z  passed over from now on: primary is pinned because the operator said
-                   so
-    "#]],
+            2026-11-27
+            03:00:37Z  released: what stood against it is over because the operator said so
+            03:00:38Z  passed over from now on: primary is pinned because the operator said
+                       so
+        "#]],
     );
     check(
         &script,
         Subject::Account(account("primary")),
         &expect![[r#"
-        account primary
-          now  exhausted
-          now  five_hour limit until 2026-11-26T04:00:00Z: "You've hit your 5-hour limit
-               · resets 4am"
-          now  pinned
+            account primary
+              now  exhausted
+              now  five_hour limit until 2026-11-26T04:00:00Z: "You've hit your 5-hour limit
+                   · resets 4am"
+              now  pinned
 
-        2026-11-26
-        03:00:00Z  in use from now on because the link names it, without a swap of ours
-        03:00:01Z  primary refuses ccl-auto-11: five_hour limit until
-                   2026-11-26T04:00:00Z because transcript: "You've hit your 5-hour
-                   limit · resets 4am"
-        03:00:01Z  swap 17 is planned: primary → backup because ccl-auto-11 was refused
-                   on primary: "You've hit your 5-hour limit · resets 4am"
-        03:00:02Z  flipped: the link names backup
+            2026-11-26
+            03:00:00Z  in use from now on because the link names it, without a swap of ours
+            03:00:01Z  primary refuses ccl-auto-11: five_hour limit until
+                       2026-11-26T04:00:00Z because transcript: "You've hit your 5-hour
+                       limit · resets 4am"
+            03:00:01Z  swap 17 is planned: primary → backup because ccl-auto-11 was refused
+                       on primary: "You've hit your 5-hour limit · resets 4am"
+            03:00:02Z  in use no more: the link names backup because swap 17 has flipped it
 
-        2026-11-27
-        03:00:38Z  pinned: no other account is used because the operator said so
-    "#]],
+            2026-11-27
+            03:00:38Z  pinned: no other account is used because the operator said so
+        "#]],
     );
 }
 

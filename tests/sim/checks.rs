@@ -31,6 +31,8 @@ pub struct Checks {
     pub shadow: Durable,
     pub clock_jumped: bool,
     pub flipped_by_hand: Option<u64>,
+    /// When an operator last released each account.
+    released: BTreeMap<AccountName, u64>,
     fences_run: BTreeMap<String, u64>,
     last_op: OpId,
     /// Conversations that have to be somewhere, and why.
@@ -157,6 +159,9 @@ impl Sim {
                 );
             }
             Record::AccountProven { account, .. } => self.check_proven(&before, account),
+            Record::AccountReleased { account, .. } => {
+                self.checks.released.insert(account.clone(), self.now);
+            }
             Record::SwapAborting { .. } => self.checks.way_back_answers = 0,
             Record::SwapStuck { .. } => {
                 let phase = before.swap.as_ref().map(|swap| swap.phase);
@@ -543,6 +548,9 @@ impl Sim {
                     shown.is_some_and(|pane| matches!(pane.banner, Some(Banner::Limit { .. })));
                 let by_now = self.world.account(home).refuses_until > self.now;
                 let long = self.now - agent.state_since > REFUSED_MS;
+                // What an operator has released is good until somebody is refused there again.
+                let released = self.checks.released.get(home);
+                let long = long && released.is_none_or(|at| *at < agent.state_since);
                 refused && by_now && long && home != active && agent.filed && !agent.old
             })
             .map(|(_, agent)| agent)

@@ -151,6 +151,7 @@ pub fn fixed(autonomous: Option<Autonomous>, dedicated: Vec<Dedicated>) -> Confi
             env: BTreeMap::new(),
             models: BTreeMap::new(),
             guard: false,
+            guard_rules: None,
         },
         tmux: Tmux { socket: None, command: "tmux".to_owned(), start_server: true },
         lifecycle: Lifecycle { interval: seconds(15) },

@@ -1,5 +1,6 @@
 //! Which task goes to which session: the head of the queue to the first free session of the pool.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::config::Group;
@@ -127,8 +128,8 @@ impl Core {
     /// Whoever starts an agent by hand does not name our settings. Arguments that cannot be read are
     /// held to be ours: no task is lost sight of for that.
     pub(in crate::core) fn is_launched_by_us(&self, agent: &AgentSeen) -> bool {
-        let settings = self.agent_settings().display().to_string();
-        agent.args.as_ref().is_none_or(|args| args.contains(&settings))
+        let is_ours = |arg: &String| self.config.is_agent_settings(Path::new(arg));
+        agent.args.as_ref().is_none_or(|args| args.iter().any(is_ours))
     }
 
     /// A pool session above the minimum, when a task waits and none is free for it.

@@ -105,7 +105,7 @@ impl Core {
             &self.config.agent.command,
             &self.model_of(&job),
             &conversation,
-            &self.agent_settings(),
+            &self.agent_settings(session),
             &self.line_of(session, &job),
         );
         self.out.push(Action::LaunchAgent(LaunchAgent {

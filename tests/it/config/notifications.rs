@@ -57,6 +57,10 @@ fn what_is_not_written_has_its_default() {
     let address = WebhookAddress::InFile(Path::new("/home/u/hook").to_owned());
     assert_eq!(config.webhook.unwrap().address, address);
     assert_eq!(config.time_zone.as_deref(), Some("Europe/Paris"));
+    // As the versions before called it.
+    let older = good_with("notifications: {telegram: {chat_id: 5, bot_token_file: /x/token}}");
+    let token_file = older.notifications.telegram.unwrap().token_file;
+    assert_eq!(token_file.as_deref(), Some(Path::new("/x/token")));
     let none = good_with("notifications: {telegram: null}").notifications;
     assert_eq!(none, claude_failover::config::notifications::Notifications::default());
 }

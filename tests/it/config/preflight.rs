@@ -397,3 +397,20 @@ fn a_pool_that_meets_no_session_while_others_look_like_it_is_told() {
         ]
     "#]].assert_debug_eq(&told);
 }
+
+#[test]
+fn rules_of_the_guard_that_would_refuse_everything_are_told_before() {
+    let mut host = Host::new();
+    host.config.agent.guard_rules = Some(host.at("guard.yaml"));
+    host.troubled(&expect![""]);
+    host.config.agent.guard = true;
+    host.troubled(&expect![[r#"
+        agent.guard_rules: DIR/guard.yaml: failed to open file `DIR/guard.yaml`: No such file or directory (os error 2): put the file right, or name none
+    "#]]);
+    fs_err::write(host.at("guard.yaml"), "off: [x]\n").unwrap();
+    host.troubled(&expect![[r#"
+        agent.guard_rules: DIR/guard.yaml: off: x is no rule of etc/guard.yaml: put the file right, or name none
+    "#]]);
+    fs_err::write(host.at("guard.yaml"), "off: [hard-reset]\n").unwrap();
+    host.troubled(&expect![""]);
+}

@@ -15,6 +15,10 @@ use crate::notify::server::{Manner, OK, Server};
 use crate::support::{binary, eventually};
 
 const HOUR_S: u64 = 3600;
+const CALENDAR: [&str; 19] = [
+    "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 fn telling(server: &Server) -> Layout {
     let more =
@@ -43,8 +47,7 @@ fn without_times(line: &str) -> String {
     let mut plain = String::new();
     for word in line.split(' ') {
         let timed = word.contains(|c: char| c.is_ascii_digit()) && !word.starts_with("ccl-");
-        let month =
-            ["Nov", "Dec", "Jan", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed", "Thu"].contains(&word);
+        let month = CALENDAR.contains(&word);
         match (timed || month) && !is_timeless {
             true if plain.ends_with("# ") => {}
             true => plain.push_str("# "),

@@ -145,7 +145,8 @@ impl Site {
         Daemon { child, log, runtime_dir: self.at("run") }
     }
 
-    /// Every path with its mode, owner, size, time and, of a link, what it says.
+    /// Every path with its mode, owner, size, time and, of a link, what it says; but for the log, in
+    /// which a daemon may tell of a moment ago.
     pub fn tree(&self) -> BTreeMap<PathBuf, String> {
         let mut found = BTreeMap::new();
         let mut open = vec![self.path().to_owned()];
@@ -153,6 +154,9 @@ impl Site {
             found.insert(dir.clone(), facts(&dir));
             for entry in fs::read_dir(dir).unwrap() {
                 let path = entry.unwrap().path();
+                if path == self.at("daemon.log") {
+                    continue;
+                }
                 let is_dir = fs::symlink_metadata(&path).unwrap().is_dir();
                 match is_dir {
                     true => open.push(path),

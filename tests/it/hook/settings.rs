@@ -7,8 +7,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use claude_failover::agent_settings::client_version::{ClientVersion, TIMEOUT, Version};
-use claude_failover::agent_settings::{AgentSettings, path, text};
-use claude_failover::config::Config;
+use claude_failover::agent_settings::{
+    AgentSettings, are_there, guarded_path, guarded_text, path, text,
+};
+use claude_failover::config::{Config, Group};
 use expect_test::expect;
 use serde_json::Value;
 
@@ -350,4 +352,92 @@ fn the_scripted_agent_says_its_version_like_the_client() {
     let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/demo/agent");
     client.settings.refresh(&client.config, &agent).unwrap();
     assert!(client.knows_stop_failure());
+}
+
+/// Pool agents get one hook more, and nothing else changes.
+#[test]
+fn the_guard_is_a_hook_of_the_pools_agents_alone() {
+    let mut config = config(Path::new("/run/claude-failover"));
+    let plain: Value = serde_json::from_str(&text_for(known(2, 1, 330))).unwrap();
+    let guarded = |config: &Config| -> Value {
+        let text = guarded_text(Path::new(LAUNCHER), config, known(2, 1, 330)).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    config.agent.guard = true;
+    let mut with = guarded(&config);
+    let hook = with["hooks"].as_object_mut().unwrap().remove("PreToolUse").unwrap();
+    assert_eq!(with, plain);
+    assert_eq!(hook[0]["matcher"], "*");
+    let command = hook[0]["hooks"][0]["command"].as_str().unwrap();
+    let home = config.accounts[0].home.display();
+    assert!(command.starts_with("'/usr/bin/claude-failover' guard --closed"), "{command}");
+    for part in [
+        format!(" --closed '{home}'"),
+        " --closed '/run/claude-failover'".to_owned(),
+        format!(" --open '{}'", config.watcher.done_signal_dir.display()),
+    ] {
+        assert!(command.contains(&part), "{part}: {command}");
+    }
+    assert!(command.ends_with(" || exit 2") && !command.contains("--rules"), "{command}");
+    config.agent.guard_rules = Some("/etc/claude-failover/guard.yaml".into());
+    let with = guarded(&config).to_string();
+    assert!(with.contains("--rules '/etc/claude-failover/guard.yaml' || exit 2"), "{with}");
+
+    assert_eq!(config.agent_settings(Group::Pool), guarded_path(&config.runtime_dir));
+    assert_eq!(config.agent_settings(Group::Dedicated), path(&config.runtime_dir));
+    config.agent.guard = false;
+    assert_eq!(config.agent_settings(Group::Pool), path(&config.runtime_dir));
+}
+
+/// The client takes exit code 2 alone for a refusal.
+#[test]
+fn a_guard_that_cannot_run_refuses_everything() {
+    let place = Place::new();
+    let mut config = config(place.path());
+    config.agent.guard = true;
+    let call = br#"{"tool_name":"Bash","tool_input":{"command":"ls"},"cwd":"/tmp"}"#;
+    let broken = place.path().join("broken");
+    fs::write(&broken, "#!/bin/sh\nkill -ABRT $$\n").unwrap();
+    fs::set_permissions(&broken, Permissions::from_mode(0o755)).unwrap();
+    for (launcher, code) in [(binary(), 0), (place.path().join("gone"), 2), (broken, 2)] {
+        let text = guarded_text(&launcher, &config, ClientVersion::Unknown).unwrap();
+        let settings: Value = serde_json::from_str(&text).unwrap();
+        let hook = settings["hooks"]["PreToolUse"][0]["hooks"][0]["command"].as_str().unwrap();
+        let mut command = Command::new("sh");
+        let output = run(command.args(["-c", hook]), call).0;
+        assert_eq!(output.status.code(), Some(code), "{launcher:?}: {output:?}");
+    }
+}
+
+#[test]
+fn the_guarded_file_is_written_with_the_guard_and_stays_for_those_who_have_it() {
+    let mut client = Client::new();
+    client.install("echo '2.1.330 (Claude Code)'");
+    client.refresh();
+    let guarded = guarded_path(&client.config.runtime_dir);
+    assert!(!guarded.exists() && are_there(&client.config));
+    client.config.agent.guard = true;
+    assert!(!are_there(&client.config));
+    client.refresh();
+    assert!(are_there(&client.config));
+    assert_eq!(fs::metadata(&guarded).unwrap().mode() & 0o7777, 0o600);
+    let right = fs::read_to_string(&guarded).unwrap();
+    fs::write(&guarded, "{}").unwrap();
+    client.refresh();
+    assert_eq!(fs::read_to_string(&guarded).unwrap(), right);
+    client.config.agent.guard = false;
+    client.refresh();
+    assert_eq!(fs::read_to_string(&guarded).unwrap(), right);
+}
+
+/// Rather no agent than one that nobody guards.
+#[test]
+fn a_path_that_json_cannot_hold_is_an_error_for_the_guard() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut client = Client::new();
+    client.install("echo '2.1.330 (Claude Code)'");
+    client.config.agent.guard = true;
+    client.config.state_dir = std::ffi::OsStr::from_bytes(b"/opt/\xff").into();
+    let error = client.settings.refresh(&client.config, &client.program()).unwrap_err();
+    assert!(error.contains("agent.guard") && error.contains("UTF-8"), "{error}");
 }

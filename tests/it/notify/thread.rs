@@ -156,7 +156,7 @@ fn a_server_that_hangs_costs_only_its_own_channel_and_no_end_waits_for_it() {
     let start = Instant::now();
     drop(notifier);
     let took = start.elapsed();
-    assert!(took < LEAVE_PATIENCE + Duration::from_millis(900), "{took:?}");
+    assert!(took < LEAVE_PATIENCE + Duration::from_millis(1_500), "{took:?}");
     assert!(took < TIMEOUT, "the request itself was still out");
 }
 
@@ -246,7 +246,10 @@ fn a_channel_begins_with_what_happens_next_and_ends_with_its_outbox() {
     assert!(stage.outbox("webhook").exists());
     notifier.order(Order::Reconfigure(stage.config(""))).unwrap();
     eventually("its outbox is gone", SOON, || (!stage.outbox("webhook").exists()).then_some(()));
-    assert_eq!(stage.snapshots.read().status["notifications"], serde_json::json!([]));
+    eventually("it is no longer named", SOON, || {
+        let named = stage.snapshots.read().status["notifications"].clone();
+        (named == serde_json::json!([])).then_some(())
+    });
 }
 
 #[test]

@@ -57,6 +57,7 @@ pub fn config(dir: &Path, interval: Duration) -> Config {
             env: BTreeMap::new(),
             models: BTreeMap::new(),
             guard: false,
+            guard_rules: None,
         },
         tmux: Tmux { socket: None, command: "tmux".to_owned(), start_server: false },
         lifecycle: Lifecycle { interval },

@@ -4,6 +4,7 @@ mod account_edges;
 mod accounts;
 pub mod desk;
 mod evidence;
+mod guard;
 mod parking;
 mod parking_edges;
 mod sessions;

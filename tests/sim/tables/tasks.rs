@@ -124,7 +124,7 @@ impl Desk {
         self.work();
     }
 
-    fn prompt(&mut self, name: &str) {
+    pub fn prompt(&mut self, name: &str) {
         self.report(name, News::PromptSubmitted);
     }
 
