@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fs_err::os::unix::fs::OpenOptionsExt;
-use rustix::fs::Access;
+use rustix::fs::{Access, CWD, RenameFlags};
 use rustix::process::{Pid, geteuid, test_kill_process};
 
 /// Temporary names are `.failover-<pid>-<n>`, so that a crash leaves something one can attribute.
@@ -152,6 +152,35 @@ pub fn make_link(link: &Path, target: &Path) -> io::Result<()> {
     sync_dir(parent(link))
 }
 
+/// Gives what is at `from` the name `to`, on the same file system; nothing is ever replaced.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(|errno| {
+        let doing = format!("cannot rename {} to", from.display());
+        named(&doing, to, &errno.into())
+    })?;
+    // The name that is gained first: a power cut between the two may show both, never none.
+    sync_dir(parent(to))?;
+    sync_dir(parent(from))
+}
+
+/// Gives a file a second name. Something in the way is an error.
+pub fn link_new(file: &Path, name: &Path) -> io::Result<()> {
+    fs_err::hard_link(file, name)?;
+    sync_dir(parent(name))
+}
+
+/// Takes away a name that was made by [`make_link`] or [`link_new`].
+pub fn remove_name(name: &Path) -> io::Result<()> {
+    fs_err::remove_file(name)?;
+    sync_dir(parent(name))
+}
+
+/// Takes away an empty directory. One that holds something is an error.
+pub fn remove_empty_dir(path: &Path) -> io::Result<()> {
+    fs_err::remove_dir(path)?;
+    sync_dir(parent(path))
+}
+
 /// Whether both paths end at the same existing file or directory.
 pub fn leads_to(path: &Path, target: &Path) -> bool {
     match (path.canonicalize(), target.canonicalize()) {
@@ -285,6 +314,11 @@ fn with_temp_name<T>(
 #[expect(clippy::disallowed_methods, reason = "the owner of renames")]
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs_err::rename(from, to)
+}
+
+/// Makes sure that a power cut does not take back what was made at `path`.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    sync_dir(parent(path))
 }
 
 /// Without it a rename may be undone by a power cut.

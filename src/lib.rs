@@ -27,12 +27,14 @@
 //! 4. owners of outside things: [`clock`], [`files`], [`process`], [`terminal`] (tmux),
 //!    [`launch`] (the process in a pane that starts an agent), [`agent_settings`] (what it is
 //!    launched with), [`spool`] (what its hooks leave), [`api`] (HTTP and control socket),
-//!    [`signals`], [`systemd`], [`logging`], [`version`], [`crash_point`] (tests only);
+//!    [`signals`], [`systemd`], [`logging`], [`version`], [`crash_point`] (tests only),
+//!    [`adopt`] (from the homes that a host has to ours, and back), [`preflight`] (looks before a start);
 //! 5. components: [`lifecycle`], [`watcher`], [`monitor`], [`switcher`], [`prober`], [`notifier`];
 //! 6. [`cli`]: one file a verb; `cli::run` puts the house together.
 //!
 //! The arrows between modules are a table in `tests/it/tidy.rs`, and a test holds them.
 
+pub mod adopt;
 pub mod agent_settings;
 pub mod api;
 pub mod cli;

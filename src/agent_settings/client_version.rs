@@ -153,7 +153,11 @@ impl Identity {
     }
 }
 
-fn ask(config: &Config, program: &Path) -> Result<Version, String> {
+/// Asks the program itself, whatever is known of it; [`TIMEOUT`] at most.
+///
+/// # Errors
+/// It does not run, or is no Claude Code.
+pub fn ask(config: &Config, program: &Path) -> Result<Version, String> {
     let variables = environment(config);
     let args = [OsStr::new("--version")];
     let output = run(program.as_os_str(), &args, Environment::Exactly(&variables), TIMEOUT)

@@ -21,6 +21,8 @@ use crate::files;
 const HOOKS: [&str; 5] = ["SessionStart", "UserPromptSubmit", "Stop", "SessionEnd", "Notification"];
 /// Hooks that came later, each with its first client.
 const LATER_HOOKS: [(&str, Version); 1] = [("StopFailure", Version(2, 1, 78))];
+/// The latest client that all this was tried with.
+pub const TRIED: Version = Version(2, 1, 330);
 /// The client ends a hook that takes longer. Ours takes a hundredth of it.
 const HOOK_TIMEOUT_S: u32 = 5;
 /// A hook that is ended refuses nothing, so the guard gets far more than it takes (some
@@ -72,6 +74,12 @@ impl AgentSettings {
     pub fn forget_client(&mut self) {
         self.asked.forget();
     }
+}
+
+/// The hooks that a client of this version does not know, and so is not given.
+pub fn missing_hooks(version: Version) -> Vec<&'static str> {
+    let later = LATER_HOOKS.into_iter().filter(|(_, since)| version < *since);
+    later.map(|(name, _)| name).collect()
 }
 
 fn write(path: &Path, settings: &Value, client: ClientVersion) -> Result<(), String> {

@@ -1,6 +1,10 @@
 //! `account`: what stands for and against each account, and an operator's word on one of them.
 
+mod add;
+mod insert;
 pub mod table;
+
+use std::path::PathBuf;
 
 use crate::api::control::Request;
 use crate::cli::daemon::SocketArgs;
@@ -33,6 +37,17 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// One more: its home, its links, its place in the configuration
+    Add {
+        #[arg(value_name = "NAME")]
+        account: AccountName,
+        /// Instead of ~/.claude-NAME
+        #[arg(long, value_name = "DIR")]
+        home: Option<PathBuf>,
+        /// Lower is preferred; without it: after those there are
+        #[arg(long, value_name = "N")]
+        priority: Option<u32>,
+    },
     /// Nothing goes there until it is released; work there moves off it
     Hold {
         #[arg(value_name = "NAME")]
@@ -60,6 +75,9 @@ pub struct PinArgs {
 
 pub fn run(args: &Args) -> u8 {
     let (how, account) = match &args.verb {
+        Verb::Add { account, home, priority } => {
+            return add::run(args.daemon.config(), account, home.as_deref(), *priority);
+        }
         Verb::List { json } => return list(&args.daemon, *json),
         Verb::Hold { account } => (AccountVerb::Hold, account),
         Verb::Release { account } => (AccountVerb::Release, account),

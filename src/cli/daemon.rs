@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 use serde_json::Value;
@@ -56,6 +56,11 @@ pub struct Daemon {
 }
 
 impl SocketArgs {
+    /// The configuration file.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// # Errors
     /// The exit code; what is wrong has been said.
     pub fn ask(&self, request: &Request) -> Result<Value, u8> {

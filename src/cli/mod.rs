@@ -8,11 +8,13 @@ pub mod check;
 pub mod classify;
 pub mod daemon;
 pub mod demo;
+pub mod doctor;
 pub mod drain;
 pub mod generate;
 pub mod guard;
 pub mod history;
 pub mod hook;
+pub mod init;
 pub mod launch;
 pub mod logs;
 pub mod notify;
@@ -98,6 +100,10 @@ enum Verb {
         /// [default: /etc/claude-failover/config.yaml]
         file: Option<PathBuf>,
     },
+    /// Find your Claude homes, write a configuration; --adopt arranges them
+    Init(init::Args),
+    /// Check everything that a running daemon relies on, with the remedy
+    Doctor(doctor::Args),
     /// See a whole failover in a temporary directory, with a scripted agent
     Demo {
         /// Leave everything running at the end and say how to look at it
@@ -171,6 +177,8 @@ pub fn run() -> u8 {
             &mut std::io::stdout(),
             &mut std::io::stderr(),
         ),
+        Verb::Init(args) => init::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
         Verb::Demo { keep } => demo::run(if keep { Ending::KeepRunning } else { Ending::CleanUp }),
         Verb::Status(args) => status::run(&args),
         Verb::Swap(args) => swap::run(&args),

@@ -45,13 +45,18 @@ fn default_socket() -> PathBuf {
     probe::default_socket(std::env::var_os("TMUX_TMPDIR").as_deref(), geteuid().as_raw())
 }
 
-/// Configured sessions that live on the user's default server while another one is configured.
 fn check_servers(config: &Config) -> Result<(), String> {
-    let (configured, default) = (configured_socket(config), default_socket());
-    let there = sessions_on(config, &configured)?;
+    let there = sessions_on(config, &configured_socket(config))?;
     for warning in preflight::near_misses(config, &there) {
         log::warn!("{warning}");
     }
+    stranded(config, &there)
+}
+
+/// Configured sessions that live on the user's default server while another one is configured, on
+/// which `there` are.
+pub fn stranded(config: &Config, there: &[String]) -> Result<(), String> {
+    let (configured, default) = (configured_socket(config), default_socket());
     if configured == default {
         return Ok(());
     }

@@ -5,7 +5,7 @@ mod cancel;
 mod held;
 mod place;
 mod retry;
-mod survey;
+pub mod survey;
 mod table;
 
 use anyhow::Context as _;
@@ -69,7 +69,7 @@ struct ListArgs {
 }
 
 /// What the verbs work with.
-struct Desk {
+pub struct Desk {
     daemon: Daemon,
     now: Wall,
 }
@@ -114,6 +114,18 @@ fn list(desk: &Desk, args: &ListArgs) -> anyhow::Result<()> {
     let text = if args.json { json(&rows) } else { table::text(&rows, desk.now) };
     say::text(&text);
     Ok(())
+}
+
+/// All tasks that have not ended, of all projects that can be read.
+///
+/// # Errors
+/// A queue cannot be read.
+pub fn open_tasks(daemon: Daemon, now: Wall) -> anyhow::Result<Vec<Row>> {
+    let found = queue::projects(&daemon.config.dispatcher.projects_dir)
+        .context("cannot list the projects of dispatcher.projects_dir")?;
+    let mut rows = survey::rows(&Desk { daemon, now }, &found.names, Wall(i64::MAX))?;
+    rows.retain(|row| !matches!(row.state, State::Failed | State::Done));
+    Ok(rows)
 }
 
 fn show(desk: &Desk, task: &TaskRef) -> anyhow::Result<()> {

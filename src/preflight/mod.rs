@@ -2,12 +2,14 @@
 //!
 //! [`disk`] gives what must be repaired first (exit 78), all of it at once; [`warnings`] what an
 //! operator should know; [`near_misses`] what looks like a slip in the name of the pool;
-//! [`instances`] whether another daemon is at work already (exit 75).
+//! [`instances`] whether another daemon is at work already (exit 75); [`login`] asks the client whether an
+//! account is logged in, for `init` and `doctor` alone.
 
 mod client;
 mod directories;
 mod homes;
 pub mod instances;
+pub mod login;
 mod names;
 
 use std::ffi::OsStr;
@@ -73,7 +75,7 @@ fn problem(path: impl Into<String>, message: String) -> Problem {
 }
 
 /// `text` as one word of a shell's command line.
-fn quoted(text: impl AsRef<OsStr>) -> String {
+pub fn quoted(text: impl AsRef<OsStr>) -> String {
     let text = text.as_ref().to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

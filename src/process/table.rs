@@ -89,6 +89,14 @@ fn duration(ticks: u64) -> Duration {
     Duration::from_millis(ticks.saturating_mul(1000) / TICKS_PER_S)
 }
 
+/// Every process there is, at most the kernel's number of pids.
+pub fn all() -> Vec<i32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
 /// The processes that `pid` started and that still have it as parent.
 ///
 /// The kernel may leave out some while others end at the same time: look again before you conclude
@@ -228,14 +236,8 @@ fn listed_children(pid: i32) -> Vec<i32> {
 
 fn scan_children() -> HashMap<i32, Vec<i32>> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return children;
-    };
-    for entry in entries.flatten() {
-        let pid = entry.file_name().to_str().and_then(|pid| pid.parse().ok());
-        if let Some((pid, stat)) = pid.and_then(|pid| Some((pid, stat(pid)?))) {
-            children.entry(stat.parent).or_default().push(pid);
-        }
+    for (pid, stat) in all().into_iter().filter_map(|pid| Some((pid, stat(pid)?))) {
+        children.entry(stat.parent).or_default().push(pid);
     }
     children
 }

@@ -51,6 +51,27 @@ pub fn sessions_on(
     socket: &Path,
     limit: Duration,
 ) -> Result<Vec<String>, TerminalError> {
+    let answer = ask_sessions(program, socket, "#{session_name}", limit)?;
+    let names = answer.lines().filter(|name| *name != OWN_SESSION);
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// The process of the server on `socket`; `None` when there is none, or one without a session.
+pub fn server_pid(
+    program: &str,
+    socket: &Path,
+    limit: Duration,
+) -> Result<Option<i32>, TerminalError> {
+    let answer = ask_sessions(program, socket, "#{pid}", limit)?;
+    Ok(answer.lines().next().and_then(|pid| pid.parse().ok()))
+}
+
+fn ask_sessions(
+    program: &str,
+    socket: &Path,
+    format: &str,
+    limit: Duration,
+) -> Result<String, TerminalError> {
     let args = [
         OsStr::new("-u"),
         OsStr::new("-N"),
@@ -58,7 +79,7 @@ pub fn sessions_on(
         socket.as_os_str(),
         OsStr::new("list-sessions"),
         OsStr::new("-F"),
-        OsStr::new("#{session_name}"),
+        OsStr::new(format),
     ];
     let output = run(program, &args, limit)?;
     let absent = ["no server running", "No such file or directory", "no sessions"];
@@ -68,8 +89,7 @@ pub fn sessions_on(
             why: output.stderr,
         });
     }
-    let names = output.stdout.lines().filter(|name| *name != OWN_SESSION);
-    Ok(names.map(str::to_owned).collect())
+    Ok(output.stdout)
 }
 
 /// Where tmux without `-S` and `-L` finds its server; `tmux_tmpdir` is `TMUX_TMPDIR`.

@@ -10,17 +10,17 @@
 //! `home`; `conversations` (their files), `place`, `tail`, `lookback`, `lines`; `last_words` (one file
 //! on request); `signal_files`; `tool_work`; `hints` and `watches` (when to look sooner).
 
-mod client;
+pub mod client;
 mod conversations;
 mod hints;
-mod home;
+pub mod home;
 mod last_words;
 mod lines;
 mod look;
 mod lookback;
 mod place;
 mod search;
-mod session_file;
+pub mod session_file;
 mod signal_files;
 mod tail;
 mod tool_work;

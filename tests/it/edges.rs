@@ -6,7 +6,7 @@ mod refused;
 mod reload;
 pub mod service;
 mod signals;
-mod site;
+pub mod site;
 mod units;
 mod usage;
 mod version;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who may import whom, by top-level module. A module that is missing here fails the test.
-const ARROWS: [(&str, &[&str]); 38] = [
+const ARROWS: [(&str, &[&str]); 39] = [
     // Leaves: words and values.
     ("ids", &[]),
     ("moment", &[]),
@@ -25,6 +25,8 @@ const ARROWS: [(&str, &[&str]); 38] = [
     ("spool", &["files"]),
     ("queue", &["clock", "config", "files", "ids", "moment", "task"]),
     ("agent_settings", &["config", "files", "process"]),
+    // Asks the watcher's readers whose home a process has, so that there is one answer to that.
+    ("adopt", &["clock", "config", "core", "crash_point", "files", "ids", "process", "watcher"]),
     ("process", &["clock", "component", "ids"]),
     ("launch", &["clock", "files", "ids", "process"]),
     ("journal", &["files", "moment"]),
@@ -105,8 +107,8 @@ const ARROWS: [(&str, &[&str]); 38] = [
             "task",
         ],
     ),
-    // Says what the guard would refuse everything for.
-    ("preflight", &["config", "files", "guard", "ids", "process", "terminal"]),
+    // Says what the guard would refuse everything for; asks the client for its version.
+    ("preflight", &["agent_settings", "config", "files", "guard", "ids", "process", "terminal"]),
     // Those who know everybody.
     ("coordinator", ANY),
     ("cli", ANY),

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use crate::support::binary;
 
-const VERBS: [&str; 18] = [
-    "run", "check", "demo", "status", "swap", "pause", "resume", "drain", "reload", "stop",
-    "account", "pin", "submit", "tasks", "history", "logs", "why", "classify",
+const VERBS: [&str; 20] = [
+    "run", "check", "init", "doctor", "demo", "status", "swap", "pause", "resume", "drain",
+    "reload", "stop", "account", "pin", "submit", "tasks", "history", "logs", "why", "classify",
 ];
 const COLUMNS: usize = 80;
 
@@ -32,7 +32,7 @@ fn help_and_version_are_answers() {
 #[test]
 fn the_help_of_every_verb_fits_a_terminal() {
     let of_tasks = ["list", "show", "retry", "cancel"].map(|verb| vec!["tasks", verb]);
-    let of_account = ["list", "hold", "release", "pin"].map(|verb| vec!["account", verb]);
+    let of_account = ["list", "add", "hold", "release", "pin"].map(|verb| vec!["account", verb]);
     let verbs = VERBS.map(|verb| vec![verb]).into_iter().chain([vec![]]);
     let verbs = verbs.chain(of_tasks).chain(of_account);
     for mut args in verbs {

@@ -1,0 +1,75 @@
+//! Homes, link, shared directories and the daemon's own: what a start would refuse, and the dialogs
+//! that would stand in front of an agent.
+
+use crate::cli::doctor::finding::{Finding, Verdict, fail, ok, told};
+use crate::cli::doctor::units::Units;
+use crate::config::Config;
+use crate::config::load::Problem;
+use crate::preflight;
+
+/// Each check with the keys of the configuration whose problems belong to it.
+const CHECKS: [(&str, &[&str]); 4] = [
+    ("user", &["agent.env"]),
+    ("homes", &["accounts", "link", "pool.shared_projects_dir"]),
+    ("directories", &["state_dir", "runtime_dir", "watcher.done_signal_dir", "pool.autonomous"]),
+    ("tmux", &["tmux.socket"]),
+];
+
+pub fn check(config: &Config, uid: u32, units: &Units) -> Vec<Finding> {
+    let mut problems = preflight::disk(config, uid);
+    problems.retain(|problem| !is_made_by_unit(config, problem, units));
+    let mut findings = Vec::new();
+    for (check, keys) in CHECKS {
+        let is_here = |problem: &&Problem| keys.iter().any(|key| problem.path.starts_with(key));
+        let here: Vec<Finding> =
+            problems.iter().filter(is_here).map(|problem| failed(check, problem)).collect();
+        match (here.is_empty(), check) {
+            // The check of tmux itself tells what is right there.
+            (true, "tmux") => {}
+            (true, _) => findings.push(ok(check, well(check, config, uid))),
+            (false, _) => findings.extend(here),
+        }
+    }
+    findings
+}
+
+/// The words hold a remedy by hand; where there is one without hands, it is told as well.
+fn failed(check: &'static str, problem: &Problem) -> Finding {
+    let what = problem.to_string();
+    match what.contains("is a real directory") {
+        true => fail(check, what, "or let it be done: claude-failover init --adopt"),
+        false => told(check, Verdict::Fail, what),
+    }
+}
+
+/// systemd makes both, with the right owner, before it starts the daemon.
+fn is_made_by_unit(config: &Config, problem: &Problem, units: &Units) -> bool {
+    let dir = match problem.path.as_str() {
+        "state_dir" => &config.state_dir,
+        "runtime_dir" => &config.runtime_dir,
+        _ => return false,
+    };
+    units.daemon.is_some() && !dir.exists()
+}
+
+fn well(check: &str, config: &Config, uid: u32) -> String {
+    match check {
+        "user" => format!("uid {uid}"),
+        "homes" => format!(
+            "{} homes, the link {}, and what they share in {}",
+            config.accounts.len(),
+            config.link.display(),
+            config.pool.shared.projects.display()
+        ),
+        _ => format!("{} and {}", config.state_dir.display(), config.runtime_dir.display()),
+    }
+}
+
+/// The words are those of the start's warnings, with the command to run once.
+pub fn dialogs(config: &Config) -> Vec<Finding> {
+    let warnings = preflight::warnings(config);
+    if warnings.is_empty() {
+        return vec![ok("dialogs", "no first-start, trust or bypass dialog is open")];
+    }
+    warnings.into_iter().map(|what| told("dialogs", Verdict::Warn, what)).collect()
+}
