@@ -69,6 +69,13 @@ impl Fields {
 impl Walk<'_> {
     /// All fields of a word.
     pub fn fields(&mut self, word: &Word, state: &mut State) -> Done<Vec<String>> {
+        // Most have none, and some are long.
+        if !word.contains(&Part::Plain('{')) {
+            let mut fields = Fields::default();
+            self.expand(word, state, &mut fields)?;
+            fields.end();
+            return Ok(fields.done);
+        }
         let Some(words) = braces(word) else {
             return Err(unreadable("its braces make too many words"));
         };
@@ -89,9 +96,14 @@ impl Walk<'_> {
             Part::Output { script, .. } => Part::Output { script: script.clone(), quoted: true },
             part => part.clone(),
         };
-        let word: Word = word.iter().map(quoted).collect();
+        let changes = |part: &Part| matches!(part, Part::Variable { .. } | Part::Output { .. });
         let mut fields = Fields::default();
-        self.expand(&word, state, &mut fields)?;
+        if word.iter().any(changes) {
+            let word: Word = word.iter().map(quoted).collect();
+            self.expand(&word, state, &mut fields)?;
+        } else {
+            self.expand(word, state, &mut fields)?;
+        }
         fields.end();
         Ok(fields.done.join(" "))
     }

@@ -104,7 +104,7 @@ impl Reader {
                 self.skip_blanks();
                 match self.peek() {
                     None | Some(';' | '\n') => break,
-                    Some(c) if is_end(c) && c != '<' => {
+                    Some(c) if is_end(c) && !self.is_process() => {
                         return Err(Unreadable("a loop's list is not complete"));
                     }
                     Some(_) => words.push(self.word(Until::Blank)?),

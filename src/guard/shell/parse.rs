@@ -53,6 +53,11 @@ impl Reader {
         Some(c)
     }
 
+    /// `<(` or `>(`.
+    pub fn is_process(&self) -> bool {
+        matches!(self.peek(), Some('<' | '>')) && self.peek_at(1) == Some('(')
+    }
+
     pub fn takes(&mut self, text: &str) -> bool {
         let found = text.chars().enumerate().all(|(at, c)| self.peek_at(at) == Some(c));
         self.at += if found { text.len() } else { 0 };
@@ -267,7 +272,7 @@ impl Reader {
             match self.peek() {
                 None => return Err(Unreadable("a list is never closed")),
                 Some(')') => break,
-                Some(c) if is_end(c) && c != '<' && c != '>' => {
+                Some(c) if is_end(c) && !self.is_process() => {
                     return Err(Unreadable("a list holds an operator"));
                 }
                 Some('[') => {
