@@ -29,7 +29,7 @@ const CONTINUES_WITHIN: Duration = Duration::from_secs(150);
 
 /// The same for one whose session was lost with its task, whose turn ended in an error, or whose
 /// account's login failed.
-const NUDGE_AFTER_A_LOSS: &str = "Your last turn was cut off before its end. Go on with the task from \
+pub const NUDGE_AFTER_A_LOSS: &str = "Your last turn was cut off before its end. Go on with the task from \
                                   where you stopped.";
 
 impl Core {

@@ -163,8 +163,8 @@ impl Core {
         if on_its_way || !self.is_in_sight(session) || self.durable.swap.is_some() {
             return false;
         }
-        let Some(working) = self.working_account() else { return false };
-        if job.account.as_ref() != Some(working) {
+        if self.working_account().is_none_or(|working| job.account.as_ref() != Some(working)) {
+            // Not under an account that takes nothing: back to the queue, unless it has arrived.
             self.lose_job(session, true);
             return true;
         }

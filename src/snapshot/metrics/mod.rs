@@ -42,7 +42,8 @@ fn house(text: &mut Text, snapshot: &Snapshot) {
     text.family("claude_failover_build_info", Kind::Gauge, help)
         .sample(&[("version", version)], 1.0);
 
-    let help = "1 for the state that the daemon is in, 0 for the others; see etc/reference.md, Status.";
+    let help =
+        "1 for the state that the daemon is in, 0 for the others; see etc/reference.md, Status.";
     let mut family = text.family("claude_failover_state", Kind::Gauge, help);
     let new = (!STATES.contains(&health.state.as_str())).then_some(health.state.as_str());
     for state in STATES.into_iter().chain(new) {

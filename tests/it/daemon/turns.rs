@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use claude_failover::core::moves::NUDGE;
+use claude_failover::core::moves::NUDGE_AFTER_A_LOSS;
 
 use crate::daemon::fleet::{Fleet, SOON, session_row};
 use crate::daemon::layout::{DEDICATED, Layout, pool};
@@ -58,7 +58,7 @@ fn a_deaf_agent_is_killed_when_its_time_is_over_and_resumed() {
     fleet.await_all_on("b", &talks);
     assert!(!outside::is_alive(pid));
     let (prompts, _) = outside::transcript(fleet.root(), &talks[&pool(1)]);
-    assert_eq!(prompts, ["first words", "never answer", NUDGE]);
+    assert_eq!(prompts, ["first words", "never answer", NUDGE_AFTER_A_LOSS]);
 }
 
 #[test]
