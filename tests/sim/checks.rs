@@ -47,6 +47,8 @@ pub struct Checks {
     pub made_room: BTreeSet<ProcessRef>,
     /// Agents whose time to finish a turn is over.
     stays_over: BTreeSet<ProcessRef>,
+    /// When a client that tells nothing was last seen on an account.
+    silent_seen: BTreeMap<AccountName, u64>,
     way_back_answers: u32,
     /// When swaps flipped the link, within the last hour.
     flips: Vec<u64>,
@@ -57,12 +59,14 @@ pub struct Checks {
 
 impl Checks {
     /// Notes what the core gets to know.
-    pub fn event(&mut self, event: &Event, world: &mut World) {
+    pub fn event(&mut self, event: &Event, world: &mut World, now: u64) {
         match event {
             Event::AgentsObserved(seen) => {
                 for agent in &seen.agents {
                     if agent.conversation.is_some() {
                         self.choices.told.insert(agent.process);
+                    } else if let AgentHome::Homed(account) = &agent.home {
+                        self.silent_seen.insert(account.clone(), now);
                     }
                     if let Some(known) = world.agents.get_mut(&agent.process.pid)
                         && known.process == agent.process
@@ -283,6 +287,9 @@ impl Sim {
             agent.home == AgentHome::Homed(account.clone())
                 && (agent.old || !agent.writes || agent.state == AgentState::Busy)
         });
+        // It may have ended a moment ago, and nobody has been told yet.
+        let seen = self.checks.silent_seen.get(account);
+        let silent = silent || seen.is_some_and(|at| self.now - at < TOLD_MS);
         assert!(
             since_reset || silent || self.checks.clock_jumped,
             "{account} is called proven and has answered nobody"

@@ -272,7 +272,7 @@ impl Sim {
 
     fn handle(&mut self, event: Event) {
         self.say(|| format!("-> {}", brief(&event)));
-        self.checks.event(&event, &mut self.world);
+        self.checks.event(&event, &mut self.world, self.now);
         let Some(started_at) = self.life.as_ref().map(|life| life.started_at) else { return };
         let now = self.clock(started_at);
         let Some(life) = &mut self.life else { return };
