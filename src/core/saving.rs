@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::config::Group;
 use crate::core::Core;
 use crate::core::action::NoteLevel;
+use crate::core::args;
 use crate::core::durable::OpenSwap;
 use crate::core::event::{AgentHome, AgentSeen};
 use crate::core::job::Job;
@@ -54,9 +55,17 @@ impl Core {
         self.durable.moves.get(session).is_some_and(|moving| {
             !matches!(moving.stage, MoveStage::Staying { .. })
                 && moving.agent.conversation.is_some()
-                && agent.conversation.is_some()
-                && agent.conversation != moving.agent.conversation
+                && self.is_another(moving, agent)
         })
+    }
+
+    /// By what it says, else by what it was started with: a client may not have told yet who it is.
+    fn is_another(&self, moving: &Move, agent: &AgentSeen) -> bool {
+        let named = || agent.args.as_deref().and_then(args::named_conversation);
+        match agent.conversation.clone().or_else(named) {
+            Some(conversation) => Some(conversation) != moving.agent.conversation,
+            None => !self.is_launched_by_us(agent),
+        }
     }
 
     fn must_move(&self, session: &SessionName, agent: &AgentSeen, swap: &OpenSwap) -> bool {
