@@ -29,7 +29,8 @@
 //!    launched with), [`spool`] (what its hooks leave), [`api`] (HTTP and control socket),
 //!    [`signals`], [`systemd`], [`logging`], [`version`], [`crash_point`] (tests only),
 //!    [`adopt`] (from the homes that a host has to ours, and back), [`preflight`] (looks before a start);
-//! 5. components: [`lifecycle`], [`watcher`], [`monitor`], [`switcher`], [`prober`], [`notifier`];
+//! 5. components: [`lifecycle`], [`watcher`], [`monitor`], [`dispatcher`], [`janitor`], [`switcher`],
+//!    [`prober`], [`notifier`];
 //! 6. [`cli`]: one file a verb; `cli::run` puts the house together.
 //!
 //! The arrows between modules are a table in `tests/it/tidy.rs`, and a test holds them.
