@@ -161,7 +161,8 @@ impl Walk<'_> {
         {
             return Some("agent-settings");
         }
-        if self.is_in_scratch(path) {
+        // A home may lie there, too: that of a container, or of a test.
+        if self.is_in_scratch(path) && !any_path(&self.rules.roots, path, &self.place.home) {
             return None;
         }
         if tree != Tree::Permissions && tree != Tree::Clean {
