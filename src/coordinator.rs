@@ -113,6 +113,8 @@ impl Coordinator {
     pub fn run(mut self, link: Option<AccountName>) -> Result<(), Failure> {
         let ended = self.live(link);
         if let Err(failure) = &ended {
+            // The watchdog is fed no more, and threads are joined.
+            self.manager.stopping(self.end_within());
             let notice = self.teller.ended(&failure.to_string(), self.clock.wall());
             let order = notifier::Order::Tell(vec![Told { seq: None, notice }]);
             if let Err(refused) = self.house.notifier.order(order) {
@@ -356,14 +358,19 @@ impl Coordinator {
 
     fn apply(&self, config: &std::sync::Arc<Config>) -> Result<(), Refused> {
         self.house.control.reconfigure(&config.quota.patterns);
-        self.house.lifecycle.order(lifecycle::Order::Reconfigure(config.clone()))?;
-        self.house.watcher.order(watcher::Order::Reconfigure(config.clone()))?;
-        self.house.dispatcher.order(dispatcher::Order::Reconfigure(config.clone()))?;
-        self.house.janitor.order(janitor::Order::Reconfigure(config.clone()))?;
-        self.house.monitor.order(monitor::Order::Reconfigure(config.clone()))?;
-        self.house.prober.order(prober::Order::Reconfigure(config.clone()))?;
-        self.house.notifier.order(notifier::Order::Reconfigure(config.clone()))?;
-        self.house.switcher.order(switcher::Order::Reconfigure(config.clone()))
+        let (house, new) = (&self.house, || config.clone());
+        // Each of them must know, whether or not another one has died.
+        let told = [
+            house.lifecycle.order(lifecycle::Order::Reconfigure(new())),
+            house.watcher.order(watcher::Order::Reconfigure(new())),
+            house.dispatcher.order(dispatcher::Order::Reconfigure(new())),
+            house.janitor.order(janitor::Order::Reconfigure(new())),
+            house.monitor.order(monitor::Order::Reconfigure(new())),
+            house.prober.order(prober::Order::Reconfigure(new())),
+            house.notifier.order(notifier::Order::Reconfigure(new())),
+            house.switcher.order(switcher::Order::Reconfigure(new())),
+        ];
+        told.into_iter().collect()
     }
 
     fn reload_config(&mut self) -> Event {

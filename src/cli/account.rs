@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use crate::api::control::Request;
 use crate::cli::daemon::SocketArgs;
 use crate::cli::exit;
+use crate::cli::history::line::plain;
 use crate::cli::say;
 use crate::clock::Clock;
 use crate::core::event::AccountVerb;
@@ -98,7 +99,7 @@ fn list(daemon: &SocketArgs, as_json: bool) -> u8 {
     };
     let status = &answer["status"];
     let text = match as_json {
-        true => Ok(format!("{:#}\n", status["accounts"])),
+        true => Ok(plain(&format!("{:#}\n", status["accounts"]))),
         false => table::text(status, Clock::start().wall()),
     };
     match text {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 
 use crate::cli::exit;
+use crate::cli::say;
 use crate::files;
 use crate::guard::rules::{FILE_BYTES_MAX, Rules};
 use crate::guard::tool::Call;
@@ -58,14 +59,14 @@ fn explain(command: &str, args: &Args, rules: Result<Rules, String>) -> u8 {
     let rules = match rules {
         Ok(rules) => rules,
         Err(why) => {
-            eprintln!("{why}");
+            say::error(why);
             return exit::CONFIG;
         }
     };
     let cwd = match env::current_dir() {
         Ok(cwd) => cwd.display().to_string(),
         Err(error) => {
-            eprintln!("finding the current directory: {error}");
+            say::error(format_args!("finding the current directory: {error}"));
             return exit::FAILED;
         }
     };

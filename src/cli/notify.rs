@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::cli::assemble::{host_name, host_zone};
 use crate::cli::exit;
+use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::load::{DEFAULT_PATH, load};
 use crate::config::notifications::{Level, Notifications};
@@ -33,20 +34,20 @@ pub fn run(args: &Args) -> u8 {
     let config = match load(&args.config) {
         Ok(loaded) => loaded.config.notifications,
         Err(error) => {
-            eprintln!("{error}");
+            say::error(error);
             return exit::CONFIG;
         }
     };
     let channels = chosen(&config, args.channel.as_deref());
     if channels.is_empty() {
         let which = args.channel.as_deref().unwrap_or("telegram, resend or webhook");
-        eprintln!("no channel to test: write {which} under notifications");
+        say::error(format_args!("no channel to test: write {which} under notifications"));
         return exit::FAILED;
     }
     if channels.iter().any(|(_, configured)| configured.channel.check().is_err()) {
-        eprintln!(
+        say::error(
             "note: secrets that only the daemon's unit gives it (LoadCredential=, Environment=) are \
-             not seen here; what its own messages came to is in /status under notifications"
+             not seen here; what its own messages came to is in /status under notifications",
         );
     }
     let (clock, client) = (Clock::start(), Client::new(TIMEOUT));
@@ -54,9 +55,9 @@ pub fn run(args: &Args) -> u8 {
     let mut code = exit::OK;
     for (name, configured) in channels {
         match configured.channel.send(&message, &client, clock.wall()) {
-            Ok(()) => println!("{name}: sent"),
+            Ok(()) => say::line(format_args!("{name}: sent")),
             Err(failure) => {
-                println!("{name}: not sent: {failure}");
+                say::line(format_args!("{name}: not sent: {failure}"));
                 code = exit::FAILED;
             }
         }

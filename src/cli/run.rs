@@ -18,6 +18,7 @@ use crate::files::{self, LockError};
 use crate::journal::Journal;
 use crate::journal::error::JournalError;
 use crate::logging;
+use crate::preflight;
 use crate::preflight::instances::link_lock;
 use crate::process::shell::{login_path, login_shell};
 use crate::signals::Listener;
@@ -174,8 +175,13 @@ fn daemon(args: &Args) -> Result<(), RunError> {
 /// may take a second or two.
 fn reload(args: Args, login_path: Option<String>) -> Reload {
     Box::new(move || {
-        read_config(&args, login_path.as_deref())
-            .map_err(|error| error.to_string().lines().map(str::to_owned).collect())
+        let config = read_config(&args, login_path.as_deref()).map_err(|error| -> Vec<String> {
+            error.to_string().lines().map(str::to_owned).collect()
+        })?;
+        match preflight::guard_rules(&config) {
+            Some(problem) => Err(vec![problem.to_string()]),
+            None => Ok(config),
+        }
     })
 }
 

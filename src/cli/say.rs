@@ -4,10 +4,17 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
+use crate::cli::history::line::plain;
+
 /// To standard output, as it is.
 pub fn text(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// A document, of which no terminal takes a part for an order; to a program it says the same.
+pub fn json(json: &str) {
+    text(&plain(json));
 }
 
 /// One line to standard output.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::api::control::Request;
 use crate::cli::daemon::SocketArgs;
 use crate::cli::exit;
+use crate::cli::history::line::plain;
 use crate::cli::say;
 use crate::clock::Clock;
 
@@ -70,7 +71,7 @@ fn shown(answer: &Value, as_json: bool, coloured: bool) -> (String, u8) {
     let works = answer["health"]["ok"].as_bool().unwrap_or(false);
     let code = if works { exit::OK } else { exit::FAILED };
     if as_json {
-        return (format!("{:#}\n", answer["status"]), code);
+        return (plain(&format!("{:#}\n", answer["status"])), code);
     }
     match sheet::text(answer, Clock::start().wall(), coloured) {
         Ok(text) => (text, code),

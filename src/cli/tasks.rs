@@ -111,8 +111,10 @@ fn list(desk: &Desk, args: &ListArgs) -> anyhow::Result<()> {
     let since = Wall(desk.now.0.saturating_sub(ENDED_SHOWN_MS));
     let mut rows = survey::rows(desk, &projects, since)?;
     rows.retain(|row| args.state.is_none_or(|state| row.state == state));
-    let text = if args.json { json(&rows) } else { table::text(&rows, desk.now) };
-    say::text(&text);
+    match args.json {
+        true => say::json(&json(&rows)),
+        false => say::text(&table::text(&rows, desk.now)),
+    }
     Ok(())
 }
 
@@ -132,7 +134,7 @@ fn show(desk: &Desk, task: &TaskRef) -> anyhow::Result<()> {
     let rows = survey::rows(desk, std::slice::from_ref(&task.project), Wall(i64::MIN))?;
     let of_task: Vec<Row> = rows.into_iter().filter(|row| row.task == task.to_string()).collect();
     anyhow::ensure!(!of_task.is_empty(), place::nowhere(desk, task));
-    say::text(&json(&of_task));
+    say::json(&json(&of_task));
     Ok(())
 }
 

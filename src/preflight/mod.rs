@@ -60,7 +60,7 @@ fn root_user(config: &Config, uid: u32) -> Option<Problem> {
 }
 
 /// Agents would be refused every command.
-fn guard_rules(config: &Config) -> Option<Problem> {
+pub fn guard_rules(config: &Config) -> Option<Problem> {
     let file = config.agent.guard_rules.as_ref().filter(|_| config.agent.guard)?;
     let why = match files::read_at_most(file, rules::FILE_BYTES_MAX) {
         Ok(text) => Rules::load(Some(&text)).err()?,

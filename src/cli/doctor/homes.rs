@@ -8,8 +8,9 @@ use crate::config::load::Problem;
 use crate::preflight;
 
 /// Each check with the keys of the configuration whose problems belong to it.
-const CHECKS: [(&str, &[&str]); 4] = [
+const CHECKS: [(&str, &[&str]); 5] = [
     ("user", &["agent.env"]),
+    ("guard", &["agent.guard_rules"]),
     ("homes", &["accounts", "link", "pool.shared_projects_dir"]),
     ("directories", &["state_dir", "runtime_dir", "watcher.done_signal_dir", "pool.autonomous"]),
     ("tmux", &["tmux.socket"]),
@@ -26,10 +27,17 @@ pub fn check(config: &Config, uid: u32, units: &Units) -> Vec<Finding> {
         match (here.is_empty(), check) {
             // The check of tmux itself tells what is right there.
             (true, "tmux") => {}
+            (true, "guard") if !config.agent.guard => {}
             (true, _) => findings.push(ok(check, well(check, config, uid))),
             (false, _) => findings.extend(here),
         }
     }
+    // A start would refuse them, whatever they are.
+    let known = |problem: &&Problem| {
+        CHECKS.iter().any(|(_, keys)| keys.iter().any(|key| problem.path.starts_with(key)))
+    };
+    let others = problems.iter().filter(|problem| !known(problem));
+    findings.extend(others.map(|problem| failed("config", problem)));
     findings
 }
 
@@ -55,6 +63,10 @@ fn is_made_by_unit(config: &Config, problem: &Problem, units: &Units) -> bool {
 fn well(check: &str, config: &Config, uid: u32) -> String {
     match check {
         "user" => format!("uid {uid}"),
+        "guard" => match &config.agent.guard_rules {
+            Some(file) => format!("its own rules and those of {}", file.display()),
+            None => "its own rules".to_owned(),
+        },
         "homes" => format!(
             "{} homes, the link {}, and what they share in {}",
             config.accounts.len(),

@@ -21,7 +21,10 @@ const SETTINGS_BYTES_MAX: u64 = 1 << 20;
 const SPOOLED_MAX: usize = 100;
 
 pub fn check(config: &Config, answer: &Answer) -> Vec<Finding> {
-    let mut findings = vec![settings(&config.runtime_dir, answer)];
+    let mut findings = vec![settings(&agent_settings::path(&config.runtime_dir), answer)];
+    if config.agent.guard {
+        findings.push(settings(&agent_settings::guarded_path(&config.runtime_dir), answer));
+    }
     for account in &config.accounts {
         findings.extend(disabled(account.name.as_str(), &account.home));
     }
@@ -31,9 +34,8 @@ pub fn check(config: &Config, answer: &Answer) -> Vec<Finding> {
 }
 
 /// The generated settings name a binary that is there.
-pub fn settings(runtime_dir: &Path, answer: &Answer) -> Finding {
-    let path = agent_settings::path(runtime_dir);
-    let text = match fs_err::read_to_string(&path) {
+pub fn settings(path: &Path, answer: &Answer) -> Finding {
+    let text = match fs_err::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound && answer.status().is_none() => {
             return skip(CHECK, "their settings are written at the daemon's start");

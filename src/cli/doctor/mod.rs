@@ -1,6 +1,7 @@
 //! `doctor`: everything that a running daemon relies on, one line each, with the remedy. Changes
 //! nothing and starts nothing; works with the daemon down, too.
 
+pub mod channels;
 pub mod client;
 pub mod daemon;
 pub mod disk;
@@ -23,6 +24,7 @@ use crate::cli::doctor::daemon::Answer;
 use crate::cli::doctor::finding::{Finding, Verdict, Wrap, ok, told};
 use crate::cli::doctor::units::Units;
 use crate::cli::exit;
+use crate::cli::history::line::plain;
 use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -60,7 +62,7 @@ pub fn run(args: &Args) -> u8 {
     }
     let is_well = findings.iter().all(|finding| finding.verdict != Verdict::Fail);
     let text = match args.json {
-        true => format!("{:#}\n", json!({"ok": is_well, "checks": findings})),
+        true => plain(&format!("{:#}\n", json!({"ok": is_well, "checks": findings}))),
         false => text(&findings),
     };
     say::text(&text);
@@ -102,6 +104,7 @@ fn of_config(mut config: Config) -> Vec<Finding> {
     let answer = Answer::ask(&config);
     findings.extend(daemon::check(&config, &answer));
     findings.extend(hooks::check(&config, &answer));
+    findings.extend(channels::check(&config, &answer));
     findings.extend(host::limits(Path::new("/"), &config, &answer));
     findings.extend(disk::check(&config));
     let now = Clock::start().wall();

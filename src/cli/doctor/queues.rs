@@ -57,8 +57,8 @@ pub fn of_rows(rows: &[Row], status: Option<&Value>, now: Wall) -> Vec<Finding> 
         ),
         (true, _, 0) => warn(
             CHECK,
-            format!("{what}, and every session is at work"),
-            "raise pool.autonomous.max, or wait",
+            format!("{what}, and every session is at work or drained"),
+            "raise pool.autonomous.max, wait, or claude-failover resume",
         ),
         (true, _, idle) => fail(
             CHECK,
@@ -69,7 +69,7 @@ pub fn of_rows(rows: &[Row], status: Option<&Value>, now: Wall) -> Vec<Finding> 
     findings
 }
 
-/// Pool sessions at their shell or with an idle agent, and without a task.
+/// Pool sessions that take tasks, at their shell or with an idle agent, and without one.
 fn idle_pool(status: &Value) -> usize {
     let held = status["tasks"]["in_hand"].as_array();
     let is_held =
@@ -77,6 +77,7 @@ fn idle_pool(status: &Value) -> usize {
     let sessions = status["sessions"].as_array().into_iter().flatten();
     sessions
         .filter(|session| session["group"] == "pool" && session["exists"] == true)
+        .filter(|session| session["drained_since"].is_null())
         .filter(|session| session["agent"].is_null() || session["agent"]["state"] == "idle")
         .filter(|session| !is_held(&session["name"]))
         .count()

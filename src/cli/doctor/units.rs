@@ -138,7 +138,7 @@ pub fn check(units: &Units, config: &Config, uid: u32) -> Vec<Finding> {
                     CHECK,
                     format!("{TMUX} is installed, and tmux.start_server is true"),
                     "tmux: {socket: /run/claude-failover-tmux/tmux.sock, start_server: false}, or \
-                     disable that unit",
+                     systemctl mask claude-failover-tmux",
                 ));
             } else {
                 findings.extend(not_enabled(unit, TMUX));

@@ -26,6 +26,14 @@ struct Status {
     sessions: Vec<Session>,
     swap: Swaps,
     tasks: Tasks,
+    #[serde(default)]
+    notifications: Vec<Channel>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Channel {
+    channel: String,
+    last_error: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,6 +122,12 @@ pub fn text(answer: &Value, now: Wall, coloured: bool) -> serde_json::Result<Str
     let mut text = headline(&status, now, coloured);
     for reason in &status.reasons {
         text.push_str(&beside("  ! ", &plain(reason)));
+    }
+    for Channel { channel, last_error } in &status.notifications {
+        if let Some(error) = last_error {
+            let failing = format!("messages by {channel} do not go out: {error}");
+            text.push_str(&beside("  ! ", &plain(&failing)));
+        }
     }
     if let Some(swap) = &status.swap.open {
         text.push_str(&beside("  > ", &plain(&open_swap(swap))));

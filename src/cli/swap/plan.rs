@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::api::control::Request;
 use crate::cli::exit;
+use crate::cli::history::line::plain;
 use crate::cli::say;
 use crate::cli::swap::Args;
 use crate::cli::text::{beside, length};
@@ -45,7 +46,7 @@ pub fn run(args: &Args) -> u8 {
     let to = args.to.as_ref().map(AccountName::as_str);
     let goal = goal(&plan, to);
     let text = match args.json {
-        true => json(status, to, &goal),
+        true => plain(&json(status, to, &goal)),
         false => text(&plan, status, to, &goal, Clock::start().wall()),
     };
     say::text(&text);
@@ -126,6 +127,9 @@ fn notes(plan: &Plan, status: &Value, now: Wall) -> Vec<String> {
             "swap {} is open ({from} → {to}, {phase}), which refuses any other until it is over",
             open["op"]
         ));
+    }
+    if !status["paused"].is_null() {
+        notes.push("paused, which refuses any swap: claude-failover resume ends that".to_owned());
     }
     if !status["parked"].is_null() {
         let until = status["parked"]["until"].as_str();

@@ -131,8 +131,8 @@ fn a_queue_drains_or_it_is_told_why_not() {
             ok    tasks       1 ready; shop:b has waited for 1h00m
             fail  tasks       2 ready; shop:a has waited for 3h00m; sessions of the pool with nothing to do: 1 -> claude-failover tasks names what keeps it; dispatcher.per_project may
             fail  tasks       2 ready; shop:a has waited for 3h00m; sessions of the pool with nothing to do: 1 -> claude-failover tasks names what keeps it; dispatcher.per_project may
-            warn  tasks       2 ready; shop:a has waited for 3h00m, and every session is at work -> raise pool.autonomous.max, or wait
-            warn  tasks       2 ready; shop:a has waited for 3h00m, and every session is at work -> raise pool.autonomous.max, or wait
+            warn  tasks       2 ready; shop:a has waited for 3h00m, and every session is at work or drained -> raise pool.autonomous.max, wait, or claude-failover resume
+            warn  tasks       2 ready; shop:a has waited for 3h00m, and every session is at work or drained -> raise pool.autonomous.max, wait, or claude-failover resume
             warn  tasks       2 ready; shop:a has waited for 3h00m, and nothing is dispatched -> claude-failover status says why: a swap, parked, paused or draining
             skip  tasks       2 ready; shop:a has waited for 3h00m; the daemon is down
         "#]],
@@ -224,7 +224,7 @@ fn units_are_installed_for_this_user_and_a_boot_starts_them() {
             fail  units       /etc/systemd/system/claude-failover.service: User=me is uid 1000, and you are uid 0 -> run this as me (sudo -u me claude-failover doctor), or set User=root: systemctl edit claude-failover.service
             skip  linger      the system's units need none
             fail  units       /etc/systemd/system/claude-failover-tmux.service: User=me is uid 1000, and you are uid 0 -> run this as me (sudo -u me claude-failover doctor), or set User=root: systemctl edit claude-failover-tmux.service
-            warn  units       claude-failover-tmux.service is installed, and tmux.start_server is true -> tmux: {socket: /run/claude-failover-tmux/tmux.sock, start_server: false}, or disable that unit
+            warn  units       claude-failover-tmux.service is installed, and tmux.start_server is true -> tmux: {socket: /run/claude-failover-tmux/tmux.sock, start_server: false}, or systemctl mask claude-failover-tmux
         "#]],
     );
 }

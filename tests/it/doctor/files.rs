@@ -33,16 +33,16 @@ fn the_settings_of_agents_name_a_binary_that_is_there() {
         let hook = json!([{"hooks": [{"type": "command", "command": command}]}]);
         fs::write(&path, json!({"hooks": {"Stop": hook}}).to_string()).unwrap();
     };
-    let mut findings = vec![hooks::settings(dir.path(), &down)];
-    findings.push(hooks::settings(dir.path(), &answer(&[])));
+    let mut findings = vec![hooks::settings(&path, &down)];
+    findings.push(hooks::settings(&path, &answer(&[])));
     named("/bin/sh");
-    findings.push(hooks::settings(dir.path(), &down));
-    findings.push(hooks::settings(dir.path(), &answer(&["session_file", "hook"])));
-    findings.push(hooks::settings(dir.path(), &answer(&["session_file"])));
+    findings.push(hooks::settings(&path, &down));
+    findings.push(hooks::settings(&path, &answer(&["session_file", "hook"])));
+    findings.push(hooks::settings(&path, &answer(&["session_file"])));
     named("/nowhere/it'\\''s");
-    findings.push(hooks::settings(dir.path(), &down));
+    findings.push(hooks::settings(&path, &down));
     fs::write(&path, "{}").unwrap();
-    findings.push(hooks::settings(dir.path(), &down));
+    findings.push(hooks::settings(&path, &down));
     check(
         dir.path(),
         findings,

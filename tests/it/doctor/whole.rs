@@ -79,6 +79,7 @@ fn before_the_first_start_nothing_is_made_and_nothing_is_wrong() {
         ok    sessions    0 of the 1 that shall always exist
         skip  daemon      it has not run yet
         skip  hooks       their settings are written at the daemon's start
+        skip  notify      no channel is configured: nobody is told anything
         skip  journal     DIR/state has none yet
         skip  tasks       there is no pool: pool.autonomous is not set
     "#]]
@@ -105,6 +106,7 @@ fn a_daemon_at_work_is_asked_too() {
         ok    sessions    1 of the 1 that shall always exist
         ok    daemon      it answers: normal
         ok    hooks       agents are given BINARY
+        skip  notify      no channel is configured: nobody is told anything
         ok    journal     N records, all can be read
         skip  tasks       there is no pool: pool.autonomous is not set
     "#]]
@@ -139,6 +141,7 @@ fn what_is_wrong_is_told_with_the_remedy_and_the_exit_code_says_so() {
         ok    sessions    0 of the 1 that shall always exist
         skip  daemon      it has not run yet
         skip  hooks       their settings are written at the daemon's start
+        skip  notify      no channel is configured: nobody is told anything
         skip  journal     DIR/state has none yet
         skip  tasks       there is no pool: pool.autonomous is not set
     "#]]

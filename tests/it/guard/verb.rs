@@ -17,7 +17,8 @@ const REFUSED: Option<i32> = Some(2);
 const QUICK: Duration = Duration::from_millis(10);
 const TRIES: usize = 40;
 
-/// Not below a directory for temporary files: what is there may be deleted.
+/// Not below a directory for temporary files, where what is there may be deleted, unless the whole
+/// checkout is.
 struct Place {
     dir: tempfile::TempDir,
 }
@@ -28,6 +29,10 @@ impl Place {
         std::fs::create_dir_all(dir.path().join("home")).unwrap();
         std::fs::create_dir_all(dir.path().join("work/src")).unwrap();
         Self { dir }
+    }
+
+    fn is_temporary(&self) -> bool {
+        ["/tmp", "/var/tmp", "/dev/shm"].iter().any(|dir| self.dir.path().starts_with(dir))
     }
 
     fn work(&self) -> std::path::PathBuf {
@@ -146,14 +151,16 @@ fn the_disk_says_where_links_lead_and_which_branch_it_is() {
         assert!(output.status.success(), "{output:?}");
     };
     git(&["init", "-q", "-b", "main"]);
-    assert_eq!(place.bash("git reset --hard").status.code(), REFUSED);
+    // A checkout of ours below /tmp makes this a repository that nobody minds.
+    let on_main = if place.is_temporary() { Some(0) } else { REFUSED };
+    assert_eq!(place.bash("git reset --hard").status.code(), on_main);
     let below = json!({
         "tool_name": "Bash",
         "cwd": work.join("src"),
         "tool_input": {"command": "git reset --hard"},
     });
     let (output, _) = run(&mut place.guard(), below.to_string().as_bytes());
-    assert_eq!(output.status.code(), REFUSED);
+    assert_eq!(output.status.code(), on_main);
     git(&["checkout", "-q", "-b", "feature/x"]);
     assert_silent(&place.bash("git reset --hard"));
 }
