@@ -3,8 +3,8 @@
 //! [`Why`] takes the records in their order and keeps what concerns its subject, in words. It decides
 //! nothing. A record is told by the state before it, which the records before it give; what is older than
 //! the oldest record is known as far as a compaction's state tells of it.
-//! Reading order: [`concerns`], then the words: [`of_swap`], [`of_session`], [`of_task`], [`of_account`];
-//! then [`now`] (what the last record leaves).
+//! Reading order: `concerns`, then the words: `of_swap`, `of_session`, `of_task`, `of_account`;
+//! then `now` (what the last record leaves).
 
 mod concerns;
 mod now;
