@@ -18,10 +18,10 @@ mod dir;
 pub mod error;
 pub mod line;
 pub mod reader;
-mod replay;
+pub mod replay;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::marker::PhantomData;
 use std::path::Path;
 
@@ -72,7 +72,7 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
         let lock = dir.lock()?;
         let file = dir.open_file(JOURNAL)?;
         let path = dir.path_of(JOURNAL);
-        let replayed = replay::replay::<T>(&file, &path)?;
+        let replayed = replay::replay(BufReader::with_capacity(64 << 10, &file), &path)?;
         if let Some(torn) = &replayed.torn {
             log::warn!("{} {torn}", path.display());
             file.set_len(replayed.size_bytes)

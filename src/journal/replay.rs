@@ -9,8 +9,7 @@
 //! stops the start, like damage in any earlier line.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -21,6 +20,7 @@ use crate::journal::line::{self, Bad, Entry, LINE_BYTES_MAX, VERSION};
 /// How much of a cut line the log shows.
 const SHOWN_BYTES: usize = 120;
 
+#[derive(Debug)]
 pub struct Replayed<T> {
     pub entries: Vec<Entry<T>>,
     /// Of all whole lines.
@@ -36,8 +36,14 @@ pub struct Torn {
     bytes: Vec<u8>,
 }
 
-pub fn replay<T: DeserializeOwned>(file: &File, path: &Path) -> Result<Replayed<T>, JournalError> {
-    let mut reader = BufReader::with_capacity(64 << 10, file);
+/// Of all that `reader` has; errors name `path`.
+///
+/// # Errors
+/// It cannot be read, or holds a line that is damaged or of a newer version.
+pub fn replay<T: DeserializeOwned>(
+    mut reader: impl BufRead,
+    path: &Path,
+) -> Result<Replayed<T>, JournalError> {
     let mut replayed =
         Replayed { entries: Vec::new(), size_bytes: 0, first_line_bytes: 0, torn: None };
     let mut bytes = Vec::new();

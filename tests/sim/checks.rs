@@ -567,7 +567,7 @@ impl Sim {
         self.check_tasks_at_end();
         let Some(life) = &self.life else { return };
         let mut replayed = Durable::default();
-        for record in &self.log {
+        for record in self.disk.records() {
             replayed.apply(record).expect("the journal is ours");
         }
         assert!(replayed == life.core.durable, "the journal gives another state");

@@ -50,16 +50,16 @@ struct Case {
 fn cases() -> BTreeMap<Option<Phase>, Vec<Case>> {
     let mut cases: BTreeMap<Option<Phase>, Vec<Case>> = BTreeMap::new();
     for seed in 0..HISTORIES {
-        let mut sim = Sim::new(seed, false);
+        let mut sim = Sim::new(&seed.into(), false);
         sim.run();
         let mut durable = Durable::default();
         let mut last = None;
-        for (index, record) in sim.log.iter().enumerate() {
+        for (index, record) in sim.disk.records().iter().enumerate() {
             durable.apply(record).expect("the journal is ours");
             let phase = durable.swap.as_ref().map(|swap| swap.phase);
             let of_phase = cases.entry(phase).or_default();
             if phase != last && of_phase.len() < JOURNALS {
-                let journal = sim.log[..=index].to_vec();
+                let journal = sim.disk.records()[..=index].to_vec();
                 of_phase.push(Case { config: sim.config.clone(), journal });
             }
             last = phase;

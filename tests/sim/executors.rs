@@ -2,6 +2,7 @@
 
 use claude_failover::core::action::{Action, LaunchAgent, OrderId};
 use claude_failover::core::event::{Event, ProbeEnd};
+use claude_failover::core::record::Record;
 use claude_failover::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName};
 use claude_failover::quota::verdict::{Reading, Verdict};
 
@@ -82,8 +83,7 @@ impl Sim {
                 self.config = config;
             }
             Action::Stop => {
-                self.log.push(claude_failover::core::record::Record::CleanStop);
-                self.check_record(&claude_failover::core::record::Record::CleanStop);
+                self.persisted(Record::CleanStop);
                 self.count("clean stops");
                 self.end_life();
             }

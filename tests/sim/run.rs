@@ -13,7 +13,9 @@ use claude_failover::ids::{PaneId, SessionName};
 use claude_failover::moment::{Mono, Now, Wall};
 
 use crate::checks::Checks;
+use crate::disk::Disk;
 use crate::executors::Fate;
+use crate::play::Play;
 use crate::prng::Prng;
 use crate::scenario::{self, Trouble};
 use crate::sensors::Sent;
@@ -35,6 +37,17 @@ const CALM_MS_MAX: u64 = 28 * 60_000;
 
 /// Journal lines after which a restart finds it compacted.
 const COMPACT_AFTER: usize = 150;
+
+/// Of a thousand crashes before a record: those in the middle of its write.
+const HALF_WRITTEN: u64 = 500;
+
+/// Of a thousand starts: those for which a damaged copy of the journal is replayed, too.
+const FLIPPED_BITS: u64 = 200;
+
+/// A crash comes at each record as often as the seed wants it, and between orders more rarely: there
+/// are more of them.
+const ONE: u64 = 1;
+const BETWEEN_ORDERS: u64 = 8;
 
 #[derive(Debug)]
 pub enum Step {
@@ -84,7 +97,7 @@ pub struct Sim {
     pub config: Arc<Config>,
     pub life: Option<Life>,
     pub life_number: u32,
-    pub log: Vec<Record>,
+    pub disk: Disk,
     pub checks: Checks,
     wakeup: Option<u64>,
     deadlines: (u64, u32),
@@ -100,8 +113,8 @@ pub struct Sim {
 }
 
 impl Sim {
-    pub fn new(seed: u64, verbose: bool) -> Self {
-        let mut rng = Prng::new(seed);
+    pub fn new(play: &Play, verbose: bool) -> Self {
+        let mut rng = play.chance();
         let trouble = Trouble::from_seed(&mut rng);
         let config = Arc::new(scenario::config(&mut rng));
         let lateness_ms = if rng.chance(500) { 0 } else { 6 };
@@ -117,7 +130,7 @@ impl Sim {
             config,
             life: None,
             life_number: 0,
-            log: Vec::new(),
+            disk: Disk::default(),
             checks: Checks::default(),
             wakeup: None,
             deadlines: (0, 0),
@@ -287,10 +300,15 @@ impl Sim {
         }
         self.life_number += 1;
         self.count("starts");
-        if self.log.len() > COMPACT_AFTER {
+        if self.rng.chance(FLIPPED_BITS) {
+            self.disk.survives_a_flipped_bit(&mut self.rng);
+        }
+        self.disk.replay();
+        if self.disk.records().len() > COMPACT_AFTER {
             self.compact();
         }
-        let core = Core::recover(self.config.clone(), &self.log).expect("the journal is ours");
+        let core = Core::recover(self.config.clone(), self.disk.records());
+        let core = core.expect("the journal is ours");
         let number = self.life_number;
         self.say(|| format!("== life {number} starts"));
         self.world.queue.changed = true;
@@ -324,25 +342,33 @@ impl Sim {
         let mut replayed = Durable::default();
         replayed.apply(&record).expect("a compaction may come first");
         assert_eq!(replayed, self.checks.shadow, "a compaction changes the state");
-        self.log = vec![record];
+        self.disk.replace(record, Wall(self.wall()));
     }
 
     pub fn carry_out(&mut self, actions: Vec<Action>) {
         for action in actions {
             if let Action::Persist(record) = action {
-                if self.crashes() {
+                if self.crashes(ONE) {
+                    if self.rng.chance(HALF_WRITTEN) {
+                        let at = Wall(self.wall());
+                        self.disk.tear(&record, at, &mut self.rng);
+                    }
                     self.crash("before");
                     return;
                 }
                 self.say(|| format!("   * {record}"));
                 self.persisted(record);
-                if self.crashes() {
+                if self.crashes(ONE) {
                     self.crash("after");
                     return;
                 }
             } else {
                 self.check_action(&action);
                 self.order(action);
+                if self.crashes(BETWEEN_ORDERS) {
+                    self.crash("between orders, not");
+                    return;
+                }
             }
             if self.life.is_none() {
                 return;
@@ -358,8 +384,9 @@ impl Sim {
             life.core.next_wakeup().map(|(at, _)| self.now.max(life.started_at + at.0) + lateness);
     }
 
-    fn crashes(&mut self) -> bool {
-        self.calm.is_none() && self.rng.chance(self.trouble.crash)
+    /// `once_in`: how much rarer than at a record.
+    fn crashes(&mut self, once_in: u64) -> bool {
+        self.calm.is_none() && self.rng.chance(self.trouble.crash / once_in)
     }
 
     fn crash(&mut self, when: &str) {
@@ -375,12 +402,10 @@ impl Sim {
         self.at(pause, Step::Start);
     }
 
-    fn persisted(&mut self, record: Record) {
+    pub fn persisted(&mut self, record: Record) {
         self.check_record(&record);
-        let text = serde_json::to_string(&record).expect("a record has a text");
-        let again: Record = serde_json::from_str(&text).expect("its text reads back");
-        assert_eq!(again, record, "a record changes on disk");
-        self.log.push(record);
+        let at = Wall(self.wall());
+        self.disk.append(record, at);
     }
 
     fn calm_down(&mut self) {
