@@ -197,9 +197,11 @@ impl Core {
         if let (Some(agent), Some((state, since))) = (agent, &watch.state) {
             let stayed = now - *since;
             match state {
-                // Who is to prove an account has its time to be answered: busy it is, on a machine
-                // at work, also for seconds before it asks.
-                AgentState::Idle | AgentState::Busy if self.must_be_answered(moving, agent) => {
+                // Who is to prove an account has its time to be answered: on a machine at work it
+                // takes seconds to start, and is busy for seconds before it asks.
+                AgentState::Idle | AgentState::Busy | AgentState::Unknown
+                    if self.must_be_answered(moving, agent) =>
+                {
                     if now - watch.since >= self.config.swap.verify_timeout {
                         return self.proven(moving, agent);
                     }
@@ -297,7 +299,7 @@ impl Core {
     /// judged by what it does.
     fn must_be_answered(&self, moving: &Move, agent: &AgentSeen) -> bool {
         let silent = matches!(self.testimony(&moving.session, agent), Testimony::None);
-        self.is_probing(moving) && (agent.state == AgentState::Idle || !silent)
+        self.is_probing(moving) && (agent.state != AgentState::Busy || !silent)
     }
 
     /// The account on which it was launched: the swap's, else the active one.

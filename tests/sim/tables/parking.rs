@@ -5,6 +5,7 @@ use std::time::Duration;
 use claude_failover::core::durable::Phase;
 use claude_failover::core::event::{AgentHome, AgentState, Event, ProbeEnd};
 use claude_failover::core::standing::AccountState;
+use claude_failover::core::verify::SILENT_CLIENT_UP;
 use claude_failover::moment::Wall;
 use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
@@ -207,6 +208,24 @@ fn a_canary_that_is_busy_for_long_proves_nothing_before_it_is_answered() {
     assert!(desk.core.is_parked());
     assert_eq!(desk.stops.len(), stops + 1, "only the canary");
     assert_eq!(desk.recorded("answers again"), 0);
+}
+
+#[test]
+fn a_canary_that_takes_long_to_start_is_waited_for() {
+    let mut desk = parked_with_a_task();
+    desk.comes_up = Some(AgentState::Unknown);
+    let until = desk.core.standing(&account("three")).until();
+    desk.pass(until.expect("it is out") - Wall(desk.wall_ms));
+    probe_begins(&mut desk);
+    let launches = desk.launches.len();
+    desk.pass(2 * SILENT_CLIENT_UP);
+    assert_eq!(desk.phase(), Some(Phase::Probing), "to be there is not to be answered");
+    assert_eq!(desk.recorded("answers again"), 0);
+    desk.set_state("auto-11", AgentState::Busy);
+    record_answer(&mut desk, "auto-11");
+    desk.pass(5 * SECOND);
+    assert_eq!(desk.recorded("account=three answers again session=auto-11"), 1);
+    assert_eq!(desk.launches.len(), launches, "it was the only one to be sent");
 }
 
 #[test]
