@@ -2,7 +2,7 @@
 //! agents that were refused where no swap comes for them.
 
 use crate::config::Group;
-use crate::core::event::AgentHome;
+use crate::core::event::{AgentHome, AgentSeen};
 use crate::core::job::Job;
 use crate::core::orders::Slot;
 use crate::core::record::{MoveStage, Record, SavedAgent};
@@ -103,6 +103,7 @@ impl Core {
             let decided = hit.confirmed && self.is_out(&hit.account);
             let ends = self.durable.jobs.get(session).is_some_and(Job::is_over);
             let free = !self.durable.moves.contains_key(session) && !ends;
+            let free = free && !self.outlives(session, agent);
             (elsewhere && decided && free)
                 .then(|| (session.clone(), hit.row.clone(), SavedAgent::from(agent)))
         });
@@ -131,7 +132,8 @@ impl Core {
             let taken = self.durable.moves.contains_key(session)
                 || self.durable.jobs.contains_key(session)
                 || self.is_in_turn(session)
-                || self.is_attended(session);
+                || self.is_attended(session)
+                || self.outlives(session, agent);
             let held = home != active && self.standing(home).held_since.is_some();
             let waits = home == active && seen.armed && self.goes_on_where_it_is(session);
             let row = match (held, waits) {
@@ -154,11 +156,17 @@ impl Core {
             let fails = home != active && self.standing(home).login.is_some();
             let ends = self.durable.jobs.get(session).is_some_and(Job::is_over);
             let free = !self.durable.moves.contains_key(session) && !ends;
+            let free = free && !self.outlives(session, agent);
             let reading = self.last_failure_in(session)?;
             let by_login = reading.verdict == Verdict::AuthFailed;
             (fails && free && by_login && !self.is_in_turn(session))
                 .then(|| (session.clone(), reading.row, SavedAgent::from(agent)))
         })
+    }
+
+    fn outlives(&self, session: &SessionName, agent: &AgentSeen) -> bool {
+        let seen = self.sessions.get(session);
+        seen.is_some_and(|seen| seen.outlives(agent.process, self.now.monotonic))
     }
 
     fn is_restored_after_loss(&self, session: &SessionName) -> bool {

@@ -16,6 +16,9 @@ use crate::quota::verdict::{Activity, Reading};
 /// Ids remembered from one session's screen.
 const RESUME_IDS_MAX: usize = 256;
 
+/// An agent that could not be ended is let alone for so long, unless a swap comes.
+pub const ENDED_AGAIN_AFTER: Duration = Duration::from_secs(300);
+
 /// A listing on its way when a session was made may still miss it.
 const LISTING_IS_NEWS: Duration = Duration::from_secs(2);
 
@@ -49,6 +52,8 @@ pub struct Session {
     pub reported: Option<Reported>,
     /// The last turn that failed, in the words of a hook.
     pub failed_turn: Option<FailedTurn>,
+    /// The last agent that could not be ended here, and when that was found.
+    pub outlived: Option<(ProcessRef, Mono)>,
 }
 
 /// The state of an agent by its hooks.
@@ -105,6 +110,12 @@ impl Session {
     /// What this very agent's hooks said last.
     pub fn reported_by(&self, agent: &AgentSeen) -> Option<&Reported> {
         self.reported.as_ref().filter(|reported| reported.process == agent.process)
+    }
+
+    /// It could not be ended lately: to try again at once would only fill the journal.
+    pub fn outlives(&self, process: ProcessRef, now: Mono) -> bool {
+        self.outlived
+            .is_some_and(|(outlived, at)| outlived == process && now - at < ENDED_AGAIN_AFTER)
     }
 
     pub fn fence(&self) -> u64 {

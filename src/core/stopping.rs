@@ -70,10 +70,17 @@ impl Core {
                 None => self.move_stopped(session),
                 Some((_, why)) => {
                     let reason = format!("process {process} could not be ended: {why}");
-                    self.end_move(&session, MoveOutcome::Failed { reason });
+                    self.outlived(&session, process, reason);
                 }
             }
         }
+    }
+
+    fn outlived(&mut self, session: &SessionName, process: ProcessRef, reason: String) {
+        if let Some(seen) = self.sessions.get_mut(session) {
+            seen.outlived = Some((process, self.now.monotonic));
+        }
+        self.end_move(session, MoveOutcome::Failed { reason });
     }
 
     fn move_stopped(&mut self, session: SessionName) {
@@ -102,20 +109,18 @@ impl Core {
     }
 
     pub(in crate::core) fn stop_failed(&mut self, why: &str) {
-        let stopping: Vec<SessionName> = self
+        let stopping: Vec<(SessionName, ProcessRef)> = self
             .durable
             .moves
             .values()
             .filter(|moving| moving.stage == MoveStage::Stopping)
-            .map(|moving| moving.session.clone())
+            .map(|moving| (moving.session.clone(), moving.agent.process))
             .collect();
-        for session in stopping {
+        for (session, process) in stopping {
             // Nobody answered, but perhaps it was done: then nobody is seen there any more.
-            let process = self.durable.moves.get(&session).map(|moving| moving.agent.process);
-            let lives = self.agent_in(&session).is_some_and(|a| Some(a.process) == process);
-            if lives {
+            if self.agent_in(&session).is_some_and(|agent| agent.process == process) {
                 let reason = format!("its agent could not be ended: {why}");
-                self.end_move(&session, MoveOutcome::Failed { reason });
+                self.outlived(&session, process, reason);
             } else {
                 self.move_stopped(session);
             }

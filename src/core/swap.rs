@@ -115,11 +115,14 @@ impl Core {
             }
         }
         self.tell_attached(swap, &moves);
-        self.persist(Record::SwapSaved { op: swap.op, moves });
         if swap.phase == Phase::Checked {
-            // What these sessions show now is saved as history with their moves.
-            self.hits.retain(|_, hit| hit.account != swap.source);
+            // What these sessions show now is saved as history with their moves. Who was refused and
+            // is not among them is looked after when the swap is done.
+            for saved in &moves {
+                self.hits.remove(&saved.session);
+            }
         }
+        self.persist(Record::SwapSaved { op: swap.op, moves });
     }
 
     pub(in crate::core) fn tell_if_attached(&mut self, session: &SessionName, text: String) {

@@ -50,20 +50,30 @@ pub fn state(desk: &Desk, name: &str) -> AccountState {
 }
 
 pub fn figures(desk: &mut Desk, name: &str, five_hour: (u16, i64), week: (u16, i64)) {
+    figures_alone(desk, name, five_hour, week);
+    desk.work();
+}
+
+/// What is ordered for them waits.
+pub fn figures_alone(desk: &mut Desk, name: &str, five_hour: (u16, i64), week: (u16, i64)) {
     let now = desk.wall_ms;
     let window = |(used_permille, minutes): (u16, i64)| {
         Some(Window { used_permille, resets_at: Some(Wall(now + minutes * 60_000)) })
     };
     let figures = Figures { five_hour: window(five_hour), weekly: window(week) };
     let pid = desk.agent(name).process.pid;
-    tell_figures(desk, pid, figures);
+    hear_figures(desk, pid, figures);
 }
 
 fn tell_figures(desk: &mut Desk, pid: i32, figures: Figures) {
+    hear_figures(desk, pid, figures);
+    desk.work();
+}
+
+fn hear_figures(desk: &mut Desk, pid: i32, figures: Figures) {
     let (at, news) = (Wall(desk.wall_ms), News::Figures(figures));
     let report = Report { at, pid: Some(pid), conversation: None, transcript: None, news };
     desk.send(Event::ReportsReceived(vec![report]));
-    desk.work();
 }
 
 /// The daemon comes back with another configuration.

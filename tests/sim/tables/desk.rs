@@ -41,6 +41,8 @@ pub struct Desk {
     /// Flips to these accounts fail.
     pub flips_fail: Vec<AccountName>,
     pub creations_fail: bool,
+    /// Processes that cannot be ended.
+    pub endure: Vec<ProcessRef>,
     /// Conversation files; an agent that is not listed has none.
     pub endings: BTreeMap<ProcessRef, Ending>,
     /// Ids in resume rows on every screen.
@@ -144,6 +146,7 @@ impl Desk {
             broken: Vec::new(),
             flips_fail: Vec::new(),
             creations_fail: false,
+            endure: Vec::new(),
             endings: BTreeMap::new(),
             resume_rows: Vec::new(),
             comes_up: Some(AgentState::Idle),
@@ -380,9 +383,12 @@ impl Desk {
                 self.told.push(text);
             }
             Action::StopAgents { order, agents } => {
-                self.agents.retain(|agent| !agents.contains(&agent.process));
-                self.stops.extend(agents);
-                self.send(Event::AgentsStopped { order, survivors: Vec::new() });
+                let (endure, end): (Vec<_>, Vec<_>) =
+                    agents.into_iter().partition(|process| self.endure.contains(process));
+                self.agents.retain(|agent| !end.contains(&agent.process));
+                self.stops.extend(end);
+                let survivors = endure.into_iter().map(|process| (process, failed())).collect();
+                self.send(Event::AgentsStopped { order, survivors });
             }
             Action::FlipLink { order, to } => {
                 let good = !self.flips_fail.contains(&to);
