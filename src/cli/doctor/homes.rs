@@ -2,7 +2,7 @@
 //! that would stand in front of an agent.
 
 use crate::cli::doctor::finding::{Finding, Verdict, fail, ok, told};
-use crate::cli::doctor::units::Units;
+use crate::cli::units::{Kind, Units};
 use crate::config::Config;
 use crate::config::load::Problem;
 use crate::preflight;
@@ -50,14 +50,14 @@ fn failed(check: &'static str, problem: &Problem) -> Finding {
     }
 }
 
-/// systemd makes both, with the right owner, before it starts the daemon.
+/// The system's manager makes both, with the right owner, before it starts the daemon.
 fn is_made_by_unit(config: &Config, problem: &Problem, units: &Units) -> bool {
     let dir = match problem.path.as_str() {
         "state_dir" => &config.state_dir,
         "runtime_dir" => &config.runtime_dir,
         _ => return false,
     };
-    units.daemon.is_some() && !dir.exists()
+    units.daemon.as_ref().is_some_and(|unit| unit.kind == Kind::System) && !dir.exists()
 }
 
 fn well(check: &str, config: &Config, uid: u32) -> String {
