@@ -16,7 +16,7 @@ use crate::config::load::{Base, load};
 use crate::config::{Account, Config};
 use crate::files;
 use crate::ids::AccountName;
-use crate::preflight::quoted;
+use crate::shell_word::shell_word;
 use crate::switcher::check::ensure_shared;
 
 pub fn run(file: &Path, name: &AccountName, home: Option<&Path>, priority: Option<u32>) -> u8 {
@@ -111,7 +111,7 @@ fn replace(file: &Path, old: &str, next: &str) -> io::Result<()> {
 }
 
 fn say_what_follows(file: &Path, name: &AccountName, home: &Path) {
-    let at = quoted(home);
+    let at = shell_word(home);
     say::line(format_args!("account {name}: {} is made and in {}", home.display(), file.display()));
     say::line("(the file of before is kept beside it, with .old behind its name)");
     say::line("1. log in, once:");

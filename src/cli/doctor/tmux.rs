@@ -9,7 +9,7 @@ use crate::cli::obstacles::{configured_socket, stranded};
 use crate::cli::units::Kind;
 use crate::config::Config;
 use crate::preflight;
-use crate::preflight::quoted;
+use crate::shell_word::shell_word;
 use crate::terminal::{DEADLINE, probe};
 
 const CHECK: &str = "tmux";
@@ -103,7 +103,7 @@ pub fn open_to_others(socket: &Path, uid: u32) -> Option<Finding> {
             found.uid(),
             found.mode() & 0o7777
         ),
-        format!("chown {uid} {0} && chmod 700 {0}", quoted(dir)),
+        format!("chown {uid} {0} && chmod 700 {0}", shell_word(dir)),
     ))
 }
 
