@@ -14,6 +14,9 @@ use crate::preflight::directories::cannot_be_made;
 use crate::preflight::{command, problem};
 use crate::shell_word::shell_word;
 
+/// The same without hands, and with a way back.
+const OR_ADOPT: &str = "; or let it be done: claude-failover init --adopt";
+
 pub fn check_homes(config: &Config, problems: &mut Vec<Problem>) {
     let mut seen: BTreeMap<(u64, u64), &Account> = BTreeMap::new();
     for account in &config.accounts {
@@ -171,7 +174,7 @@ fn shared_link_trouble(link: &Path, shared: &Path) -> Option<String> {
             format!("mkdir -p {0} && cp -an {1}/. {0}/", shell_word(shared), shell_word(link));
         return Some(format!(
             "{} is a real directory in the way of the link to {}: end every Claude Code of this \
-             account, then {copy} && {keep} && {make}",
+             account, then {copy} && {keep} && {make}{OR_ADOPT}",
             link.display(),
             shared.display()
         ));

@@ -1,7 +1,7 @@
 //! Homes, link, shared directories and the daemon's own: what a start would refuse, and the dialogs
 //! that would stand in front of an agent.
 
-use crate::cli::doctor::finding::{Finding, Verdict, fail, ok, told};
+use crate::cli::doctor::finding::{Finding, Verdict, ok, told};
 use crate::cli::units::{Kind, Units};
 use crate::config::Config;
 use crate::config::load::Problem;
@@ -41,13 +41,8 @@ pub fn check(config: &Config, uid: u32, units: &Units) -> Vec<Finding> {
     findings
 }
 
-/// The words hold a remedy by hand; where there is one without hands, it is told as well.
 fn failed(check: &'static str, problem: &Problem) -> Finding {
-    let what = problem.to_string();
-    match what.contains("is a real directory") {
-        true => fail(check, what, "or let it be done: claude-failover init --adopt"),
-        false => told(check, Verdict::Fail, what),
-    }
+    told(check, Verdict::Fail, problem.to_string())
 }
 
 /// The system's manager makes both, with the right owner, before it starts the daemon.
