@@ -133,7 +133,7 @@ pub fn text(answer: &Value, now: Wall, coloured: bool) -> serde_json::Result<Str
         text.push_str(&beside("  > ", &plain(&open_swap(swap))));
     }
     text.push('\n');
-    text.push_str(&plain_lines(&account::table::text(&answer["status"], now)?));
+    text.push_str(&account::table::text(&answer["status"], now)?);
     text.push('\n');
     text.push_str(&sessions(&status, now));
     text.push_str(&beside("Tasks      ", &tasks(&status.tasks)));
@@ -280,11 +280,6 @@ fn plain(text: &str) -> String {
     harmless::line(text, 1_000)
 }
 
-fn plain_lines(text: &str) -> String {
-    let is_plain = |c: &char| *c == '\n' || harmless::is_plain(*c);
-    text.chars().map(|c| if is_plain(&c) { c } else { ' ' }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
@@ -317,7 +312,8 @@ mod tests {
             "swap": {"open": null, "last": {"op": 17, "from": "backup", "to": "primary",
                 "outcome": "done", "took_ms": 2_740, "done_at": "2026-11-22T12:23:24Z",
                 "trigger": {"kind": "refusal", "row": "You've hit your limit · resets 3pm"}}},
-            "tasks": {"waiting": {"ready": 12, "blocked": 1, "later": 0, "foreign": 0},
+            "tasks": {"waiting": {"ready": 12, "blocked": 1, "later": 0, "foreign": 0,
+                    "not_for_us": 2, "refused": 3},
                 "in_hand": [{"task": "shop:t1", "title": "Mend \u{1b}[2Jthe tests of the parser",
                     "state": "running", "session": "ccl-auto-11"}]},
         }})

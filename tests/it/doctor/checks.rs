@@ -25,7 +25,7 @@ fn a_line_is_wrapped_for_a_terminal_and_never_for_a_program() {
     let found = client::version(Version(2, 1, 50), &long);
     assert!(found.text(Wrap::Columns).lines().all(|line| line.chars().count() <= 80));
     assert_eq!(found.text(Wrap::Never).lines().count(), 1);
-    let hostile = client::version(Version(2, 1, 330), "/a\u{1b}[2J\nfail x");
+    let hostile = client::version(Version(2, 1, 330), "/a\u{1b}[2J\nfail\u{202e}x");
     assert_eq!(hostile.text(Wrap::Never), "ok    client      /a [2J fail x: 2.1.330\n");
 }
 
