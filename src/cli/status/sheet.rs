@@ -105,6 +105,8 @@ struct Waiting {
     blocked: u64,
     later: u64,
     foreign: u64,
+    not_for_us: u64,
+    refused: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -248,13 +250,15 @@ fn doing(status: &Status, session: &Session, now: Wall) -> String {
 }
 
 fn tasks(tasks: &Tasks) -> String {
-    let Waiting { ready, blocked, later, foreign } = &tasks.waiting;
+    let Waiting { ready, blocked, later, foreign, not_for_us, refused } = &tasks.waiting;
     let counts = [
         (tasks.in_hand.len() as u64, "in hand"),
         (*ready, "ready"),
         (*blocked, "blocked"),
         (*later, "later"),
         (*foreign, "foreign"),
+        (*not_for_us, "not for us"),
+        (*refused, "refused"),
     ];
     let parts: Vec<String> = counts
         .into_iter()
@@ -340,7 +344,7 @@ mod tests {
                ccl-auto-11         busy     linked     10m  shop:t1 Mend  [2Jthe tests of t…
                ccl-auto-12         -        -            -  drained 1h00m: stopped to backup
 
-            Tasks      1 in hand, 12 ready, 1 blocked
+            Tasks      1 in hand, 12 ready, 1 blocked, 2 not for us, 3 refused
             Last swap  17 backup → primary done in 2.7 s, 3h00m ago; refused: "You've hit
                        your limit · resets 3pm"
             Next       it wakes by itself in 2h13m
