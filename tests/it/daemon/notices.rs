@@ -200,6 +200,17 @@ fn a_reload_adds_a_channel_and_a_refused_one_is_told_through_it() {
 }
 
 #[test]
+fn a_task_that_can_never_run_is_told_without_an_agent() {
+    let server = Server::new(OK);
+    let mut fleet = Fleet::new(telling(&server));
+    fleet.start();
+    fleet.submit("shop:t1", "---\npriority: soon\n---\nDo it.\n");
+    await_notice(&server, "can never run");
+    pinned(&fleet, &server, &expect![""]);
+    fleet.stop_daemon();
+}
+
+#[test]
 fn no_secret_gets_into_the_log_whatever_is_logged() {
     const TOKEN: &str = "123456:AAE-token_of_a_bot";
     let server = Server::new(Manner::Answer(401, "", "no such bot: 123456:AAE-token_of_a_bot"));
