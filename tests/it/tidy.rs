@@ -27,7 +27,20 @@ const ARROWS: [(&str, &[&str]); 40] = [
     ("queue", &["clock", "config", "files", "ids", "moment", "task"]),
     ("agent_settings", &["config", "files", "process"]),
     // Asks the watcher's readers whose home a process has, so that there is one answer to that.
-    ("adopt", &["clock", "config", "core", "crash_point", "files", "ids", "process", "watcher"]),
+    (
+        "adopt",
+        &[
+            "clock",
+            "config",
+            "core",
+            "crash_point",
+            "files",
+            "ids",
+            "process",
+            "shell_word",
+            "watcher",
+        ],
+    ),
     ("process", &["clock", "component", "ids"]),
     ("launch", &["clock", "files", "ids", "process"]),
     ("journal", &["files", "moment"]),
