@@ -276,7 +276,7 @@ fn what_needs_a_restart_is_marked_so_where_an_operator_reads() {
     let has = |key: &str| key.split('.').try_fold(&tree, |at, part| at.get(part)).is_some();
     keys.retain(|key| has(key));
     assert_eq!(marked(&written), keys);
-    assert_eq!(keys.len(), 7, "{keys:?}");
+    assert_eq!(keys.len(), 8, "{keys:?}");
 }
 
 #[test]

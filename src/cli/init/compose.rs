@@ -135,7 +135,7 @@ tmux:
   socket: null
 
 dispatcher:
-  # Tasks are read from <projects_dir>/<project>/.agent-queue/inbox/*.md.
+  # [restart] Tasks are read from <projects_dir>/<project>/.agent-queue/inbox/*.md.
   projects_dir: /srv/projects
 
 # Who is told what, away from the terminal: by telegram, resend (email), webhook. Secrets never stand

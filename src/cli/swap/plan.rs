@@ -156,7 +156,7 @@ mod tests {
     const NOW: Wall = Wall(1_795_361_004_000);
 
     fn status() -> Value {
-        let limit = "You've hit your session limit\u{2066} · resets 6pm (UTC)";
+        let limit = "You've hit your session limit\u{2066}· resets 6pm (UTC)";
         json!({
             "state": "normal",
             "parked": null,
