@@ -206,7 +206,19 @@ fn a_task_that_can_never_run_is_told_without_an_agent() {
     fleet.start();
     fleet.submit("shop:t1", "---\npriority: soon\n---\nDo it.\n");
     await_notice(&server, "can never run");
-    pinned(&fleet, &server, &expect![""]);
+    pinned(
+        &fleet,
+        &server,
+        &expect![[r#"
+        [info] claude-failover # has started for the first time
+            Next: sessions are adopted as they are
+        [warning] Task # can never run
+            Why: malformed: priority: the text "soon" is no priority: write critical, high, default or low
+            Attempt: no agent has had it
+            Next: its file lies in failed/ with the reason, and is not tried again
+            You: mend the file, then claude-failover tasks retry shop:t1
+    "#]],
+    );
     fleet.stop_daemon();
 }
 
