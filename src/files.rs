@@ -14,6 +14,8 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 use rustix::fs::{Access, CWD, RenameFlags};
 use rustix::process::{Pid, geteuid, test_kill_process};
 
+use crate::shell_word::shell_word;
+
 /// Temporary names are `.failover-<pid>-<n>`, so that a crash leaves something one can attribute.
 const TEMP_PREFIX: &str = ".failover-";
 /// Fresh names tried before giving up; more than one only after a crash under the same pid.
@@ -126,11 +128,15 @@ pub fn check_flip(link: &Path, target: &Path) -> io::Result<()> {
         Ok(found) if found.is_symlink() => {}
         Ok(found) => {
             let what = if found.is_dir() { "directory" } else { "file" };
+            let mut kept = link.as_os_str().to_owned();
+            kept.push(".real");
             return Err(invalid(format!(
-                "{} is a real {what}, not a link: move it away (mv {0} {0}.real) and make the \
-                 link (ln -s {} {0})",
+                "{} is a real {what}, not a link: move it away (mv {} {}) and make the link \
+                 (ln -s {} {1})",
                 link.display(),
-                target.display()
+                shell_word(link),
+                shell_word(&kept),
+                shell_word(target)
             )));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -226,9 +232,10 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
     }
     if found.mode() & 0o077 != 0 {
         return Err(invalid(format!(
-            "{} is open to others (mode {:04o}): chmod 700 {0}",
+            "{} is open to others (mode {:04o}): chmod 700 {}",
             path.display(),
-            found.mode() & 0o7777
+            found.mode() & 0o7777,
+            shell_word(path)
         )));
     }
     Ok(())

@@ -20,7 +20,8 @@
 //! ```
 //!
 //! Reading order:
-//! 1. words: [`ids`], [`moment`], [`units`], [`yaml`] (a bounded tree), [`config`] (the file, checked);
+//! 1. words: [`ids`], [`moment`], [`units`], [`shell_word`], [`yaml`] (a bounded tree), [`config`]
+//!    (the file, checked);
 //! 2. decisions: [`quota`] (text → verdict), [`core`] (events → actions), [`journal`] (records),
 //!    [`guard`] (a command → whether an agent may run it);
 //! 3. the loop: [`coordinator`], [`component`] (what every thread looks like), [`snapshot`];
@@ -62,6 +63,7 @@ pub mod prober;
 pub mod process;
 pub mod queue;
 pub mod quota;
+pub mod shell_word;
 pub mod signals;
 pub mod snapshot;
 pub mod spool;

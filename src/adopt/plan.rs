@@ -9,6 +9,7 @@ use crate::adopt::merge;
 use crate::adopt::view::{Found, View};
 use crate::adopt::{Layout, Role, Step};
 use crate::files;
+use crate::shell_word::shell_word;
 
 /// More steps than this are no home that a client has written.
 pub const STEPS_MAX: usize = 1_000_000;
@@ -253,10 +254,13 @@ impl Draft {
 
 /// A copy is what a rename there would be; it is left to the operator, who knows how full both are.
 fn elsewhere(from: &Path, to: &Path) -> String {
+    let mut kept = from.as_os_str().to_owned();
+    kept.push(".before");
+    let (source, target, kept) = (shell_word(from), shell_word(to), shell_word(kept));
     let (from, to) = (from.display(), to.display());
     format!(
         "{from} and {to} are on two file systems, and what is moved here is renamed, not copied: \
          name a place on the same one, or end every Claude Code and move it yourself: \
-         mkdir -p '{to}' && cp -an '{from}/.' '{to}/' && mv -T '{from}' '{from}.before'"
+         mkdir -p {target} && cp -an {source}/. {target}/ && mv -T {source} {kept}"
     )
 }

@@ -4,7 +4,8 @@
 //! hooks to the operator's own, whose files are never written. A hook whose name the installed
 //! client does not know would stop it at a dialog, so the client is asked for its version.
 //! Agents of the pool get `agent-settings-guarded.json` when `agent.guard` is on: the same, and a
-//! hook that may refuse what a tool is about to do.
+//! hook that may refuse what a tool is about to do. The file is there with the guard off, too: a
+//! reload that turns it on may launch an agent before anybody has had the time to write it.
 
 pub mod client_version;
 
@@ -47,7 +48,7 @@ pub fn guarded_path(runtime_dir: &Path) -> PathBuf {
 /// Whether every file that agents are launched with is there.
 pub fn are_there(config: &Config) -> bool {
     let runtime_dir = &config.runtime_dir;
-    path(runtime_dir).exists() && (!config.agent.guard || guarded_path(runtime_dir).exists())
+    path(runtime_dir).exists() && guarded_path(runtime_dir).exists()
 }
 
 impl AgentSettings {
@@ -56,18 +57,18 @@ impl AgentSettings {
         Self { launcher, asked: Asked::default() }
     }
 
-    /// Writes the files that are not what they should be now. Without the guard its file stays for
-    /// the agents that were launched with it. `program` is the agent's; it is run if
-    /// it is not the one of the last time, for [`client_version::TIMEOUT`] at most.
+    /// Writes the files that are not what they should be now. `program` is the agent's; it is run
+    /// if it is not the one of the last time, for [`client_version::TIMEOUT`] at most.
     pub fn refresh(&mut self, config: &Config, program: &Path) -> Result<(), String> {
         let client = self.asked.version(config, program);
         let settings = settings(&self.launcher, config, client);
         write(&path(&config.runtime_dir), &settings, client)?;
-        if !config.agent.guard {
-            return Ok(());
+        match guarded(settings, &self.launcher, config) {
+            Ok(guarded) => write(&guarded_path(&config.runtime_dir), &guarded, client),
+            // Nobody is given it.
+            Err(_) if !config.agent.guard => Ok(()),
+            Err(error) => Err(error),
         }
-        let guarded = guarded(settings, &self.launcher, config)?;
-        write(&guarded_path(&config.runtime_dir), &guarded, client)
     }
 
     /// The next time the client is asked again, whatever its program looks like.

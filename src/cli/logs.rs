@@ -3,25 +3,20 @@
 use std::io;
 use std::path::Path;
 
+use rustix::process::geteuid;
+
 use crate::api::control::{AskError, Request};
 use crate::cli::daemon::{NoAnswer, SocketArgs};
 use crate::cli::since::Since;
+use crate::cli::units::{Kind, Units};
 use crate::cli::{exit, say};
 use crate::clock::Clock;
 use crate::moment::Wall;
 use crate::process::exec;
 use crate::process::service::{self, Stderr, Unit};
 
-/// As the shipped unit is named; what a daemon that is down is looked for under.
-const UNIT: &str = "claude-failover.service";
-const SYSTEM_DIRS: [&str; 4] = [
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
-const USER_DIRS: [&str; 3] = ["/etc/systemd/user", "/run/systemd/user", "/usr/lib/systemd/user"];
-const JOURNALS: [&str; 3] = ["/var/log/journal", "/run/log/journal", "/run/systemd/journal/socket"];
+/// Below the root.
+const JOURNALS: [&str; 3] = ["var/log/journal", "run/log/journal", "run/systemd/journal/socket"];
 
 /// Without any wish.
 const LINES: usize = 100;
@@ -67,11 +62,11 @@ pub fn run(args: &Args) -> u8 {
             say::error(error);
             return exit::CONFIG;
         }
-        Err(NoAnswer::Daemon(AskError::NotRunning { .. })) => of_stopped(&|path| path.exists()),
+        Err(NoAnswer::Daemon(AskError::NotRunning { .. })) => of_stopped(),
         // It hangs, or is another user's: its log is worth a look all the same.
         Err(NoAnswer::Daemon(error)) => {
             say::error(error);
-            of_stopped(&|path| path.exists())
+            of_stopped()
         }
     };
     match place {
@@ -109,16 +104,22 @@ fn of_running(pid: i32) -> Place {
     }
 }
 
-fn of_stopped(exists: &dyn Fn(&Path) -> bool) -> Place {
-    let has_unit = |dirs: &[&str]| dirs.iter().any(|dir| exists(&Path::new(dir).join(UNIT)));
-    let home = std::env::home_dir().map(|home| home.join(".config/systemd/user").join(UNIT));
-    if has_unit(&SYSTEM_DIRS) {
-        return Place::Journal(Some(Unit::System(UNIT.to_owned())));
+fn of_stopped() -> Place {
+    let root = Path::new("/");
+    let user_home = std::env::home_dir().unwrap_or_default();
+    of_units(&Units::look(root, &user_home, geteuid().as_raw()), root)
+}
+
+/// The shipped unit that is in use; `root` is `/` but in tests.
+fn of_units(units: &Units, root: &Path) -> Place {
+    if let Some(unit) = &units.daemon {
+        let name = unit.name();
+        return Place::Journal(Some(match unit.kind {
+            Kind::System => Unit::System(name),
+            Kind::User => Unit::User(name),
+        }));
     }
-    if has_unit(&USER_DIRS) || home.is_some_and(|unit| exists(&unit)) {
-        return Place::Journal(Some(Unit::User(UNIT.to_owned())));
-    }
-    if JOURNALS.iter().any(|path| exists(Path::new(path))) {
+    if JOURNALS.iter().any(|path| root.join(path).exists()) {
         return Place::Journal(None);
     }
     Place::Elsewhere(
@@ -182,13 +183,41 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_is_down_is_looked_for_where_units_are() {
-        let with = |there: &str| of_stopped(&|path| path == Path::new(there));
-        let system = Place::Journal(Some(Unit::System(UNIT.to_owned())));
-        assert_eq!(with("/etc/systemd/system/claude-failover.service"), system);
-        let user = Place::Journal(Some(Unit::User(UNIT.to_owned())));
-        assert_eq!(with("/usr/lib/systemd/user/claude-failover.service"), user);
-        assert_eq!(with("/var/log/journal"), Place::Journal(None));
-        assert!(matches!(with("/nowhere"), Place::Elsewhere(_)));
+    fn a_daemon_that_is_down_is_looked_for_under_the_unit_that_is_in_use() {
+        let name = || "claude-failover.service".to_owned();
+        let (system, user) = (Unit::System(name()), Unit::User(name()));
+        let (etc, lib) = ("etc/systemd/system", "usr/lib/systemd/system");
+        let (own, global) = ("home/.config/systemd/user", "usr/lib/systemd/user");
+        let unit = |dir: &str| format!("{dir}/claude-failover.service");
+        let group = format!("{}/x", unit("sys/fs/cgroup/system.slice"));
+        for (files, expected) in [
+            (vec![unit(etc)], Place::Journal(Some(system.clone()))),
+            (vec![unit(global)], Place::Journal(Some(user.clone()))),
+            // A package installs both; neither is enabled.
+            (vec![unit(lib), unit(global)], Place::Journal(Some(system.clone()))),
+            (
+                vec![unit(lib), unit(global), unit(&format!("{own}/default.target.wants"))],
+                Place::Journal(Some(user)),
+            ),
+            (
+                vec![unit(lib), unit(global), unit(&format!("{own}/default.target.wants")), group],
+                Place::Journal(Some(system)),
+            ),
+            (vec!["var/log/journal/x".to_owned()], Place::Journal(None)),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            for file in &files {
+                let path = root.path().join(file);
+                fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+                match file.contains(".wants/") {
+                    true => std::os::unix::fs::symlink("../x", &path).unwrap(),
+                    false => fs_err::write(&path, "[Service]\n").unwrap(),
+                }
+            }
+            let units = Units::look(root.path(), &root.path().join("home"), 1000);
+            assert_eq!(of_units(&units, root.path()), expected, "{files:?}");
+        }
+        let nothing = Units::default();
+        assert!(matches!(of_units(&nothing, Path::new("/nowhere")), Place::Elsewhere(_)));
     }
 }

@@ -33,6 +33,7 @@ pub mod submit;
 pub mod swap;
 pub mod tasks;
 pub mod text;
+pub mod units;
 pub mod why;
 
 use std::path::PathBuf;

@@ -5,7 +5,13 @@ use crate::config::Config;
 impl Config {
     /// The keys whose change needs a restart, as far as `new` changes them.
     pub fn restart_keys(&self, new: &Config) -> Vec<&'static str> {
-        let keys = [
+        let changed = self.restart_differences(new).into_iter().filter(|(_, differs)| *differs);
+        changed.map(|(key, _)| key).collect()
+    }
+
+    /// Every key whose change needs a restart, and whether `new` changes it.
+    pub fn restart_differences(&self, new: &Config) -> [(&'static str, bool); 9] {
+        [
             ("link", self.link != new.link),
             ("accounts", self.accounts != new.accounts),
             ("tmux", self.tmux != new.tmux),
@@ -22,9 +28,7 @@ impl Config {
             ),
             ("http", self.http != new.http),
             ("pool.shared_projects_dir", self.pool.shared != new.pool.shared),
-        ];
-        let changed = keys.into_iter().filter(|(_, differs)| *differs);
-        changed.map(|(key, _)| key).collect()
+        ]
     }
 
     /// Takes over what only a restart can change.

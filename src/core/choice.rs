@@ -12,6 +12,7 @@ use crate::core::trigger::Trigger;
 use crate::ids::AccountName;
 use crate::moment::Wall;
 use crate::quota::report::Window;
+use crate::shell_word::shell_word;
 
 /// By choice nobody moves to an account that is hardly better off.
 pub const HYSTERESIS_PERMILLE: u16 = 100;
@@ -129,7 +130,7 @@ impl Core {
     }
 
     pub(in crate::core) fn login_remedy(&self, account: &AccountName) -> String {
-        let home = self.config.account(account).map(|account| account.home.display().to_string());
+        let home = self.config.account(account).map(|account| shell_word(&account.home));
         format!(
             "log in again: `CLAUDE_CONFIG_DIR={} claude`, then /login",
             home.unwrap_or_default()

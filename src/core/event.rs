@@ -143,6 +143,17 @@ pub struct TasksOffered {
     pub counts: QueueCounts,
     /// Why the queues are only polled; `None` while changes are notified.
     pub poll_only: Option<String>,
+    /// The last ones that could never run and so were moved to `failed/`, oldest first; bounded.
+    pub hopeless: Vec<HopelessTask>,
+}
+
+/// A task that no agent was given: its file is wrong, or what it waits for can never be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HopelessTask {
+    pub task: TaskRef,
+    pub reason: String,
+    /// When it was moved away.
+    pub at: Wall,
 }
 
 /// Tasks in all inboxes that are not in our hands.

@@ -1,6 +1,6 @@
 //! What the dispatcher holds and has offered; one order, or one turn, at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::core::event::{Event, QueueCounts, TasksOffered};
+use crate::core::event::{Event, HopelessTask, QueueCounts, TasksOffered};
 use crate::dispatcher::Order;
 use crate::dispatcher::entry::Look;
 use crate::dispatcher::hands::{Claim, Hands};
@@ -26,6 +26,8 @@ use crate::queue::{Part, Queue, inbox, instance};
 
 /// Tasks moved to `failed/` in one turn: each waits for the disk, and claims wait meanwhile.
 const MOVES_MAX: usize = 16;
+/// Of those, so many are remembered for whoever is told of them.
+const HOPELESS_MAX: usize = 64;
 /// Between such turns.
 const NEXT_MOVES: Duration = Duration::from_millis(50);
 /// Marks of tasks that wait for others, made or removed in one turn.
@@ -48,6 +50,8 @@ pub struct Desk {
     sent: Option<TasksOffered>,
     /// They could not be moved to `failed/`; when that is tried again.
     unmoved: BTreeMap<TaskRef, Instant>,
+    /// The last that were moved there.
+    hopeless: VecDeque<HopelessTask>,
     /// Something was read, or is held, that was not when it was last planned.
     plan_due: bool,
     /// The next plan for another reason.
@@ -69,6 +73,7 @@ impl Desk {
             held: None,
             sent: None,
             unmoved: BTreeMap::new(),
+            hopeless: VecDeque::new(),
             plan_due: false,
             plan_at: None,
         })
@@ -179,6 +184,7 @@ impl Desk {
             offers: offering.offers.clone(),
             counts: total(offering),
             poll_only: self.shelves.poll_only().map(str::to_owned),
+            hopeless: self.hopeless.iter().cloned().collect(),
         };
         if self.sent.as_ref() == Some(&offered) {
             return None;
@@ -224,11 +230,17 @@ impl Desk {
         let due: Vec<_> = hopeless.iter().filter(|(task, _)| !rests(task)).collect();
         for (task, reason) in due.iter().take(MOVES_MAX) {
             let about = format!("task={task} not moved to failed/:");
-            match self.hands().fail(task, reason, self.clock.wall()) {
+            let at = self.clock.wall();
+            match self.hands().fail(task, reason, at) {
                 Ok(()) => {
                     self.unmoved.remove(task);
                     self.said.forget(&about);
                     log::warn!("task={task} state=failed reason={reason:?}");
+                    if self.hopeless.len() == HOPELESS_MAX {
+                        self.hopeless.pop_front();
+                    }
+                    let (task, reason) = (task.clone(), reason.clone());
+                    self.hopeless.push_back(HopelessTask { task, reason, at });
                 }
                 Err(error) => {
                     self.unmoved.insert(task.clone(), now + TROUBLE);

@@ -199,7 +199,7 @@ impl Desk {
     fn settle(&mut self, done: &Done) {
         let now = self.clock.wall();
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name == done.name) {
-            slot.settle(&done.ids, &done.result, now);
+            slot.settle(done, now);
         }
     }
 

@@ -7,6 +7,8 @@ use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::shell_word::shell_word;
+
 /// Longer ones are a mistake.
 const SECRET_BYTES_MAX: u64 = 8 * 1024;
 /// Shorter texts are replaced nowhere: they are in every other word.
@@ -115,8 +117,9 @@ fn read_text(path: &Path, check_mode: bool) -> Result<String, String> {
     }
     if check_mode && found.mode() & 0o007 != 0 {
         return Err(format!(
-            "{} holds a secret and others may read or write it: chmod 600 {0}",
-            path.display()
+            "{} holds a secret and others may read or write it: chmod 600 {}",
+            path.display(),
+            shell_word(path)
         ));
     }
     let mut text = String::new();

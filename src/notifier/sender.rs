@@ -22,11 +22,14 @@ pub struct Job {
     pub message: Message,
     /// Of the notices in it.
     pub ids: Vec<u64>,
+    /// Of the outbox that they lie in.
+    pub generation: u64,
 }
 
 /// What came of a job.
 pub struct Done {
     pub name: &'static str,
+    pub generation: u64,
     pub ids: Vec<u64>,
     pub result: Result<(), Failure>,
 }
@@ -46,9 +49,9 @@ impl Sender {
     ) -> io::Result<Self> {
         let (inbox, jobs) = bounded::<Job>(1);
         let thread = LeaveOnDrop::spawn(&format!("notify-{name}"), PATIENCE, move || {
-            for Job { channel, message, ids } in jobs {
+            for Job { channel, message, ids, generation } in jobs {
                 let result = channel.send(&message, &client, clock.wall());
-                if done.send(Done { name, ids, result }).is_err() {
+                if done.send(Done { name, generation, ids, result }).is_err() {
                     return;
                 }
             }

@@ -20,6 +20,9 @@ pub struct Slot {
     /// `None`: not configured.
     pub configured: Option<Configured>,
     outbox: Outbox,
+    /// Another one with each outbox: what comes of a message of an earlier one, whose channel was
+    /// taken out meanwhile, says nothing of the notices that have its numbers now.
+    generation: u64,
     store: Store,
     sender: Option<Sender>,
     /// A message is on its way.
@@ -43,6 +46,7 @@ impl Slot {
             name,
             configured: None,
             outbox,
+            generation: 0,
             store,
             sender: None,
             is_flying: false,
@@ -61,6 +65,7 @@ impl Slot {
             }
             (_, None) => {
                 self.outbox = Outbox::default();
+                self.generation += 1;
                 self.store.remove();
             }
             (Some(_), Some(_)) => self.outbox.retry_soon(),
@@ -137,22 +142,26 @@ impl Slot {
         };
         match sender {
             Ok(sender) => {
-                let job = Job { channel: configured.channel, message, ids };
+                let generation = self.generation;
+                let job = Job { channel: configured.channel, message, ids, generation };
                 self.is_flying = sender.send(job);
                 self.sender = Some(sender);
             }
             Err(error) => {
                 let failure = Failure::later(format!("no thread can be started: {error}"));
-                self.settle(&ids, &Err(failure), shared.clock.wall());
+                self.book(&ids, &Err(failure), shared.clock.wall());
             }
         }
     }
 
-    pub fn settle(&mut self, ids: &[u64], result: &Result<(), Failure>, now: Wall) {
+    pub fn settle(&mut self, done: &Done, now: Wall) {
         self.is_flying = false;
-        if self.configured.is_none() {
-            return;
+        if done.generation == self.generation {
+            self.book(&done.ids, &done.result, now);
         }
+    }
+
+    fn book(&mut self, ids: &[u64], result: &Result<(), Failure>, now: Wall) {
         let name = self.name;
         let was_failing = self.outbox.last_error.is_some();
         match result {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::config::{Account, Config};
-use crate::preflight::quoted;
+use crate::shell_word::shell_word;
 
 /// Clients of long standing keep some MiB of history in theirs.
 const STATE_BYTES_MAX: u64 = 32 << 20;
@@ -89,11 +89,11 @@ fn open_dialogs_of(config: &Config, account: &Account, directories: &[&Path]) ->
 }
 
 fn first_run(config: &Config, account: &Account, directory: &Path) -> String {
-    let agent: Vec<String> = config.agent.command.iter().map(quoted).collect();
+    let agent: Vec<String> = config.agent.command.iter().map(shell_word).collect();
     format!(
         "cd {} && CLAUDE_CONFIG_DIR={} {}",
-        quoted(directory),
-        quoted(&account.home),
+        shell_word(directory),
+        shell_word(&account.home),
         agent.join(" ")
     )
 }

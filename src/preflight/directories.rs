@@ -9,7 +9,8 @@ use rustix::fs::Access;
 use crate::config::Config;
 use crate::config::load::Problem;
 use crate::preflight::instances::lock_trouble;
-use crate::preflight::{problem, quoted};
+use crate::preflight::problem;
+use crate::shell_word::shell_word;
 
 pub fn check(config: &Config, uid: u32, problems: &mut Vec<Problem>) {
     let launch = config.runtime_dir.join("launch");
@@ -45,7 +46,7 @@ pub fn check(config: &Config, uid: u32, problems: &mut Vec<Problem>) {
         let message = format!(
             "{} is not there: mkdir -p {}, or name another",
             workdir.display(),
-            quoted(workdir)
+            shell_word(workdir)
         );
         problems.push(problem("pool.autonomous.workdir", message));
     }
@@ -92,7 +93,7 @@ pub fn cannot_be_made(directory: &Path, uid: u32) -> Option<String> {
     if may_write(nearest, &metadata, uid) {
         return None;
     }
-    let name = quoted(directory);
+    let name = shell_word(directory);
     Some(format!(
         "uid {uid} may not write in {}: as root, install -d -m 700 -o {uid} {name}",
         nearest.display()
@@ -118,7 +119,7 @@ fn not_ours(directory: &Path, uid: u32) -> Option<String> {
         format!(
             "{} belongs to uid {owner} and the daemon is uid {uid}: chown -R {uid} {}",
             directory.display(),
-            quoted(directory)
+            shell_word(directory)
         )
     })
 }
@@ -135,7 +136,7 @@ fn not_private(directory: &Path) -> Option<String> {
             "{} is open to others (mode {:04o}): chmod 700 {}",
             directory.display(),
             found.mode() & 0o7777,
-            quoted(directory)
+            shell_word(directory)
         )
     })
 }
@@ -153,7 +154,7 @@ fn may_write(directory: &Path, metadata: &std::fs::Metadata, uid: u32) -> bool {
 /// Who can write there can put a server of his own in the place of ours.
 fn socket_directory(socket: &Path, uid: u32) -> Option<String> {
     let directory = socket.parent()?;
-    let name = quoted(directory);
+    let name = shell_word(directory);
     let metadata = match fs_err::metadata(directory) {
         Ok(metadata) => metadata,
         Err(error) => {

@@ -11,7 +11,11 @@ use std::path::{Path, PathBuf};
 use crate::config::load::Problem;
 use crate::config::{Account, Config};
 use crate::preflight::directories::cannot_be_made;
-use crate::preflight::{command, problem, quoted};
+use crate::preflight::{command, problem};
+use crate::shell_word::shell_word;
+
+/// The same without hands, and with a way back.
+const OR_ADOPT: &str = "; or let it be done: claude-failover init --adopt";
 
 pub fn check_homes(config: &Config, problems: &mut Vec<Problem>) {
     let mut seen: BTreeMap<(u64, u64), &Account> = BTreeMap::new();
@@ -26,8 +30,8 @@ pub fn check_homes(config: &Config, problems: &mut Vec<Problem>) {
                 "{} does not exist: make it and log in once: mkdir -m 700 {} && \
                  CLAUDE_CONFIG_DIR={} claude",
                 home.display(),
-                quoted(home),
-                quoted(home)
+                shell_word(home),
+                shell_word(home)
             ),
             Err(error) => format!("looking at the home: {error}"),
             Ok(metadata) if !metadata.is_dir() => format!(
@@ -62,9 +66,14 @@ pub fn check_link(config: &Config, problems: &mut Vec<Problem>) {
         Err(error) => format!("looking at the link: {error}"),
         Ok(metadata) if metadata.is_dir() => format!(
             "{} is a real directory, not a link to an account's home: end every Claude Code, \
-             then {}",
+             then {}{}",
             link.display(),
-            turn_into_home(link, home)
+            turn_into_home(link, home),
+            // It becomes the home of an account that has none.
+            match config.accounts.iter().all(|account| account.home.exists()) {
+                true => "",
+                false => OR_ADOPT,
+            }
         ),
         Ok(metadata) if !metadata.is_symlink() => format!(
             "{} is a file, not a link to an account's home: move it away, then {make}",
@@ -161,10 +170,11 @@ fn shared_link_trouble(link: &Path, shared: &Path) -> Option<String> {
     let kept = with_suffix(link, ".before");
     let keep = command(&["mv".as_ref(), "-T".as_ref(), link, &kept]);
     if metadata.is_dir() {
-        let copy = format!("mkdir -p {0} && cp -an {1}/. {0}/", quoted(shared), quoted(link));
+        let copy =
+            format!("mkdir -p {0} && cp -an {1}/. {0}/", shell_word(shared), shell_word(link));
         return Some(format!(
             "{} is a real directory in the way of the link to {}: end every Claude Code of this \
-             account, then {copy} && {keep} && {make}",
+             account, then {copy} && {keep} && {make}{OR_ADOPT}",
             link.display(),
             shared.display()
         ));

@@ -12,13 +12,13 @@ pub mod instances;
 pub mod login;
 mod names;
 
-use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::config::Config;
 use crate::config::load::Problem;
 use crate::files;
 use crate::guard::rules::{self, Rules};
+use crate::shell_word::shell_word;
 
 /// Everything on disk that keeps the daemon from its work. `uid` is the user it will run as.
 pub fn disk(config: &Config, uid: u32) -> Vec<Problem> {
@@ -74,36 +74,8 @@ fn problem(path: impl Into<String>, message: String) -> Problem {
     Problem { path: path.into(), line: None, message }
 }
 
-/// `text` as one word of a shell's command line.
-pub fn quoted(text: impl AsRef<OsStr>) -> String {
-    let text = text.as_ref().to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.into_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 /// A command for the operator's shell.
 fn command(words: &[&Path]) -> String {
-    let words: Vec<String> = words.iter().map(quoted).collect();
+    let words: Vec<String> = words.iter().map(shell_word).collect();
     words.join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_printed_command_can_be_pasted() {
-        for (text, expected) in [
-            ("/home/u/.claude", "/home/u/.claude"),
-            ("/a b", "'/a b'"),
-            ("it's", r"'it'\''s'"),
-            ("$(x)", "'$(x)'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(text), expected);
-        }
-    }
 }

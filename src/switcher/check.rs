@@ -8,6 +8,7 @@ use crate::config::{Account, Config};
 use crate::files;
 use crate::ids::AccountName;
 use crate::process::shell::resolve_program;
+use crate::shell_word::shell_word;
 
 /// Everything that stands in the way of a swap to `account`, each with both paths it concerns.
 pub fn target_problems(config: &Config, account: &AccountName) -> Vec<String> {
@@ -25,9 +26,10 @@ pub fn target_problems(config: &Config, account: &AccountName) -> Vec<String> {
         && error.kind() == io::ErrorKind::NotFound
     {
         problems.push(format!(
-            "the link {} is missing: make it (ln -s {} {0})",
+            "the link {} is missing: make it (ln -s {} {})",
             config.link.display(),
-            account.home.display()
+            shell_word(&account.home),
+            shell_word(&config.link)
         ));
     }
     problems
@@ -61,7 +63,7 @@ fn shared_problems(config: &Config, account: &Account) -> Vec<String> {
             let name = &account.name;
             return vec![format!(
                 "account {name} has no home: {error}; log in once with CLAUDE_CONFIG_DIR={}",
-                home.display()
+                shell_word(home)
             )];
         }
     }

@@ -12,6 +12,12 @@ pub fn line(text: &str, chars_max: usize) -> String {
     line
 }
 
+/// The same of each line, uncut.
+pub fn lines(text: &str) -> String {
+    let plain = |c: char| if c == '\n' || is_plain(c) { c } else { ' ' };
+    text.chars().map(plain).collect()
+}
+
 /// Neither a control character, nor a line break of Unicode, nor a mark that turns the direction in
 /// which text is shown.
 pub fn is_plain(c: char) -> bool {

@@ -1,9 +1,9 @@
 //! The one line with which an agent is told of its task. Pure.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::ids::TaskId;
+use crate::shell_word::shell_word;
 use crate::task::harmless;
 
 /// The default of `dispatcher.prompt`.
@@ -131,25 +131,4 @@ fn pieces(text: &str) -> Result<Vec<Piece>, String> {
         pieces.push(Piece::Text(rest.to_owned()));
     }
     Ok(pieces)
-}
-
-/// As it is where every shell takes it so; else quoted, without a control character in any case.
-fn shell_word(path: &Path) -> String {
-    let bytes = path.as_os_str().as_bytes();
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(byte);
-    match path.to_str() {
-        Some(text) if !text.is_empty() && bytes.iter().all(is_plain) => text.to_owned(),
-        Some(text) if text.chars().all(harmless::is_plain) => {
-            format!("'{}'", text.replace('\'', r"'\''"))
-        }
-        _ => {
-            // `$'…'` of bash and zsh, the shells that the client runs.
-            let escaped = bytes.iter().map(|byte| match byte {
-                b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
-                b' '..=b'~' => char::from(*byte).to_string(),
-                _ => format!("\\x{byte:02x}"),
-            });
-            format!("$'{}'", escaped.collect::<String>())
-        }
-    }
 }

@@ -15,6 +15,7 @@ mod failover;
 mod fleets;
 mod guard;
 mod latency;
+mod login;
 mod probe;
 mod rig;
 mod tasks;

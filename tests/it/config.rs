@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use claude_failover::cli::init::compose;
 use claude_failover::cli::{check, exit};
 use claude_failover::config::Config;
 use claude_failover::config::load::{Base, ConfigError, Loaded, load_with, parse};
@@ -229,6 +230,53 @@ fn a_reload_names_the_keys_that_need_a_restart() {
             "pool.shared_projects_dir"
         ]
     );
+}
+
+/// The keys below a `# [restart]`, each with its section: the mark holds to the next remark or gap.
+fn marked(text: &str) -> Vec<String> {
+    let mut marked = Vec::new();
+    let (mut section, mut mark, mut is_used) = ("", None, false);
+    for line in text.lines() {
+        let bare = line.trim_start();
+        let indent = line.len() - bare.len();
+        match bare.strip_prefix('#') {
+            Some(remark) if remark.starts_with(" [restart] marks") => {}
+            Some(remark) if remark.starts_with(" [restart]") => {
+                (mark, is_used) = (Some(indent), false);
+            }
+            Some(_) => mark = mark.filter(|_| !is_used),
+            None if bare.is_empty() => mark = None,
+            None => {
+                let key = bare.split(':').next().unwrap();
+                if indent == 0 {
+                    section = key;
+                }
+                if mark == Some(indent) {
+                    let above = if indent == 0 { String::new() } else { format!("{section}.") };
+                    marked.push(format!("{above}{key}"));
+                }
+                is_used = true;
+            }
+        }
+    }
+    marked.sort();
+    marked
+}
+
+#[test]
+fn what_needs_a_restart_is_marked_so_where_an_operator_reads() {
+    let config = good(PREDECESSOR).config;
+    let mut keys = config.restart_differences(&config).map(|(key, _)| key.to_owned()).to_vec();
+    keys.sort();
+    assert_eq!(marked(EXAMPLE), keys);
+    let home = std::path::Path::new("/home/u");
+    let accounts = [("a".to_owned(), home.join(".claude-a"))];
+    let written = compose::text(home, &accounts, &home.join(".claude-projects-shared"));
+    let tree: serde_yaml::Value = serde_yaml::from_str(&written).unwrap();
+    let has = |key: &str| key.split('.').try_fold(&tree, |at, part| at.get(part)).is_some();
+    keys.retain(|key| has(key));
+    assert_eq!(marked(&written), keys);
+    assert_eq!(keys.len(), 8, "{keys:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod outside;
 
 mod crash;
 mod exits;
+mod guarded;
 mod health;
 mod logs;
 mod neighbours;

@@ -5,28 +5,42 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who may import whom, by top-level module. A module that is missing here fails the test.
-const ARROWS: [(&str, &[&str]); 39] = [
+const ARROWS: [(&str, &[&str]); 40] = [
     // Leaves: words and values.
     ("ids", &[]),
     ("moment", &[]),
     ("units", &[]),
+    ("shell_word", &[]),
     ("yaml", &[]),
     ("version", &[]),
     // Pure: no clock, file, thread, process or channel behind any of these.
     ("quota", &["ids", "moment"]),
-    ("task", &["ids", "moment", "units", "yaml"]),
+    ("task", &["ids", "moment", "shell_word", "units", "yaml"]),
     ("guard", &["yaml"]),
     // Reads phrases as the reader of screens will, and the line for tasks as agents get it.
     ("config", &["files", "ids", "quota", "task", "units", "yaml"]),
-    ("core", &["config", "ids", "moment", "quota", "task"]),
+    ("core", &["config", "ids", "moment", "quota", "shell_word", "task"]),
     // Owners of one outside thing each.
     ("clock", &["moment"]),
-    ("files", &[]),
+    ("files", &["shell_word"]),
     ("spool", &["files"]),
     ("queue", &["clock", "config", "files", "ids", "moment", "task"]),
     ("agent_settings", &["config", "files", "process"]),
     // Asks the watcher's readers whose home a process has, so that there is one answer to that.
-    ("adopt", &["clock", "config", "core", "crash_point", "files", "ids", "process", "watcher"]),
+    (
+        "adopt",
+        &[
+            "clock",
+            "config",
+            "core",
+            "crash_point",
+            "files",
+            "ids",
+            "process",
+            "shell_word",
+            "watcher",
+        ],
+    ),
     ("process", &["clock", "component", "ids"]),
     ("launch", &["clock", "files", "ids", "process"]),
     ("journal", &["files", "moment"]),
@@ -59,7 +73,10 @@ const ARROWS: [(&str, &[&str]); 39] = [
     ("dispatcher", &["clock", "component", "config", "core", "ids", "moment", "queue", "task"]),
     ("janitor", &["clock", "component", "config", "core", "ids", "moment", "queue", "spool"]),
     ("monitor", &["clock", "component", "config", "core", "ids", "moment", "process", "quota"]),
-    ("switcher", &["agent_settings", "component", "config", "core", "files", "ids", "process"]),
+    (
+        "switcher",
+        &["agent_settings", "component", "config", "core", "files", "ids", "process", "shell_word"],
+    ),
     (
         "prober",
         &[
@@ -85,6 +102,7 @@ const ARROWS: [(&str, &[&str]); 39] = [
             "moment",
             // Zones, for moments and quiet hours.
             "quota",
+            "shell_word",
             // `/status` says what waits; it does not come from the core.
             "snapshot",
             "task",
@@ -108,7 +126,10 @@ const ARROWS: [(&str, &[&str]); 39] = [
         ],
     ),
     // Says what the guard would refuse everything for; asks the client for its version.
-    ("preflight", &["agent_settings", "config", "files", "guard", "ids", "process", "terminal"]),
+    (
+        "preflight",
+        &["agent_settings", "config", "files", "guard", "ids", "process", "shell_word", "terminal"],
+    ),
     // Those who know everybody.
     ("coordinator", ANY),
     ("cli", ANY),

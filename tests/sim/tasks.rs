@@ -174,7 +174,7 @@ impl Sim {
             }
         }
         let counts = QueueCounts { ready: ready.len(), ..QueueCounts::default() };
-        let offered = TasksOffered { offers, counts, poll_only: None };
+        let offered = TasksOffered { offers, counts, ..TasksOffered::default() };
         let Some(life) = &mut self.life else { return };
         life.said.offers_at = None;
         if life.said.offered.as_ref() != Some(&offered) {

@@ -4,16 +4,19 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
+
 use crate::cli::account::insert::{Entry, insert};
 use crate::cli::exit;
 use crate::cli::init::compose::word;
 use crate::cli::init::right_user;
 use crate::cli::say;
+use crate::cli::units::Units;
 use crate::config::load::{Base, load};
 use crate::config::{Account, Config};
 use crate::files;
 use crate::ids::AccountName;
-use crate::preflight::quoted;
+use crate::shell_word::shell_word;
 use crate::switcher::check::ensure_shared;
 
 pub fn run(file: &Path, name: &AccountName, home: Option<&Path>, priority: Option<u32>) -> u8 {
@@ -108,7 +111,7 @@ fn replace(file: &Path, old: &str, next: &str) -> io::Result<()> {
 }
 
 fn say_what_follows(file: &Path, name: &AccountName, home: &Path) {
-    let at = quoted(home);
+    let at = shell_word(home);
     say::line(format_args!("account {name}: {} is made and in {}", home.display(), file.display()));
     say::line("(the file of before is kept beside it, with .old behind its name)");
     say::line("1. log in, once:");
@@ -122,5 +125,8 @@ fn say_what_follows(file: &Path, name: &AccountName, home: &Path) {
     say::line(
         "2. restart the daemon, which takes new accounts only then; sessions stay as they are:",
     );
-    say::line("     systemctl restart claude-failover");
+    let user_home = std::env::home_dir().unwrap_or_default();
+    let units = Units::look(Path::new("/"), &user_home, geteuid().as_raw());
+    let systemctl = units.kind_of_daemon().systemctl();
+    say::line(format_args!("     {systemctl} restart claude-failover"));
 }

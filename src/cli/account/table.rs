@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::cli::text::{beside, length};
 use crate::moment::Wall;
+use crate::task::harmless;
 
 /// A longer name has a line of its own.
 const NAME_CHARS_MAX: usize = 18;
@@ -57,7 +58,8 @@ pub fn text(status: &Value, now: Wall) -> serde_json::Result<String> {
         }
     }
     text.push_str("\n* in use  ! pinned  (times in UTC)\n");
-    Ok(text)
+    // A reason holds rows of screens and words of programs.
+    Ok(harmless::lines(&text))
 }
 
 /// What keeps work away from it; of the account in use, what is wrong with it.
@@ -135,7 +137,7 @@ mod tests {
         backup["used"] = json!({"age_s": 0, "five_hour": null, "weekly": null});
         let mut third = account(long, "held");
         third["passed_over"] = json!(format!(
-            "held by the operator; `claude-failover account release {long}` ends that"
+            "held\u{202e}by the operator; `claude-failover account release {long}` ends that"
         ));
         let status = json!({"at": "2026-11-22T15:22:54Z", "accounts": [primary, backup, third]});
         let text = text(&status, NOW).unwrap();

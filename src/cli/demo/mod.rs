@@ -19,6 +19,7 @@ use crate::cli::demo::patience::Patience;
 use crate::cli::demo::stage::Stage;
 use crate::cli::demo::troupe::Troupe;
 use crate::cli::exit;
+use crate::shell_word::shell_word;
 
 /// Rows of the daemon's log that are shown when something failed.
 const LOG_TAIL_ROWS: usize = 25;
@@ -75,7 +76,7 @@ fn explain_how_to_end(troupe: &Troupe) {
     let socket = stage.socket();
     say("");
     say("it keeps running:");
-    say(&format!("    watch   tmux -S {} attach -t demo-dedicated", socket.display()));
+    say(&format!("    watch   tmux -S {} attach -t demo-dedicated", shell_word(&socket)));
     say(&format!("    status  http://127.0.0.1:{}/status", stage.port));
     say(&format!("    config  {}", stage.config().display()));
     say(&format!("    log     {}", stage.log().display()));
@@ -86,8 +87,8 @@ fn explain_how_to_end(troupe: &Troupe) {
     say(&format!(
         "    end     kill {} && tmux -S {} kill-server && sleep 1 && rm -rf {}",
         troupe.daemon_pid(),
-        socket.display(),
-        stage.root().display()
+        shell_word(&socket),
+        shell_word(stage.root())
     ));
 }
 

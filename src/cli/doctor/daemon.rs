@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::api::control::{self, AskError, Request};
 use crate::cli::doctor::finding::{Finding, Verdict, fail, ok, skip, told, warn};
+use crate::cli::units::Kind;
 use crate::config::Config;
 use crate::version::{COMMIT, VERSION};
 
@@ -46,30 +47,30 @@ impl Answer {
     }
 }
 
-pub fn check(config: &Config, answer: &Answer) -> Vec<Finding> {
-    let mut findings = said(config, answer);
+pub fn check(config: &Config, answer: &Answer, kind: Kind) -> Vec<Finding> {
+    let mut findings = said(config, answer, kind);
     if let (Some(listen), true) = (config.http.listen, answer.status().is_some()) {
-        findings.push(http(listen));
+        findings.push(http(listen, kind));
     }
     findings
 }
 
-fn said(config: &Config, answer: &Answer) -> Vec<Finding> {
+fn said(config: &Config, answer: &Answer, kind: Kind) -> Vec<Finding> {
     match answer {
         Answer::NotRunning if config.state_dir.join("journal").exists() => vec![fail(
             CHECK,
             "it does not run, and has run before",
-            "systemctl start claude-failover; journalctl -u claude-failover -n 50 says why it ended",
+            format!(
+                "{} start claude-failover; {} claude-failover -n 50 says why it ended",
+                kind.systemctl(),
+                kind.journalctl()
+            ),
         )],
         Answer::NotRunning => vec![skip(CHECK, "it has not run yet")],
-        Answer::Failed(why) => vec![fail(
-            CHECK,
-            why.clone(),
-            "systemctl restart claude-failover: no session is touched by that",
-        )],
+        Answer::Failed(why) => vec![fail(CHECK, why.clone(), restart(kind))],
         Answer::Said { health, status } => {
             let mut findings = vec![health_line(health)];
-            findings.extend(another_version(status));
+            findings.extend(another_version(status, kind));
             findings
         }
     }
@@ -90,7 +91,7 @@ pub fn health_line(health: &Value) -> Finding {
 }
 
 /// After an upgrade without a restart.
-pub fn another_version(status: &Value) -> Option<Finding> {
+pub fn another_version(status: &Value, kind: Kind) -> Option<Finding> {
     let running = status["daemon"]["version"].as_str()?;
     let commit = status["daemon"]["commit"].as_str();
     if running == VERSION && (commit.is_none() || COMMIT.is_none() || commit == COMMIT) {
@@ -107,12 +108,16 @@ pub fn another_version(status: &Value) -> Option<Finding> {
             named(running, commit),
             named(VERSION, COMMIT)
         ),
-        "systemctl restart claude-failover: no session is touched by that",
+        restart(kind),
     ))
 }
 
+fn restart(kind: Kind) -> String {
+    format!("{} restart claude-failover: no session is touched by that", kind.systemctl())
+}
+
 /// GET /health, as a monitor from outside would ask.
-pub fn http(listen: SocketAddr) -> Finding {
+pub fn http(listen: SocketAddr, kind: Kind) -> Finding {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&listen, ANSWER_TIMEOUT)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
@@ -135,7 +140,7 @@ pub fn http(listen: SocketAddr) -> Finding {
         Err(error) => fail(
             "http",
             format!("http://{listen}/health: {error}"),
-            "see the log: journalctl -u claude-failover",
+            format!("see the log: {} claude-failover", kind.journalctl()),
         ),
     }
 }

@@ -8,6 +8,7 @@ use crate::cli::doctor::finding::{Finding, Verdict, fail, ok, skip, told, warn};
 use crate::config::Config;
 use crate::core::record::Record;
 use crate::journal::reader::{self, LeftOut};
+use crate::shell_word::shell_word;
 use crate::units::print_size;
 
 /// Below this the journal's next compaction may not fit, and the daemon ends (exit 74).
@@ -50,7 +51,7 @@ fn room(at: &Path) -> Finding {
 /// `inodes`: `None` where the file system does not count them.
 pub fn room_left(at: &Path, bytes: u64, inodes: Option<u64>) -> Finding {
     let what = format!("{}: {} free", at.display(), rounded(bytes));
-    let remedy = format!("make room: du -xh --max-depth=2 {} | sort -h | tail", at.display());
+    let remedy = format!("make room: du -xh --max-depth=2 {} | sort -h | tail", shell_word(at));
     if let Some(inodes) = inodes.filter(|inodes| *inodes < FREE_INODES_MIN) {
         return fail("disk", format!("{what}, but room for {inodes} files only"), remedy);
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::text::beside;
+use crate::task::harmless;
 
 /// The longest name of a check fits.
 const CHECK_COLUMNS: usize = 11;
@@ -67,7 +68,7 @@ impl Finding {
         let verdict = self.verdict.word();
         let head = format!("{verdict:VERDICT_COLUMNS$} {:CHECK_COLUMNS$} ", self.check);
         // What a program or a file has said may hold anything.
-        let plain = |text: &str| text.replace(|c: char| c.is_control(), " ");
+        let plain = |text: &str| text.replace(|c: char| !harmless::is_plain(c), " ");
         let remedy = self.remedy.as_deref();
         let remedy = remedy.map_or(String::new(), |remedy| format!(" -> {}", plain(remedy)));
         let text = format!("{}{remedy}", plain(&self.what));

@@ -1,8 +1,8 @@
 //! Homes, link, shared directories and the daemon's own: what a start would refuse, and the dialogs
 //! that would stand in front of an agent.
 
-use crate::cli::doctor::finding::{Finding, Verdict, fail, ok, told};
-use crate::cli::doctor::units::Units;
+use crate::cli::doctor::finding::{Finding, Verdict, ok, told};
+use crate::cli::units::{Kind, Units};
 use crate::config::Config;
 use crate::config::load::Problem;
 use crate::preflight;
@@ -41,23 +41,18 @@ pub fn check(config: &Config, uid: u32, units: &Units) -> Vec<Finding> {
     findings
 }
 
-/// The words hold a remedy by hand; where there is one without hands, it is told as well.
 fn failed(check: &'static str, problem: &Problem) -> Finding {
-    let what = problem.to_string();
-    match what.contains("is a real directory") {
-        true => fail(check, what, "or let it be done: claude-failover init --adopt"),
-        false => told(check, Verdict::Fail, what),
-    }
+    told(check, Verdict::Fail, problem.to_string())
 }
 
-/// systemd makes both, with the right owner, before it starts the daemon.
+/// The system's manager makes both, with the right owner, before it starts the daemon.
 fn is_made_by_unit(config: &Config, problem: &Problem, units: &Units) -> bool {
     let dir = match problem.path.as_str() {
         "state_dir" => &config.state_dir,
         "runtime_dir" => &config.runtime_dir,
         _ => return false,
     };
-    units.daemon.is_some() && !dir.exists()
+    units.daemon.as_ref().is_some_and(|unit| unit.kind == Kind::System) && !dir.exists()
 }
 
 fn well(check: &str, config: &Config, uid: u32) -> String {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::agent_settings;
 use crate::cli::doctor::daemon::Answer;
 use crate::cli::doctor::finding::{Finding, fail, ok, skip, warn};
+use crate::cli::units::Kind;
 use crate::config::Config;
 use crate::spool;
 
@@ -20,10 +21,11 @@ const SETTINGS_BYTES_MAX: u64 = 1 << 20;
 /// While a daemon takes them, some lie there for a moment.
 const SPOOLED_MAX: usize = 100;
 
-pub fn check(config: &Config, answer: &Answer) -> Vec<Finding> {
-    let mut findings = vec![settings(&agent_settings::path(&config.runtime_dir), answer)];
+pub fn check(config: &Config, answer: &Answer, kind: Kind) -> Vec<Finding> {
+    let mut findings = vec![settings(&agent_settings::path(&config.runtime_dir), answer, kind)];
     if config.agent.guard {
-        findings.push(settings(&agent_settings::guarded_path(&config.runtime_dir), answer));
+        let guarded = agent_settings::guarded_path(&config.runtime_dir);
+        findings.push(settings(&guarded, answer, kind));
     }
     for account in &config.accounts {
         findings.extend(disabled(account.name.as_str(), &account.home));
@@ -34,25 +36,26 @@ pub fn check(config: &Config, answer: &Answer) -> Vec<Finding> {
 }
 
 /// The generated settings name a binary that is there.
-pub fn settings(path: &Path, answer: &Answer) -> Finding {
+pub fn settings(path: &Path, answer: &Answer, kind: Kind) -> Finding {
+    let restart = format!("{} restart claude-failover", kind.systemctl());
     let text = match fs_err::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound && answer.status().is_none() => {
             return skip(CHECK, "their settings are written at the daemon's start");
         }
         Err(error) => {
-            return fail(CHECK, error.to_string(), "systemctl restart claude-failover");
+            return fail(CHECK, error.to_string(), restart);
         }
     };
     let Some(launcher) = launcher(&text) else {
         let what = format!("{} names no hook of ours", path.display());
-        return fail(CHECK, what, "systemctl restart claude-failover writes it anew");
+        return fail(CHECK, what, format!("{restart} writes it anew"));
     };
     if rustix::fs::access(&launcher, Access::EXEC_OK).is_err() {
         return fail(
             CHECK,
             format!("{} names {launcher}, which cannot be run", path.display()),
-            "put the binary back there, then systemctl restart claude-failover",
+            format!("put the binary back there, then {restart}"),
         );
     }
     let told = from_hooks(answer);

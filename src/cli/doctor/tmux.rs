@@ -6,16 +6,17 @@ use std::path::Path;
 use crate::cli::doctor::finding::{Finding, Verdict, fail, ok, skip, told, warn};
 use crate::cli::doctor::host::open_files;
 use crate::cli::obstacles::{configured_socket, stranded};
+use crate::cli::units::Kind;
 use crate::config::Config;
 use crate::preflight;
-use crate::preflight::quoted;
+use crate::shell_word::shell_word;
 use crate::terminal::{DEADLINE, probe};
 
 const CHECK: &str = "tmux";
 /// Agents inherit the server's limit, and one opens dozens of files, with its tools hundreds.
 const OPEN_FILES_MIN: u64 = 4096;
 
-pub fn check(config: &Config, uid: u32) -> Vec<Finding> {
+pub fn check(config: &Config, uid: u32, kind: Kind) -> Vec<Finding> {
     let command = config.tmux.command.as_str();
     let (major, minor) = match probe::version(command, DEADLINE) {
         Ok(version) => version,
@@ -30,11 +31,11 @@ pub fn check(config: &Config, uid: u32) -> Vec<Finding> {
         Err(error) => findings.push(fail(
             CHECK,
             error.to_string(),
-            "is it this user's server? systemctl status claude-failover-tmux",
+            format!("is it this user's server? {} status claude-failover-tmux", kind.systemctl()),
         )),
         Ok(names) => {
             let pid = probe::server_pid(command, &socket, DEADLINE).ok().flatten();
-            findings.push(server(config, &socket, names.len(), pid));
+            findings.push(server(config, kind, &socket, names.len(), pid));
             findings.extend(pid.and_then(|pid| limit(pid, open_files(Path::new("/"), pid))));
             findings.extend(sessions(config, &names));
         }
@@ -43,7 +44,13 @@ pub fn check(config: &Config, uid: u32) -> Vec<Finding> {
 }
 
 /// `pid`: the server's, when there is one that has a session.
-pub fn server(config: &Config, socket: &Path, sessions: usize, pid: Option<i32>) -> Finding {
+pub fn server(
+    config: &Config,
+    kind: Kind,
+    socket: &Path,
+    sessions: usize,
+    pid: Option<i32>,
+) -> Finding {
     let at = socket.display();
     match pid {
         Some(pid) => {
@@ -59,7 +66,7 @@ pub fn server(config: &Config, socket: &Path, sessions: usize, pid: Option<i32>)
         None => fail(
             CHECK,
             format!("no server runs on {at}, and tmux.start_server is false"),
-            "systemctl start claude-failover-tmux",
+            format!("{} start claude-failover-tmux", kind.systemctl()),
         ),
     }
 }
@@ -96,7 +103,7 @@ pub fn open_to_others(socket: &Path, uid: u32) -> Option<Finding> {
             found.uid(),
             found.mode() & 0o7777
         ),
-        format!("chown {uid} {0} && chmod 700 {0}", quoted(dir)),
+        format!("chown {uid} {0} && chmod 700 {0}", shell_word(dir)),
     ))
 }
 

@@ -126,6 +126,8 @@ pool:
 agent:
   # What is started in the sessions, one item a word.
   command: [claude, --dangerously-skip-permissions]
+  # Refuse destructive commands of the pool's agents, by a hook before each of their tools.
+  # guard: true
 
 # [restart] null is your own tmux server. The tmux unit that is shipped beside the daemon's needs:
 # tmux: {socket: /run/claude-failover-tmux/tmux.sock, start_server: false}
@@ -133,10 +135,15 @@ tmux:
   socket: null
 
 dispatcher:
-  # Tasks are read from <projects_dir>/<project>/.agent-queue/inbox/*.md.
+  # [restart] Tasks are read from <projects_dir>/<project>/.agent-queue/inbox/*.md.
   projects_dir: /srv/projects
 
-# [restart] GET /health, /status; read only.
+# Who is told what, away from the terminal: by telegram, resend (email), webhook. Secrets never stand
+# here; `claude-failover notify --test` tries each channel.
+# notifications:
+#   webhook: {url: "https://example.org/claude-failover", level: warning}
+
+# [restart] The page at /, /health, /status, /events and /metrics; read only.
 http:
   listen: "127.0.0.1:8765"
 
@@ -200,7 +207,9 @@ mod tests {
         let text = text(at, &accounts, &at.join(".claude-projects-shared"));
         let text = text
             .replace("  dedicated: []\n  #  - name", "  dedicated:\n    - name")
-            .replace("  #    project", "      project");
+            .replace("  #    project", "      project")
+            .replace("  # guard", "  guard")
+            .replace("# notifications:\n#   webhook", "notifications:\n  webhook");
         let text: String = text
             .lines()
             .map(|line| {
@@ -213,5 +222,6 @@ mod tests {
         let config = parse(&text, &Base::new(at)).unwrap().config;
         assert_eq!(config.pool.dedicated.len(), 1);
         assert_eq!(config.pool.autonomous.unwrap().max, 10);
+        assert!(config.agent.guard && config.notifications.webhook.is_some());
     }
 }

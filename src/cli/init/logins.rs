@@ -7,8 +7,8 @@ use crate::agent_settings::client_version::{self, Version};
 use crate::cli::say;
 use crate::config::{Account, Config};
 use crate::preflight::login::{Home, Login, login};
-use crate::preflight::quoted;
 use crate::process::shell::{login_path, login_shell};
+use crate::shell_word::shell_word;
 use crate::switcher::check::resolve_agent;
 
 /// The program that agents run, and what it says of itself.
@@ -97,5 +97,5 @@ fn told(account: &Account, ask: &Ask) -> String {
 }
 
 pub fn login_command(home: &Path) -> String {
-    format!("CLAUDE_CONFIG_DIR={} claude", quoted(home))
+    format!("CLAUDE_CONFIG_DIR={} claude", shell_word(home))
 }

@@ -8,7 +8,7 @@ use crate::cli::say;
 use crate::config::Config;
 use crate::config::load::DEFAULT_PATH;
 use crate::files::leads_to;
-use crate::preflight::quoted;
+use crate::shell_word::shell_word;
 
 /// A merge of two large homes has thousands; the log has them all.
 const STEPS_SHOWN_MAX: usize = 40;
@@ -59,7 +59,7 @@ pub fn homes_beyond(config: &Config, homes: &[Home], file: &Path) {
                 "not in it: {} looks like a Claude home: claude-failover account add NAME --home \
                  {}{}",
                 home.path.display(),
-                quoted(&home.path),
+                shell_word(&home.path),
                 config_option(file)
             ));
         }
@@ -80,6 +80,6 @@ pub fn next(file: &Path) {
 pub fn config_option(file: &Path) -> String {
     match file == Path::new(DEFAULT_PATH) {
         true => String::new(),
-        false => format!(" --config {}", quoted(file)),
+        false => format!(" --config {}", shell_word(file)),
     }
 }

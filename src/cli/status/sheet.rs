@@ -105,6 +105,8 @@ struct Waiting {
     blocked: u64,
     later: u64,
     foreign: u64,
+    not_for_us: u64,
+    refused: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -133,7 +135,7 @@ pub fn text(answer: &Value, now: Wall, coloured: bool) -> serde_json::Result<Str
         text.push_str(&beside("  > ", &plain(&open_swap(swap))));
     }
     text.push('\n');
-    text.push_str(&plain_lines(&account::table::text(&answer["status"], now)?));
+    text.push_str(&account::table::text(&answer["status"], now)?);
     text.push('\n');
     text.push_str(&sessions(&status, now));
     text.push_str(&beside("Tasks      ", &tasks(&status.tasks)));
@@ -248,13 +250,15 @@ fn doing(status: &Status, session: &Session, now: Wall) -> String {
 }
 
 fn tasks(tasks: &Tasks) -> String {
-    let Waiting { ready, blocked, later, foreign } = &tasks.waiting;
+    let Waiting { ready, blocked, later, foreign, not_for_us, refused } = &tasks.waiting;
     let counts = [
         (tasks.in_hand.len() as u64, "in hand"),
         (*ready, "ready"),
         (*blocked, "blocked"),
         (*later, "later"),
         (*foreign, "foreign"),
+        (*not_for_us, "not for us"),
+        (*refused, "refused"),
     ];
     let parts: Vec<String> = counts
         .into_iter()
@@ -278,11 +282,6 @@ fn last_swap(swap: &LastSwap, now: Wall) -> String {
 
 fn plain(text: &str) -> String {
     harmless::line(text, 1_000)
-}
-
-fn plain_lines(text: &str) -> String {
-    let is_plain = |c: &char| *c == '\n' || harmless::is_plain(*c);
-    text.chars().map(|c| if is_plain(&c) { c } else { ' ' }).collect()
 }
 
 #[cfg(test)]
@@ -317,7 +316,8 @@ mod tests {
             "swap": {"open": null, "last": {"op": 17, "from": "backup", "to": "primary",
                 "outcome": "done", "took_ms": 2_740, "done_at": "2026-11-22T12:23:24Z",
                 "trigger": {"kind": "refusal", "row": "You've hit your limit · resets 3pm"}}},
-            "tasks": {"waiting": {"ready": 12, "blocked": 1, "later": 0, "foreign": 0},
+            "tasks": {"waiting": {"ready": 12, "blocked": 1, "later": 0, "foreign": 0,
+                    "not_for_us": 2, "refused": 3},
                 "in_hand": [{"task": "shop:t1", "title": "Mend \u{1b}[2Jthe tests of the parser",
                     "state": "running", "session": "ccl-auto-11"}]},
         }})
@@ -344,7 +344,7 @@ mod tests {
                ccl-auto-11         busy     linked     10m  shop:t1 Mend  [2Jthe tests of t…
                ccl-auto-12         -        -            -  drained 1h00m: stopped to backup
 
-            Tasks      1 in hand, 12 ready, 1 blocked
+            Tasks      1 in hand, 12 ready, 1 blocked, 2 not for us, 3 refused
             Last swap  17 backup → primary done in 2.7 s, 3h00m ago; refused: "You've hit
                        your limit · resets 3pm"
             Next       it wakes by itself in 2h13m

@@ -12,6 +12,7 @@ use crate::cli::text::{beside, length};
 use crate::clock::Clock;
 use crate::ids::AccountName;
 use crate::moment::Wall;
+use crate::task::harmless;
 
 /// The key `plan` of `/status`.
 #[derive(Debug, Clone, Deserialize)]
@@ -100,7 +101,8 @@ fn text(plan: &Plan, status: &Value, to: Option<&str>, goal: &Goal, now: Wall) -
         let head = format!("{:width$}  ", candidate.account);
         text.push_str(&beside(&head, &why(candidate, to, goal)));
     }
-    text
+    // A reason holds rows of screens and words of programs.
+    harmless::lines(&text)
 }
 
 fn why(candidate: &Candidate, to: Option<&str>, goal: &Goal) -> String {
@@ -154,7 +156,7 @@ mod tests {
     const NOW: Wall = Wall(1_795_361_004_000);
 
     fn status() -> Value {
-        let limit = "You've hit your session limit · resets 6pm (UTC)";
+        let limit = "You've hit your session limit\u{2066}· resets 6pm (UTC)";
         json!({
             "state": "normal",
             "parked": null,

@@ -2,6 +2,7 @@
 
 use crate::core::durable::{Durable, IllegalRecord, illegal};
 use crate::core::job::{Decision, Fate, Job, JobStage, SetAside};
+use crate::core::kind::Step;
 use crate::core::record::Record;
 use crate::ids::{SessionName, TaskRef};
 use crate::moment::Wall;
@@ -90,7 +91,7 @@ impl Durable {
     }
 
     fn apply_stage(&mut self, record: &Record) -> Result<(), IllegalRecord> {
-        let Some(session) = session_of(record) else {
+        let Some(Step::Job(session)) = record.step() else {
             return Err(illegal(record, "it is not a task's record"));
         };
         let Some(job) = self.jobs.get(session) else {
@@ -160,24 +161,6 @@ impl Durable {
             }
         }
         Ok(())
-    }
-}
-
-fn session_of(record: &Record) -> Option<&SessionName> {
-    match record {
-        Record::TaskMarked { session, .. }
-        | Record::TaskMakingRoom { session, .. }
-        | Record::TaskReady { session }
-        | Record::TaskLaunching { session, .. }
-        | Record::TaskLaunched { session, .. }
-        | Record::TaskNotLaunched { session }
-        | Record::TaskReceived { session, .. }
-        | Record::TaskTakenUp { session, .. }
-        | Record::TaskLost { session, .. }
-        | Record::TaskEnding { session, .. }
-        | Record::TaskBackground { session, .. }
-        | Record::TaskLeft { session } => Some(session),
-        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::core::job::{Job, SetAside};
-use crate::core::kind::Subject;
+use crate::core::kind::{Step, Subject};
 use crate::core::record::{Move, Record, SavedAgent};
 use crate::core::standing::Standing;
 use crate::core::trigger::Trigger;
@@ -229,31 +229,12 @@ impl Durable {
 
     /// The records of accounts, and of swaps, moves and tasks that are under way.
     fn apply_step(&mut self, record: &Record) -> Result<(), IllegalRecord> {
-        match record.subject() {
-            Subject::Account => return self.apply_account(record),
-            Subject::Move => return self.apply_move(record),
-            Subject::Task => return self.apply_task(record),
-            Subject::Daemon | Subject::Session | Subject::Swap => {}
-        }
-        match record {
-            Record::SwapChecked { op }
-            | Record::SwapProbing { op, .. }
-            | Record::SwapProbed { op }
-            | Record::SwapRetargeted { op, .. }
-            | Record::SwapSaved { op, .. }
-            | Record::SwapStopped { op }
-            | Record::SwapFlipped { op, .. }
-            | Record::SwapCanaryProven { op, .. }
-            | Record::SwapRelaunched { op, .. }
-            | Record::SwapVerified { op }
-            | Record::SwapDone { op, .. }
-            | Record::SwapAborting { op, .. }
-            | Record::SwapUnflipped { op, .. }
-            | Record::SwapRestored { op }
-            | Record::SwapRolledBack { op, .. }
-            | Record::SwapStuck { op, .. }
-            | Record::StuckCleared { op, .. } => self.apply_swap(*op, record),
-            _ => Err(illegal(record, "it belongs to nothing")),
+        match record.step() {
+            Some(Step::Swap(op)) => self.apply_swap(*op, record),
+            Some(Step::Move(session)) => self.apply_move(session, record),
+            Some(Step::Job(_) | Step::SetAside(_)) => self.apply_task(record),
+            None if record.subject() == Subject::Account => self.apply_account(record),
+            None => Err(illegal(record, "it belongs to nothing")),
         }
     }
 

@@ -31,17 +31,9 @@ impl Durable {
 
     pub(in crate::core::durable) fn apply_move(
         &mut self,
+        session: &SessionName,
         record: &Record,
     ) -> Result<(), IllegalRecord> {
-        let (Record::MoveStopping { session, .. }
-        | Record::MoveStopped { session }
-        | Record::MoveIdentified { session, .. }
-        | Record::MoveLaunching { session, .. }
-        | Record::MoveLaunched { session, .. }
-        | Record::MoveEnded { session, .. }) = record
-        else {
-            return Err(illegal(record, "it is not a move's record"));
-        };
         let Some(moving) = self.moves.get_mut(session) else {
             return Err(illegal(record, "no such move is open"));
         };

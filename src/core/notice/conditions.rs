@@ -1,6 +1,7 @@
 //! What no record stands for: it is seen in the core, and told when it begins.
 
 use crate::config::notifications::Level;
+use crate::core::event::HopelessTask;
 use crate::core::notice::words::Words;
 use crate::core::notice::{KEY_CHARS_MAX, Notice, Teller, zone};
 use crate::core::{Core, TerminalState};
@@ -16,6 +17,7 @@ pub struct Conditions {
     config_problems: Vec<String>,
     dead_components: Vec<String>,
     tmux_lost: Option<String>,
+    hopeless: Vec<HopelessTask>,
 }
 
 impl Conditions {
@@ -31,6 +33,7 @@ impl Conditions {
             config_problems: core.config_problems.clone(),
             dead_components: core.dead_components.clone(),
             tmux_lost,
+            hopeless: core.queue.hopeless.clone(),
         }
     }
 }
@@ -54,6 +57,8 @@ impl Teller {
         let died = seen.dead_components.iter();
         let died = died.filter(|name| !before.dead_components.contains(name));
         notices.extend(died.map(|name| component_ended(name, now)));
+        let failed = seen.hopeless.iter().filter(|task| !before.hopeless.contains(task));
+        notices.extend(failed.map(task_failed));
         match (&before.tmux_lost, &seen.tmux_lost) {
             (None, Some(reason)) => notices.push(tmux_lost(reason, now)),
             (Some(_), None) => notices.push(Notice::new(
@@ -123,6 +128,17 @@ fn component_ended(name: &str, now: Wall) -> Notice {
     ];
     let title = format!("A part of the daemon has ended: {name}");
     Notice::new(Level::Critical, format!("component:{name}/ended"), now, &title, lines)
+}
+
+fn task_failed(HopelessTask { task, reason, at }: &HopelessTask) -> Notice {
+    let lines = vec![
+        format!("Why: {reason}"),
+        "Attempt: no agent has had it".to_owned(),
+        "Next: its file lies in failed/ with the reason, and is not tried again".to_owned(),
+        format!("You: mend the file, then claude-failover tasks retry {task}"),
+    ];
+    let key = format!("task:{task}/hopeless:{}", harmless::line(reason, KEY_CHARS_MAX));
+    Notice::new(Level::Warning, key, *at, &format!("Task {task} can never run"), lines)
 }
 
 fn tmux_lost(reason: &str, now: Wall) -> Notice {

@@ -8,6 +8,7 @@ use crate::core::trigger::Trigger;
 use crate::ids::{AccountName, SessionName};
 use crate::moment::Wall;
 use crate::quota::local_time::Zone;
+use crate::shell_word::shell_word;
 
 /// How moments are printed: in this zone, with the day where it is another than `near`'s.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +86,7 @@ pub fn cause(trigger: &Trigger, source: &AccountName, target: &AccountName) -> S
 pub fn login_remedy(config: &Config, account: &AccountName) -> String {
     match config.account(account) {
         Some(known) => {
-            format!("CLAUDE_CONFIG_DIR={} claude, then /login", known.home.display())
+            format!("CLAUDE_CONFIG_DIR={} claude, then /login", shell_word(&known.home))
         }
         None => "log in to it, then `claude-failover account release`".to_owned(),
     }
@@ -95,7 +96,7 @@ pub fn login_remedy(config: &Config, account: &AccountName) -> String {
 pub fn attach(config: &Config, session: &SessionName) -> String {
     let mut command = config.tmux.command.clone();
     if let Some(socket) = &config.tmux.socket {
-        write!(command, " -S {}", socket.display()).expect("a String takes all");
+        write!(command, " -S {}", shell_word(socket)).expect("a String takes all");
     }
     format!("{command} attach -t ={session}")
 }

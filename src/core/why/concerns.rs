@@ -1,6 +1,7 @@
 //! Which records belong to the chain of a subject.
 
 use crate::core::durable::Durable;
+use crate::core::kind::Step;
 use crate::core::record::{Move, Record};
 use crate::core::trigger::Trigger;
 use crate::core::why::{Subject, Why};
@@ -34,12 +35,12 @@ fn of_op(state: &Durable, record: &Record, wanted: OpId) -> bool {
             let swap = state.swap.as_ref().filter(|swap| swap.op == wanted);
             swap.is_some_and(|swap| swap.target == *account)
         }
-        other => match (op_of(other), session_of_move(other)) {
-            (Some(op), _) => op == wanted,
-            (None, Some(session)) => {
+        other => match other.step() {
+            Some(Step::Swap(op)) => *op == wanted,
+            Some(Step::Move(session)) => {
                 state.moves.get(session).is_some_and(|moving| moving.op == wanted)
             }
-            (None, None) => false,
+            Some(Step::Job(_) | Step::SetAside(_)) | None => false,
         },
     }
 }
@@ -69,7 +70,10 @@ fn of_session(state: &Durable, record: &Record, wanted: &SessionName) -> bool {
         Record::SwapCanaryProven { session, .. } => session.as_ref() == Some(wanted),
         Record::AccountRefused { limit, .. } => limit.session.as_ref() == Some(wanted),
         Record::AccountProven { session, .. } => session.as_ref() == Some(wanted),
-        other => session_of_move(other) == Some(wanted) || session_of_task(other) == Some(wanted),
+        other => match other.step() {
+            Some(Step::Move(session) | Step::Job(session)) => session == wanted,
+            Some(Step::Swap(_) | Step::SetAside(_)) | None => false,
+        },
     }
 }
 
@@ -79,18 +83,16 @@ fn of_task(state: &Durable, record: &Record, wanted: &TaskRef) -> bool {
     match record {
         Record::DaemonStarted { .. } | Record::CleanStop => state.jobs.keys().any(holds),
         Record::TaskClaimed { offer, .. } => offer.task == *wanted,
-        Record::TaskDecided { task, .. }
-        | Record::TaskUndecided { task }
-        | Record::TaskSettled { task } => task == wanted,
         Record::SwapSaved { moves, .. } => moves.iter().any(|moving| holds(&moving.session)),
         Record::SwapProbing { canary, .. } => holds(&canary.session),
         Record::SessionLost { session, .. } | Record::RestorePlanned { session, .. } => {
             holds(session)
         }
-        other => {
-            let session = session_of_task(other).or_else(|| session_of_move(other));
-            session.is_some_and(holds)
-        }
+        other => match other.step() {
+            Some(Step::Move(session) | Step::Job(session)) => holds(session),
+            Some(Step::SetAside(task)) => task == wanted,
+            Some(Step::Swap(_)) | None => false,
+        },
     }
 }
 
@@ -126,63 +128,4 @@ fn of_account(state: &Durable, record: &Record, wanted: &AccountName) -> bool {
 
 fn saves(moves: &[Move], session: &SessionName) -> bool {
     moves.iter().any(|moving| moving.session == *session)
-}
-
-/// The swap that a record is a step of.
-fn op_of(record: &Record) -> Option<OpId> {
-    match record {
-        Record::SwapPlanned { op, .. }
-        | Record::SwapChecked { op }
-        | Record::SwapProbing { op, .. }
-        | Record::SwapProbed { op }
-        | Record::SwapRetargeted { op, .. }
-        | Record::SwapSaved { op, .. }
-        | Record::SwapStopped { op }
-        | Record::SwapFlipped { op, .. }
-        | Record::SwapCanaryProven { op, .. }
-        | Record::SwapRelaunched { op, .. }
-        | Record::SwapVerified { op }
-        | Record::SwapDone { op, .. }
-        | Record::SwapAborting { op, .. }
-        | Record::SwapUnflipped { op, .. }
-        | Record::SwapRestored { op }
-        | Record::SwapRolledBack { op, .. }
-        | Record::SwapStuck { op, .. }
-        | Record::StuckCleared { op, .. } => Some(*op),
-        _ => None,
-    }
-}
-
-fn session_of_move(record: &Record) -> Option<&SessionName> {
-    match record {
-        Record::MoveStopping { session, .. }
-        | Record::MoveStopped { session }
-        | Record::MoveIdentified { session, .. }
-        | Record::MoveLaunching { session, .. }
-        | Record::MoveLaunched { session, .. }
-        | Record::MoveEnded { session, .. } => Some(session),
-        _ => None,
-    }
-}
-
-/// Of the records that name their task by the session alone.
-fn session_of_task(record: &Record) -> Option<&SessionName> {
-    match record {
-        Record::TaskClaimed { session, .. }
-        | Record::TaskMarked { session, .. }
-        | Record::TaskMakingRoom { session, .. }
-        | Record::TaskReady { session }
-        | Record::TaskLaunching { session, .. }
-        | Record::TaskLaunched { session, .. }
-        | Record::TaskNotLaunched { session }
-        | Record::TaskReceived { session, .. }
-        | Record::TaskTakenUp { session, .. }
-        | Record::TaskBackground { session, .. }
-        | Record::TaskLost { session, .. }
-        | Record::TaskEnding { session, .. }
-        | Record::TaskLeft { session }
-        | Record::TaskClosed { session, .. }
-        | Record::DialogHandling { session, .. } => Some(session),
-        _ => None,
-    }
 }

@@ -155,11 +155,11 @@ fn a_real_directory_in_place_of_the_link_comes_with_a_way_out() {
     "#]]);
     host.remove("a");
     host.troubled(&expect![[r#"
-        link: DIR/link is a real directory, not a link to an account's home: end every Claude Code, then mv -T DIR/link DIR/a && ln -s DIR/a DIR/link
+        link: DIR/link is a real directory, not a link to an account's home: end every Claude Code, then mv -T DIR/link DIR/a && ln -s DIR/a DIR/link; or let it be done: claude-failover init --adopt
     "#]]);
     fs_err::write(host.at("link.json"), "{}").unwrap();
     host.troubled(&expect![[r#"
-        link: DIR/link is a real directory, not a link to an account's home: end every Claude Code, then mv -T DIR/link DIR/a && cp -p DIR/link.json DIR/a/.claude.json && ln -s DIR/a DIR/link
+        link: DIR/link is a real directory, not a link to an account's home: end every Claude Code, then mv -T DIR/link DIR/a && cp -p DIR/link.json DIR/a/.claude.json && ln -s DIR/a DIR/link; or let it be done: claude-failover init --adopt
     "#]]);
 }
 
@@ -203,7 +203,7 @@ fn shared_links_that_lead_elsewhere_are_named_and_missing_ones_are_not() {
     host.troubled(&expect![[r#"
         accounts[b].home: DIR/b/projects leads to DIR/work, not to DIR/projects-shared: move what is there to the shared directory, then ln -sfn DIR/projects-shared DIR/b/projects
         accounts[b].home: DIR/b/session-env leads to DIR/nowhere, not to DIR/session-env-shared: move what is there to the shared directory, then ln -sfn DIR/session-env-shared DIR/b/session-env
-        accounts[a].home: DIR/a/file-history is a real directory in the way of the link to DIR/file-history-shared: end every Claude Code of this account, then mkdir -p DIR/file-history-shared && cp -an DIR/a/file-history/. DIR/file-history-shared/ && mv -T DIR/a/file-history DIR/a/file-history.before && ln -s DIR/file-history-shared DIR/a/file-history
+        accounts[a].home: DIR/a/file-history is a real directory in the way of the link to DIR/file-history-shared: end every Claude Code of this account, then mkdir -p DIR/file-history-shared && cp -an DIR/a/file-history/. DIR/file-history-shared/ && mv -T DIR/a/file-history DIR/a/file-history.before && ln -s DIR/file-history-shared DIR/a/file-history; or let it be done: claude-failover init --adopt
         accounts[b].home: DIR/b/file-history is a file in the way of the link to DIR/file-history-shared: mv -T DIR/b/file-history DIR/b/file-history.before && ln -s DIR/file-history-shared DIR/b/file-history
     "#]]);
 }

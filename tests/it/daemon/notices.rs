@@ -200,6 +200,29 @@ fn a_reload_adds_a_channel_and_a_refused_one_is_told_through_it() {
 }
 
 #[test]
+fn a_task_that_can_never_run_is_told_without_an_agent() {
+    let server = Server::new(OK);
+    let mut fleet = Fleet::new(telling(&server));
+    fleet.start();
+    fleet.submit("shop:t1", "---\npriority: soon\n---\nDo it.\n");
+    await_notice(&server, "can never run");
+    pinned(
+        &fleet,
+        &server,
+        &expect![[r#"
+        [info] claude-failover # has started for the first time
+            Next: sessions are adopted as they are
+        [warning] Task # can never run
+            Why: malformed: priority: the text "soon" is no priority: write critical, high, default or low
+            Attempt: no agent has had it
+            Next: its file lies in failed/ with the reason, and is not tried again
+            You: mend the file, then claude-failover tasks retry shop:t1
+    "#]],
+    );
+    fleet.stop_daemon();
+}
+
+#[test]
 fn no_secret_gets_into_the_log_whatever_is_logged() {
     const TOKEN: &str = "123456:AAE-token_of_a_bot";
     let server = Server::new(Manner::Answer(401, "", "no such bot: 123456:AAE-token_of_a_bot"));

@@ -116,6 +116,12 @@ fn a_malformed_task_is_moved_to_the_failed_with_the_reason() {
     eventually("its marker goes", SOON, || {
         (std::fs::read_dir(stage.inbox("a")).unwrap().count() == 1).then_some(())
     });
+    // Whoever tells people is told, and of the same file put there again.
+    stage.submit("a:bad", &text("priority: soon"));
+    stage.until("both are told", |offered| offered.hopeless.len() == 2);
+    let [first, again] = &stage.offered.hopeless[..] else { panic!("{:?}", stage.offered) };
+    assert_eq!((first.task.to_string(), &first.task), ("a:bad".to_owned(), &again.task));
+    assert!(first.reason.starts_with("malformed: priority") && first.at < again.at, "{first:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use claude_failover::cli::doctor::finding::Finding;
 use claude_failover::cli::doctor::finding::Wrap;
 use claude_failover::cli::doctor::{client, daemon, disk, host, tmux};
 use claude_failover::cli::init::logins::Ask;
+use claude_failover::cli::units::Kind;
 use claude_failover::moment::Wall;
 use claude_failover::preflight::login::Login;
 use expect_test::{Expect, expect};
@@ -24,7 +25,7 @@ fn a_line_is_wrapped_for_a_terminal_and_never_for_a_program() {
     let found = client::version(Version(2, 1, 50), &long);
     assert!(found.text(Wrap::Columns).lines().all(|line| line.chars().count() <= 80));
     assert_eq!(found.text(Wrap::Never).lines().count(), 1);
-    let hostile = client::version(Version(2, 1, 330), "/a\u{1b}[2J\nfail x");
+    let hostile = client::version(Version(2, 1, 330), "/a\u{1b}[2J\nfail\u{202e}x");
     assert_eq!(hostile.text(Wrap::Never), "ok    client      /a [2J fail x: 2.1.330\n");
 }
 
@@ -181,10 +182,10 @@ fn the_daemons_own_words_decide() {
         "#]],
     );
     let running = |version: &str| json!({"daemon": {"version": version}});
-    assert_eq!(daemon::another_version(&running(env!("CARGO_PKG_VERSION"))), None);
-    let text = daemon::another_version(&running("0.0.1")).unwrap().text(Wrap::Never);
+    assert_eq!(daemon::another_version(&running(env!("CARGO_PKG_VERSION")), Kind::System), None);
+    let text = daemon::another_version(&running("0.0.1"), Kind::User).unwrap().text(Wrap::Never);
     assert!(text.starts_with("warn  daemon      version 0.0.1 runs, and 0.1.0"), "{text}");
-    assert!(text.contains(" -> systemctl restart claude-failover"), "{text}");
+    assert!(text.contains(" -> systemctl --user restart claude-failover"), "{text}");
 }
 
 #[test]
@@ -200,7 +201,7 @@ fn health_is_asked_over_http_as_well() {
             assert!(head[..count].starts_with(b"GET /health HTTP/1.1\r\n"));
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        let found = daemon::http(address);
+        let found = daemon::http(address, Kind::System);
         server.join().unwrap();
         Finding { what: found.what.replace(&address.to_string(), "ADDRESS"), ..found }
     };
@@ -219,6 +220,6 @@ fn health_is_asked_over_http_as_well() {
         "#]],
     );
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let text = daemon::http(closed).text(Wrap::Never);
+    let text = daemon::http(closed, Kind::System).text(Wrap::Never);
     assert!(text.starts_with("fail  http ") && text.contains("refused"), "{text}");
 }

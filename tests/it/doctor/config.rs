@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use claude_failover::cli::doctor::finding::{Finding, Wrap};
-use claude_failover::cli::doctor::units::{self, Units};
-use claude_failover::cli::doctor::{queues, tmux};
+use claude_failover::cli::doctor::{queues, tmux, units};
 use claude_failover::cli::tasks::survey::{Row, State};
+use claude_failover::cli::units::{Kind, Units};
 use claude_failover::config::Config;
 use claude_failover::config::load::{Base, parse};
 use claude_failover::moment::Wall;
@@ -52,14 +52,16 @@ fn a_server_is_there_or_will_be() {
     let socket = Path::new("/nowhere/tmux.sock");
     check(
         [
-            tmux::server(&ours, socket, 3, Some(7)),
-            tmux::server(&ours, socket, 0, None),
-            tmux::server(&units, socket, 0, None),
+            tmux::server(&ours, Kind::System, socket, 3, Some(7)),
+            tmux::server(&ours, Kind::System, socket, 0, None),
+            tmux::server(&units, Kind::System, socket, 0, None),
+            tmux::server(&units, Kind::User, socket, 0, None),
         ],
         &expect![[r#"
             ok    tmux        the server on /nowhere/tmux.sock is process 7; sessions: 3
             ok    tmux        no server runs on /nowhere/tmux.sock: the daemon starts one
             fail  tmux        no server runs on /nowhere/tmux.sock, and tmux.start_server is false -> systemctl start claude-failover-tmux
+            fail  tmux        no server runs on /nowhere/tmux.sock, and tmux.start_server is false -> systemctl --user start claude-failover-tmux
         "#]],
     );
 }
@@ -162,15 +164,20 @@ impl Root {
         fs::write(path, text).unwrap();
     }
 
+    fn link(&self, target: &str, name: &str) {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, path).unwrap();
+    }
+
     fn enable(&self, unit: &str) {
-        let wants = self.0.path().join("etc/systemd/system/multi-user.target.wants");
-        fs::create_dir_all(&wants).unwrap();
-        std::os::unix::fs::symlink(format!("../{unit}"), wants.join(unit)).unwrap();
+        let wants = "etc/systemd/system/multi-user.target.wants";
+        self.link(&format!("../{unit}"), &format!("{wants}/{unit}"));
     }
 
     #[track_caller]
     fn says(&self, config: &Config, uid: u32, expected: &Expect) {
-        let units = Units::look(self.0.path(), &self.0.path().join("home/me"));
+        let units = Units::look(self.0.path(), &self.0.path().join("home/me"), 1000);
         let lines = units::check(&units, config, uid).into_iter();
         let text: String = lines.map(|finding| finding.text(Wrap::Never)).collect();
         expected.assert_eq(&text.replace(self.0.path().to_str().unwrap(), ""));
@@ -185,8 +192,8 @@ fn units_are_installed_for_this_user_and_a_boot_starts_them() {
         &own,
         1000,
         &expect![[r#"
-            warn  units       claude-failover.service is not installed: nothing starts the daemon at a boot -> install systemd/*.service, see README "Install"
-            fail  units       claude-failover-tmux.service is not installed, and tmux.start_server is false: nobody starts tmux -> install systemd/claude-failover-tmux.service, or set tmux.start_server: true
+            warn  units       claude-failover.service is not installed, or masked: nothing starts the daemon at a boot -> install systemd/*.service, see README "Install"
+            fail  units       claude-failover-tmux.service is not installed, or masked, and tmux.start_server is false: nobody starts tmux -> install systemd/claude-failover-tmux.service, or set tmux.start_server: true
         "#]],
     );
     for unit in ["claude-failover.service", "claude-failover-tmux.service"] {
@@ -233,9 +240,8 @@ fn units_are_installed_for_this_user_and_a_boot_starts_them() {
 fn a_users_own_units_need_him_to_linger() {
     let root = Root::new();
     root.write("home/me/.config/systemd/user/claude-failover.service", "[Service]\n");
-    let wants = root.0.path().join("home/me/.config/systemd/user/default.target.wants");
-    fs::create_dir_all(&wants).unwrap();
-    std::os::unix::fs::symlink("../x", wants.join("claude-failover.service")).unwrap();
+    let wants = "home/me/.config/systemd/user/default.target.wants";
+    root.link("../x", &format!("{wants}/claude-failover.service"));
     root.says(
         &config(""),
         1000,
@@ -252,5 +258,71 @@ fn a_users_own_units_need_him_to_linger() {
             ok    units       /home/me/.config/systemd/user/claude-failover.service: your own manager's
             ok    linger      me lingers
         "#]],
+    );
+}
+
+#[test]
+fn of_two_units_with_one_name_the_one_in_use_counts() {
+    let root = Root::new();
+    let units = ["claude-failover.service", "claude-failover-tmux.service"];
+    for unit in units {
+        root.write(&format!("usr/lib/systemd/system/{unit}"), "[Service]\nUser=claude\n");
+        root.write(&format!("usr/lib/systemd/user/{unit}"), "[Service]\n");
+    }
+    root.write("var/lib/systemd/linger/me", "");
+    let own = config("tmux: {socket: /run/user/1000/t.sock, start_server: false}\n");
+    // As a package leaves it: the system's are the ones that its text is about.
+    root.says(&own, 1000, &expect![[r#"
+        fail  units       /usr/lib/systemd/system/claude-failover.service: there is no user claude -> set User=me: systemctl edit claude-failover.service
+        warn  units       no boot starts /usr/lib/systemd/system/claude-failover.service -> systemctl enable claude-failover.service
+        skip  linger      the system's units need none
+        fail  units       /usr/lib/systemd/system/claude-failover-tmux.service: there is no user claude -> set User=me: systemctl edit claude-failover-tmux.service
+        warn  units       no boot starts /usr/lib/systemd/system/claude-failover-tmux.service -> systemctl enable claude-failover-tmux.service
+    "#]]);
+    let wants = "home/me/.config/systemd/user/default.target.wants";
+    root.link("../x", &format!("{wants}/claude-failover.service"));
+    // Nothing enables the other: it is looked for where the daemon's is.
+    root.says(&own, 1000, &expect![[r#"
+        ok    units       /usr/lib/systemd/user/claude-failover.service: your own manager's
+        ok    linger      me lingers
+        ok    units       /usr/lib/systemd/user/claude-failover-tmux.service: your own manager's
+        warn  units       no boot starts /usr/lib/systemd/user/claude-failover-tmux.service -> systemctl --user enable claude-failover-tmux.service
+    "#]]);
+    root.link("../x", &format!("{wants}/claude-failover-tmux.service"));
+    root.says(
+        &own,
+        1000,
+        &expect![[r#"
+        ok    units       /usr/lib/systemd/user/claude-failover.service: your own manager's
+        ok    linger      me lingers
+        ok    units       /usr/lib/systemd/user/claude-failover-tmux.service: your own manager's
+    "#]],
+    );
+    root.says(&config(""), 1000, &expect![[r#"
+        ok    units       /usr/lib/systemd/user/claude-failover.service: your own manager's
+        ok    linger      me lingers
+        ok    units       /usr/lib/systemd/user/claude-failover-tmux.service: your own manager's
+        warn  units       claude-failover-tmux.service is installed, and tmux.start_server is true -> tmux: {socket: /run/user/1000/claude-failover-tmux/tmux.sock, start_server: false}, or systemctl --user mask claude-failover-tmux
+    "#]]);
+    // Enabled or not, what runs is in use.
+    root.write("sys/fs/cgroup/system.slice/claude-failover.service/cgroup.procs", "7\n");
+    root.says(&own, 1000, &expect![[r#"
+        fail  units       /usr/lib/systemd/system/claude-failover.service: there is no user claude -> set User=me: systemctl edit claude-failover.service
+        warn  units       no boot starts /usr/lib/systemd/system/claude-failover.service -> systemctl enable claude-failover.service
+        skip  linger      the system's units need none
+        ok    units       /usr/lib/systemd/user/claude-failover-tmux.service: your own manager's
+    "#]]);
+    for unit in units {
+        root.link("/dev/null", &format!("etc/systemd/system/{unit}"));
+    }
+    // A mask leaves the user's alone.
+    root.says(
+        &own,
+        1000,
+        &expect![[r#"
+        ok    units       /usr/lib/systemd/user/claude-failover.service: your own manager's
+        ok    linger      me lingers
+        ok    units       /usr/lib/systemd/user/claude-failover-tmux.service: your own manager's
+    "#]],
     );
 }

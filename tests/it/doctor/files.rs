@@ -4,8 +4,8 @@ use std::path::Path;
 
 use claude_failover::cli::doctor::daemon::Answer;
 use claude_failover::cli::doctor::finding::{Finding, Wrap};
-use claude_failover::cli::doctor::units::{Kind, Unit, Units};
 use claude_failover::cli::doctor::{disk, homes, hooks};
+use claude_failover::cli::units::{Kind, Unit, Units};
 use claude_failover::config::load::{Base, parse};
 use expect_test::{Expect, expect};
 use fs_err as fs;
@@ -33,22 +33,23 @@ fn the_settings_of_agents_name_a_binary_that_is_there() {
         let hook = json!([{"hooks": [{"type": "command", "command": command}]}]);
         fs::write(&path, json!({"hooks": {"Stop": hook}}).to_string()).unwrap();
     };
-    let mut findings = vec![hooks::settings(&path, &down)];
-    findings.push(hooks::settings(&path, &answer(&[])));
+    let settings = |answer: &Answer, kind| hooks::settings(&path, answer, kind);
+    let mut findings = vec![settings(&down, Kind::System)];
+    findings.push(settings(&answer(&[]), Kind::User));
     named("/bin/sh");
-    findings.push(hooks::settings(&path, &down));
-    findings.push(hooks::settings(&path, &answer(&["session_file", "hook"])));
-    findings.push(hooks::settings(&path, &answer(&["session_file"])));
+    findings.push(settings(&down, Kind::System));
+    findings.push(settings(&answer(&["session_file", "hook"]), Kind::System));
+    findings.push(settings(&answer(&["session_file"]), Kind::System));
     named("/nowhere/it'\\''s");
-    findings.push(hooks::settings(&path, &down));
+    findings.push(settings(&down, Kind::System));
     fs::write(&path, "{}").unwrap();
-    findings.push(hooks::settings(&path, &down));
+    findings.push(settings(&down, Kind::System));
     check(
         dir.path(),
         findings,
         &expect![[r#"
             skip  hooks       their settings are written at the daemon's start
-            fail  hooks       failed to open file `DIR/agent-settings.json`: No such file or directory (os error 2) -> systemctl restart claude-failover
+            fail  hooks       failed to open file `DIR/agent-settings.json`: No such file or directory (os error 2) -> systemctl --user restart claude-failover
             ok    hooks       agents are given /bin/sh
             ok    hooks       agents are given /bin/sh; 1 of 2 agents are known by them now
             ok    hooks       agents are given /bin/sh
@@ -127,12 +128,17 @@ fn directories_that_systemd_makes_may_be_missing() {
         fail  directories state_dir: uid UID may not write in /var/lib: as root, install -d -m 700 -o UID /var/lib/nowhere
     "#]]
     .assert_eq(&directories(&Units::default()));
-    let mut units = Units::default();
-    units.daemon = Some(Unit {
+    let unit = |kind| Unit {
         path: "/etc/systemd/system/claude-failover.service".into(),
-        kind: Kind::System,
+        kind,
         user: None,
         is_enabled: true,
-    });
+        is_running: false,
+    };
+    let mut units = Units::default();
+    units.daemon = Some(unit(Kind::System));
     assert_eq!(directories(&units), "");
+    // A user's manager makes neither.
+    units.daemon = Some(unit(Kind::User));
+    assert_eq!(directories(&units), directories(&Units::default()));
 }

@@ -131,7 +131,7 @@ fn what_is_wrong_is_told_with_the_remedy_and_the_exit_code_says_so() {
         ok    config      DIR/config.yaml: config loaded: accounts=2 dedicated=1 pool min=0 max=0
         ok    client      DIR/claude: 2.1.330
         fail  homes       accounts[b].home: DIR/b does not exist: make it and log in once: mkdir -m 700 DIR/b && CLAUDE_CONFIG_DIR=DIR/b claude
-        fail  homes       link: DIR/link is a real directory, not a link to an account's home: end every Claude Code, then mv -T DIR/link DIR/link.before && ln -s DIR/a DIR/link (and copy from it what you miss) -> or let it be done: claude-failover init --adopt
+        fail  homes       link: DIR/link is a real directory, not a link to an account's home: end every Claude Code, then mv -T DIR/link DIR/link.before && ln -s DIR/a DIR/link (and copy from it what you miss); or let it be done: claude-failover init --adopt
         ok    directories DIR/state and DIR/run
         fail  login       account a: not logged in -> CLAUDE_CONFIG_DIR=DIR/a claude, then /login
         skip  login       account b: it has no home yet

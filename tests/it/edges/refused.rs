@@ -99,7 +99,7 @@ fn accounts_link_and_shared_directories_that_are_not_what_they_must_be() {
     site.remove("b");
     expect![[r#"
         accounts[b].home: DIR/b does not exist: make it and log in once: mkdir -m 700 DIR/b && CLAUDE_CONFIG_DIR=DIR/b claude
-        link: DIR/link is a real directory, not a link to an account's home: end every Claude Code, then mv -T DIR/link DIR/link.before && ln -s DIR/a DIR/link (and copy from it what you miss)
+        link: DIR/link is a real directory, not a link to an account's home: end every Claude Code, then mv -T DIR/link DIR/link.before && ln -s DIR/a DIR/link (and copy from it what you miss); or let it be done: claude-failover init --adopt
         accounts[a].home: DIR/a/projects leads to DIR/work, not to DIR/shared/projects: move what is there to the shared directory, then ln -sfn DIR/shared/projects DIR/a/projects
         accounts[a].home: DIR/a/session-env is a file in the way of the link to DIR/shared/session-env: mv -T DIR/a/session-env DIR/a/session-env.before && ln -s DIR/shared/session-env DIR/a/session-env
     "#]].assert_eq(&site.refused(CONFIG));

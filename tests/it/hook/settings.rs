@@ -410,22 +410,24 @@ fn a_guard_that_cannot_run_refuses_everything() {
 }
 
 #[test]
-fn the_guarded_file_is_written_with_the_guard_and_stays_for_those_who_have_it() {
+fn the_guarded_file_is_there_before_the_guard_is_turned_on_and_stays_after() {
     let mut client = Client::new();
     client.install("echo '2.1.330 (Claude Code)'");
     client.refresh();
     let guarded = guarded_path(&client.config.runtime_dir);
-    assert!(!guarded.exists() && are_there(&client.config));
-    client.config.agent.guard = true;
-    assert!(!are_there(&client.config));
-    client.refresh();
     assert!(are_there(&client.config));
     assert_eq!(fs::metadata(&guarded).unwrap().mode() & 0o7777, 0o600);
     let right = fs::read_to_string(&guarded).unwrap();
-    fs::write(&guarded, "{}").unwrap();
-    client.refresh();
-    assert_eq!(fs::read_to_string(&guarded).unwrap(), right);
-    client.config.agent.guard = false;
+    assert!(right.contains("PreToolUse"), "{right}");
+    for guard in [true, false] {
+        client.config.agent.guard = guard;
+        fs::write(&guarded, "{}").unwrap();
+        client.refresh();
+        assert_eq!(fs::read_to_string(&guarded).unwrap(), right);
+    }
+    // As an earlier version left it.
+    fs::remove_file(&guarded).unwrap();
+    assert!(!are_there(&client.config));
     client.refresh();
     assert_eq!(fs::read_to_string(&guarded).unwrap(), right);
 }
@@ -436,8 +438,11 @@ fn a_path_that_json_cannot_hold_is_an_error_for_the_guard() {
     use std::os::unix::ffi::OsStrExt;
     let mut client = Client::new();
     client.install("echo '2.1.330 (Claude Code)'");
-    client.config.agent.guard = true;
     client.config.state_dir = std::ffi::OsStr::from_bytes(b"/opt/\xff").into();
+    // Nobody is given it.
+    client.refresh();
+    assert!(!guarded_path(&client.config.runtime_dir).exists());
+    client.config.agent.guard = true;
     let error = client.settings.refresh(&client.config, &client.program()).unwrap_err();
     assert!(error.contains("agent.guard") && error.contains("UTF-8"), "{error}");
 }

@@ -26,6 +26,18 @@ fn a_configuration_that_is_there_stays_and_what_it_lacks_is_told() {
 }
 
 #[test]
+fn a_login_that_is_lost_while_it_is_asked_for_is_no_login() {
+    let host = Host::with_two_homes();
+    host.write(".claude-backup/logged-in", "two@x.example");
+    host.write(".claude-backup/denied", "{}");
+    let said = host.says(&["init"], 0);
+    assert!(said.contains("HOME/.claude-primary: logged in as me@one.example\n"), "{said}");
+    assert!(said.contains("HOME/.claude-backup: not logged in: "), "{said}");
+    // Once more only where something has changed meanwhile.
+    assert_eq!(host.asked(), "HOME/.claude\nHOME/.claude-backup\nHOME/.claude-backup\n");
+}
+
+#[test]
 fn a_dry_run_writes_nothing_and_shows_all() {
     let host = Host::with_two_homes();
     let before = host.tree();

@@ -9,13 +9,20 @@ use fs_err as fs;
 
 use crate::support::binary;
 
-/// Logged in is a home with a file `logged-in`, which holds the address.
+/// Logged in is a home with a file `logged-in`, which holds the address; with a file `denied` its
+/// refresh is refused, of which it speaks only when it is asked again.
 const CLAUDE: &str = r#"#!/bin/sh
 home="${CLAUDE_CONFIG_DIR:-$HOME/.claude}"
 case "$1 $2" in
 "--version ") echo "VERSION (Claude Code)" ;;
 "auth status")
     echo "$home" >> "$HOME/../asked"
+    if test -f "$home/denied"; then
+        mv "$home/denied" "$home/.credentials.json"
+        echo '{"loggedIn": true, "email": "of-before@x.example"}'
+        rm "$home/logged-in"
+        exit
+    fi
     test -f "$home/logged-in" || { echo '{"loggedIn": false, "authMethod": "none"}'; exit 1; }
     echo "{\"loggedIn\": true, \"email\": \"$(cat "$home/logged-in")\"}" ;;
 *) exec sleep 1000 ;;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use claude_failover::core::event::HopelessTask;
 use claude_failover::core::notice::Teller;
 use claude_failover::core::record::Record;
 use claude_failover::core::standing::PlanWindow;
@@ -27,6 +28,11 @@ fn started(script: &Script, swaps_max: u32, at_ms: i64) -> Core {
     core
 }
 
+fn hopeless(task: &str, at_ms: i64) -> HopelessTask {
+    let reason = "malformed: priority: \"urgent\u{202e}\" is none".to_owned();
+    HopelessTask { task: task.parse().unwrap(), reason, at: at(at_ms) }
+}
+
 #[test]
 fn what_is_wrong_with_the_daemon_is_told_once_and_that_tmux_is_back() {
     let script = Script::new().whole_swap(1, "primary", "backup", by_refusal());
@@ -36,11 +42,14 @@ fn what_is_wrong_with_the_daemon_is_told_once_and_that_tmux_is_back() {
     assert_eq!(teller.look(&core, now), []);
     core.terminal = TerminalState::Lost { reason: "no server on /run/t.sock".to_owned() };
     core.dead_components.push("watcher".to_owned());
+    core.queue.hopeless.push(hopeless("shop:t1", HOUR_MS));
     core.config_problems = (1..=7).map(|line| format!("line {line}: x{line}: unknown")).collect();
     let mut told = teller.look(&core, now);
     assert_eq!(teller.look(&core, now), [], "it has been said");
     core.terminal = TerminalState::Unseen;
     core.config_problems.clear();
+    // Wrong as before, or not: somebody has put it there again.
+    core.queue.hopeless.push(hopeless("shop:t1", HOUR_MS + 50_000));
     told.extend(teller.look(&core, now + Duration::from_secs(60)));
     told.push(teller.ended("append to /state/journal: No space left on device", now));
     expect![[r#"
@@ -57,10 +66,20 @@ fn what_is_wrong_with_the_daemon_is_told_once_and_that_tmux_is_back() {
             Why: its thread ended, or takes no orders; the log says more
             Next: the other parts go on; /health answers 503
             You: journalctl -u claude-failover, then systemctl restart claude-failover, which ends no session
+        [warning] Task shop:t1 can never run (task:shop:t1/hopeless:malformed: priority: "urgent " is none)
+            Why: malformed: priority: "urgent " is none
+            Attempt: no agent has had it
+            Next: its file lies in failed/ with the reason, and is not tried again
+            You: mend the file, then claude-failover tasks retry shop:t1
         [critical] tmux cannot be reached: no agent is seen (tmux/lost)
             Why: no server on /run/t.sock
             Next: it is tried again every moment; when the server is back, sessions are made anew and their conversations resumed
             You: systemctl status claude-failover-tmux
+        [warning] Task shop:t1 can never run (task:shop:t1/hopeless:malformed: priority: "urgent " is none)
+            Why: malformed: priority: "urgent " is none
+            Attempt: no agent has had it
+            Next: its file lies in failed/ with the reason, and is not tried again
+            You: mend the file, then claude-failover tasks retry shop:t1
         [info] tmux can be reached again (tmux/back)
             Next: sessions are adopted, or made anew and resumed
         [critical] The daemon has ended: it cannot go on (daemon/ended)

@@ -83,6 +83,13 @@ impl Server {
         self.state.lock().unwrap().manner = manner;
     }
 
+    /// Says this to all whom it has let hang.
+    pub fn answer_hung(&self, answer: &str) {
+        for mut stream in std::mem::take(&mut self.state.lock().unwrap().hung) {
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    }
+
     /// Those that were answered, or whose manner it was not to.
     pub fn requests(&self) -> Vec<Request> {
         self.state.lock().unwrap().requests.clone()

@@ -253,6 +253,24 @@ fn a_channel_begins_with_what_happens_next_and_ends_with_its_outbox() {
 }
 
 #[test]
+fn what_came_of_a_channel_that_is_gone_says_nothing_of_the_one_that_came_back() {
+    let (stage, slow, good) = (Stage::new(), Server::new(Manner::Hang), Server::new(OK));
+    let notifier = stage.start(&stage.config(&webhook(&slow)), Vec::new(), 0);
+    stage.tell(&notifier, 1, Level::Info, "a/1");
+    slow.await_requests(1);
+    // Both before its answer. Its next notice has the number of the one that is on its way.
+    notifier.order(Order::Reconfigure(stage.config(""))).unwrap();
+    notifier.order(Order::Reconfigure(stage.config(&webhook(&good)))).unwrap();
+    stage.tell(&notifier, 2, Level::Info, "b/1");
+    stage.await_status("webhook", "it waits", |row| waiting(row, 1));
+    assert!(good.requests().is_empty(), "one message at a time");
+    slow.answer_hung("HTTP/1.1 401 Word\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let row = stage.await_status("webhook", "it is sent", |row| waiting(row, 0));
+    assert!(row["last_error"].is_null() && !row["last_sent_at"].is_null(), "{row}");
+    assert_eq!(titles(&good), ["It is b/1"]);
+}
+
+#[test]
 fn an_outbox_that_is_damaged_is_kept_beside_and_messages_go_on() {
     let (stage, server) = (Stage::new(), Server::new(OK));
     fs::create_dir(stage.dir.path().join("notices")).unwrap();
