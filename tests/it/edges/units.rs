@@ -80,8 +80,7 @@ fn nothing_is_forbidden_to_the_agents() {
 
 #[test]
 fn the_units_of_a_user_differ_where_they_must_and_nowhere_else() {
-    let keys =
-        ["Restart", "Watchdog", "Timeout", "KillMode", "Type", "NotifyAccess", "OOMPolicy", "Limit"];
+    let keys = ["Restart", "Watchdog", "Timeout", "Kill", "Type", "Notify", "OOMPolicy", "Limit"];
     let settings = |path: &Path| -> Vec<String> {
         let text = fs::read_to_string(path).unwrap();
         let lines = text.lines().filter(|line| keys.iter().any(|key| line.starts_with(key)));
