@@ -252,9 +252,10 @@ def restrictions():
         field in pathlib.Path(f"/proc/{main_pid()}/status").read_text() for field in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t0000000000000000"]))
     differs = {name: (plain[name], pane[name]) for name in plain if plain[name] != pane[name]}
     check("an agent may do what its user may", differs == {}, differs)
-    limits = pathlib.Path(f"/proc/{main_pid(SERVER)}/limits").read_text()
-    most = min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])  # root of some hosts may not go higher
-    check(f"the tmux server may open {most} files", f"{most} {most} files" in " ".join(limits.split()))
+    for unit, files in [(SERVER, 65536), (DAEMON, 8192)]:
+        limits = pathlib.Path(f"/proc/{main_pid(unit)}/limits").read_text()
+        most = min(files, resource.getrlimit(resource.RLIMIT_NOFILE)[1])  # root of some hosts may not go higher
+        check(f"{unit} may open {most} files", f"{most} {most} files" in " ".join(limits.split()))
 
 
 def results():
@@ -273,6 +274,22 @@ def tmux_dies():
     back = eventually(lambda: talks().get("desk") == talking["desk"] and len(status()["sessions"]) == 4)
     check("the sessions are back, and the operator's conversation in its own", back, talks())
     check("the daemon has not ended for it", shown(DAEMON, "ActiveState") == "active")
+
+
+def boot():
+    """What a boot is to the units: all processes and /run are gone, and the target wants what is enabled."""
+    talking = talks()["desk"]
+    done("systemctl", "stop", DAEMON, SERVER)
+    check("systemctl stop of the tmux server ends the agents", eventually(lambda: agents() == set()))
+    for directory in ["claude-failover", "claude-failover-tmux"]:
+        shutil.rmtree(f"/run/{directory}")
+    done("systemctl", "enable", DAEMON, SERVER)
+    done("systemctl", "start", "multi-user.target")
+    check("enabled: started at a boot", eventually(lambda: [shown(unit, "ActiveState") for unit in (DAEMON, SERVER)] == ["active"] * 2))
+    check("and the operator's conversation is resumed", eventually(lambda: talks().get("desk") == talking), talks())
+    found = json.loads(verb("doctor", "--json").stdout)["checks"]
+    bad = [f"{row['check']}: {row['what']}" for row in found if row["verdict"] == "fail"]
+    check("doctor finds nothing that will not work", len(found) > 20 and bad == [], bad)
 
 
 def own_server():
