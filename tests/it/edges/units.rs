@@ -34,7 +34,7 @@ fn verify(place: &str, options: &[&str], change: fn(String) -> String) -> String
     for unit in units(place) {
         let copy = dir.path().join(unit.file_name().unwrap());
         let text = change(fs::read_to_string(unit).unwrap());
-        fs::write(&copy, text.replace("ExecStart=claude-failover ", "ExecStart=true ")).unwrap();
+        fs::write(&copy, text.replace("=claude-failover ", "=true ")).unwrap();
         command.arg(copy);
     }
     let output = command.output().expect("systemd-analyze, of the package systemd");
@@ -80,7 +80,7 @@ fn nothing_is_forbidden_to_the_agents() {
 
 #[test]
 fn the_units_of_a_user_differ_where_they_must_and_nowhere_else() {
-    let keys = ["Restart", "Watchdog", "Timeout", "KillMode", "Type", "NotifyAccess", "OOMPolicy"];
+    let keys = ["Restart", "Watchdog", "Timeout", "Kill", "Type", "Notify", "OOMPolicy", "Limit"];
     let settings = |path: &Path| -> Vec<String> {
         let text = fs::read_to_string(path).unwrap();
         let lines = text.lines().filter(|line| keys.iter().any(|key| line.starts_with(key)));
