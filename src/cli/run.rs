@@ -75,7 +75,9 @@ impl From<JournalError> for RunError {
         match error {
             JournalError::AnotherInstance { .. } => RunError::AnotherInstance(error.to_string()),
             // Nothing is wrong with the disk: this version is not the one to run here.
-            JournalError::NewerVersion { .. } => RunError::Config(error.to_string()),
+            JournalError::NewerVersion { .. } | JournalError::UnknownRecord { .. } => {
+                RunError::Config(error.to_string())
+            }
             other => RunError::Journal(other.to_string()),
         }
     }

@@ -143,7 +143,7 @@ impl<T: DeserializeOwned> Reading<'_, T> {
                     break;
                 }
                 Err(Bad::Damaged { .. }) if source.kind == Kind::Journal && line.is_torn() => break,
-                Err(Bad::Damaged { why }) => why,
+                Err(Bad::Damaged { why } | Bad::Unknown { why }) => why,
             };
             bad_lines += 1;
             self.excused = true;

@@ -1,6 +1,7 @@
 //! The daemon's edges, by the built binary: bad input, reloads, signals, the service manager.
 
 mod instances;
+mod newer;
 mod predecessor;
 mod refused;
 mod reload;
