@@ -3,6 +3,7 @@
 mod instances;
 mod newer;
 mod predecessor;
+mod private;
 mod refused;
 mod reload;
 pub mod service;
