@@ -8,6 +8,7 @@ mod choices;
 mod clients;
 mod every_event;
 mod executors;
+mod journals;
 mod outside;
 mod prng;
 mod run;
