@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::daemon::fleet::{Fleet, SOON, SWAP, Talks, session_row};
+use crate::daemon::fleet::{Fleet, SOON, SWAP, Talks, kill, session_row};
 use crate::daemon::layout::{DEDICATED, Layout, pool};
 use crate::daemon::outside;
 use crate::support::eventually;
@@ -56,6 +56,23 @@ fn a_renamed_session_is_made_anew_and_its_conversation_runs_once() {
     fleet.await_all_on("b", &talks);
 }
 
+/// What it was told while it hung it may do when it goes on.
+#[test]
+fn a_server_that_hangs_in_the_middle_of_a_swap_starts_no_agent_twice() {
+    let (fleet, talks) = Fleet::up(Layout { stop_grace: "2s", ..Layout::default() });
+    let server: i32 = fleet.server_pid().unwrap().parse().unwrap();
+    // Its end takes the whole grace, and all launches come behind it.
+    fleet.freeze(&pool(2));
+    fleet.order_swap(&["--to", "b"]);
+    fleet.await_log("phase=Saved");
+    kill(server, Signal::STOP);
+    fleet.await_log("phase=Flipped");
+    fleet.await_log("tmux server unreachable");
+    kill(server, Signal::CONT);
+    await_each_once(&fleet, &talks);
+    fleet.await_all_on("b", &talks);
+}
+
 #[test]
 fn a_server_restarted_by_hand_is_taken_as_it_is() {
     let (mut fleet, talks) = Fleet::up(Layout::default());
@@ -99,5 +116,5 @@ fn a_socket_that_is_taken_away_costs_no_conversation_also_over_a_restart() {
     await_each_once(&fleet, &talks);
     assert_ne!(fleet.server_pid(), Some(old.to_string()));
     assert!(outside::is_alive(old), "what else is in the old one is not ours to end");
-    kill_process(Pid::from_raw(old).unwrap(), Signal::KILL).unwrap();
+    kill(old, Signal::KILL);
 }
