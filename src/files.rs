@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fs_err::os::unix::fs::OpenOptionsExt;
-use rustix::fs::{Access, CWD, RenameFlags};
+use rustix::fs::{Access, CWD, OFlags, RenameFlags};
 use rustix::process::{Pid, geteuid, test_kill_process};
 
 use crate::shell_word::shell_word;
@@ -46,14 +46,36 @@ pub enum LockError {
     Io(#[from] io::Error),
 }
 
-/// The text of a file of at most `bytes_max` bytes.
+/// A plain file, to be read. Nothing waits here for the writer of a pipe, whoever put it there.
+///
+/// # Errors
+/// It cannot be opened, or it is no plain file. The error names the path.
+pub fn open_plain(path: &Path) -> io::Result<(std::fs::File, std::fs::Metadata)> {
+    let refuse = || invalid(format!("{} is no plain file", path.display()));
+    // Looked at first, since opening some devices does something; then what was opened.
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(refuse());
+    }
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = fs_err::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(refuse());
+    }
+    Ok((file.into_parts().0, found))
+}
+
+/// The text of a plain file of at most `bytes_max` bytes.
 ///
 /// # Errors
 /// It cannot be read, is larger, or is not UTF-8. The error names the path.
 pub fn read_at_most(path: &Path, bytes_max: usize) -> io::Result<String> {
     let mut text = String::new();
     let limit = bytes_max as u64 + 1;
-    io::Read::take(fs_err::File::open(path)?, limit).read_to_string(&mut text)?;
+    let (file, _) = open_plain(path)?;
+    io::Read::take(file, limit)
+        .read_to_string(&mut text)
+        .map_err(|error| named("cannot read", path, &error))?;
     if text.len() > bytes_max {
         let message = format!("{} is larger than {bytes_max} bytes", path.display());
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
@@ -249,7 +271,7 @@ pub fn lock(path: &Path) -> Result<Lock, LockError> {
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)?;
     match file.file().try_lock() {
         Ok(()) => {}

@@ -34,6 +34,8 @@
 //!    [`prober`], [`notifier`];
 //! 6. [`cli`]: one file a verb; `cli::run` puts the house together.
 //!
+//! [`threat_model`] says who may do what, and what is not defended.
+//!
 //! The arrows between modules are a table in `tests/it/tidy.rs`, and a test holds them.
 
 pub mod adopt;
@@ -71,6 +73,7 @@ pub mod switcher;
 pub mod systemd;
 pub mod task;
 pub mod terminal;
+pub mod threat_model;
 pub mod units;
 pub mod version;
 pub mod watcher;

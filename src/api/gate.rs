@@ -13,6 +13,7 @@ use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
+use rustix::process::{Resource, getrlimit};
 
 use crate::api::exchange::{Exchange, Next, Stir};
 use crate::clock;
@@ -28,11 +29,16 @@ const ACCEPTS_PER_TURN: usize = 16;
 /// No accepting for so long after it failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// One of so many descriptors of the process may be a client's of one gate: the daemon needs the
+/// others, however few it was given.
+const DESCRIPTORS_PER_CLIENT: u64 = 4;
+
 /// What is asked and answered through a gate.
 pub trait Protocol: Send + 'static {
     /// Bytes a request may have before it is complete.
     const REQUEST_BYTES_MAX: usize;
-    /// Connections held at one time; the next one takes the place of the oldest.
+    /// Connections held at one time, fewer where descriptors are few; the next one takes the place of
+    /// the oldest.
     const CLIENTS_MAX: usize;
     /// Requests that are with their maker at one time; the others wait for their turn.
     const MAKING_MAX: usize;
@@ -102,6 +108,7 @@ impl Gate {
 
 struct Loop<P: Protocol> {
     protocol: P,
+    clients_max: usize,
     exchanges: Vec<Exchange<P::Maker>>,
     /// Set after accepting failed.
     paused_until: Option<Instant>,
@@ -120,8 +127,9 @@ enum Room {
 }
 
 fn run<P: Protocol>(listener: &OwnedFd, stop: &PipeReader, protocol: P) -> anyhow::Result<()> {
-    let exchanges = Vec::with_capacity(P::CLIENTS_MAX);
-    let mut turn = Loop { protocol, exchanges, paused_until: None };
+    let clients_max = P::CLIENTS_MAX.min(share_of_descriptors());
+    let exchanges = Vec::with_capacity(clients_max);
+    let mut turn = Loop { protocol, clients_max, exchanges, paused_until: None };
     loop {
         let ready = turn.wait(listener, stop)?;
         if ready.stop {
@@ -133,6 +141,12 @@ fn run<P: Protocol>(listener: &OwnedFd, stop: &PipeReader, protocol: P) -> anyho
             turn.accept(listener);
         }
     }
+}
+
+/// At least one: nobody could be answered otherwise.
+fn share_of_descriptors() -> usize {
+    let all = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(all / DESCRIPTORS_PER_CLIENT).unwrap_or(usize::MAX).max(1)
 }
 
 struct Ready {
@@ -233,7 +247,7 @@ impl<P: Protocol> Loop<P> {
     /// Those that have their answer go first. New ones are pushed at the end, so the first found
     /// is the oldest.
     fn room(&self, now: Instant) -> Room {
-        if self.exchanges.len() < P::CLIENTS_MAX {
+        if self.exchanges.len() < self.clients_max {
             return Room::Free;
         }
         let first =

@@ -32,8 +32,9 @@ use crate::snapshot::SnapshotCell;
 
 /// Request line and headers.
 pub const HEAD_BYTES_MAX: usize = 8 << 10;
-/// Connections held at one time.
-pub const CLIENTS_MAX: usize = 64;
+/// Connections held at one time. While there are places, nobody waits for another to lose his, which
+/// takes [`crate::api::gate::STAY_MIN`]; so there are more than anybody in good faith needs.
+pub const CLIENTS_MAX: usize = 256;
 /// Requests that tiny_http has at one time.
 pub const MAKING_MAX: usize = 8;
 /// An answer is made from a snapshot, so this ends only what is broken.

@@ -20,6 +20,7 @@ use crate::journal::error::JournalError;
 use crate::logging;
 use crate::preflight;
 use crate::preflight::instances::link_lock;
+use crate::process::own;
 use crate::process::shell::{login_path, login_shell};
 use crate::signals::Listener;
 use crate::snapshot::chronicle::Chronicle;
@@ -75,7 +76,9 @@ impl From<JournalError> for RunError {
         match error {
             JournalError::AnotherInstance { .. } => RunError::AnotherInstance(error.to_string()),
             // Nothing is wrong with the disk: this version is not the one to run here.
-            JournalError::NewerVersion { .. } => RunError::Config(error.to_string()),
+            JournalError::NewerVersion { .. } | JournalError::UnknownRecord { .. } => {
+                RunError::Config(error.to_string())
+            }
             other => RunError::Journal(other.to_string()),
         }
     }
@@ -101,6 +104,9 @@ impl From<anyhow::Error> for RunError {
 /// Runs until told to stop. Gives the exit code; what went wrong is in the log.
 pub fn run(args: &Args) -> u8 {
     logging::init(args.log_level);
+    if let Err(error) = own::leave_no_core() {
+        log::warn!("a crash may leave a core with secrets in it: {error}");
+    }
     match daemon(args) {
         Ok(()) => exit::OK,
         Err(error) => {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::files;
 use crate::process::exec;
 
 /// Set for the operator's own command: it may be, or run, this verb.
@@ -64,12 +65,8 @@ fn places(input: &[u8]) -> Vec<PathBuf> {
 }
 
 fn command_in(settings: &Path) -> Option<String> {
-    // Opening a pipe would wait for its writer.
-    if !fs_err::metadata(settings).ok()?.is_file() {
-        return None;
-    }
     let mut text = Vec::new();
-    let file = fs_err::File::open(settings).ok()?;
+    let (file, _) = files::open_plain(settings).ok()?;
     file.take(SETTINGS_BYTES_MAX).read_to_end(&mut text).ok()?;
     let status_line = serde_json::from_slice::<Settings>(&text).ok()?.status_line?;
     status_line.command.filter(|_| status_line.r#type.as_deref() == Some("command"))

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// All but [`JournalError::AnotherInstance`] (75) end the daemon with 74.
+/// All but [`JournalError::AnotherInstance`] (75), and those of another version (78), end the daemon
+/// with 74.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     #[error(
@@ -31,6 +32,14 @@ pub enum JournalError {
         path.display()
     )]
     NewerVersion { path: PathBuf, line: usize, found: u32, known: u32 },
+
+    /// Its checksum is right, so it is no damage, and nothing after it may be cut off.
+    #[error(
+        "{} line {line} is whole, but says what this version does not know ({why}); nothing was \
+         changed: start the version that wrote it, or move the file away to begin without its state",
+        path.display()
+    )]
+    UnknownRecord { path: PathBuf, line: usize, why: String },
 
     /// A directory or file that must not be used as it stands; `why` ends with the remedy.
     #[error("{} {why}", path.display())]

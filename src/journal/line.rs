@@ -28,8 +28,16 @@ pub struct Entry<T> {
 /// What is wrong with a line that has a newline.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Bad {
-    Newer { found: u32 },
-    Damaged { why: String },
+    Newer {
+        found: u32,
+    },
+    /// Written whole, and not understood.
+    Unknown {
+        why: String,
+    },
+    Damaged {
+        why: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -93,7 +101,8 @@ pub fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<Entry<T>, Bad> {
     if v != VERSION {
         return Err(damaged(&format!("format {v} is unknown")));
     }
-    let opened: Opened<T> = serde_json::from_slice(json)?;
+    let opened: Opened<T> =
+        serde_json::from_slice(json).map_err(|error| Bad::Unknown { why: error.to_string() })?;
     Ok(Entry { seq: opened.seq, at: opened.at, record: opened.record })
 }
 
@@ -134,10 +143,17 @@ mod tests {
         let good = r#"{"v":1,"seq":1,"at":0,"record":"x"}"#;
         assert!(decode::<String>(&line(good)).is_ok());
         for (json, why) in [
-            (r#"{"v":0,"seq":1,"at":0,"record":"x"}"#, "format 0 is unknown"),
             (r#"{"v":1,"seq":1,"at":0,"record":1}"#, "invalid type"),
             (r#"{"v":1,"seq":1,"at":0,"record":"x","more":1}"#, "unknown field"),
             (r#"{"v":1,"seq":1,"at":0}"#, "missing field"),
+        ] {
+            match decode::<String>(&line(json)) {
+                Err(Bad::Unknown { why: given }) => assert!(given.contains(why), "{json}: {given}"),
+                other => panic!("{json}: {other:?}"),
+            }
+        }
+        for (json, why) in [
+            (r#"{"v":0,"seq":1,"at":0,"record":"x"}"#, "format 0 is unknown"),
             (r#"{"v":1"#, "EOF"),
             ("", "EOF"),
         ] {

@@ -14,7 +14,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::journal::JOURNAL;
 use crate::journal::archive;
-use crate::journal::dir::{ReadFile, StateDir};
+use crate::journal::dir::{FileId, ReadFile, StateDir};
 use crate::journal::error::JournalError;
 use crate::journal::line::{self, Bad, Entry, LINE_BYTES_MAX, VERSION};
 use crate::journal::replay::is_torn;
@@ -103,6 +103,9 @@ impl<T: DeserializeOwned> Reading<'_, T> {
             .into_iter()
             .collect();
         for range in archive::list(dir)?.iter().rev() {
+            if range.first >= end && has_moved_on(dir, own)? {
+                continue; // made since we opened the journal, of what was written since
+            }
             match dir.read_file(&range.name()) {
                 Ok(Some(file)) if Some(file.id) != own => {
                     found.push(Source { file, end, kind: Kind::Archive });
@@ -143,7 +146,7 @@ impl<T: DeserializeOwned> Reading<'_, T> {
                     break;
                 }
                 Err(Bad::Damaged { .. }) if source.kind == Kind::Journal && line.is_torn() => break,
-                Err(Bad::Damaged { why }) => why,
+                Err(Bad::Damaged { why } | Bad::Unknown { why }) => why,
             };
             bad_lines += 1;
             self.excused = true;
@@ -177,6 +180,11 @@ impl<T: DeserializeOwned> Reading<'_, T> {
         self.excused = true;
         (self.take)(Err(what));
     }
+}
+
+/// Whether the journal is another file by now than this one: it has been compacted.
+fn has_moved_on(dir: &StateDir, own: Option<FileId>) -> Result<bool, JournalError> {
+    Ok(dir.read_file(JOURNAL)?.map(|journal| journal.id) != own)
 }
 
 /// `None` when the first line cannot be read, or is not there yet.

@@ -97,6 +97,7 @@ fn refuse(bad: Bad, path: &Path, line: usize, offset: u64) -> JournalError {
     let path = path.to_owned();
     match bad {
         Bad::Newer { found } => JournalError::NewerVersion { path, line, found, known: VERSION },
+        Bad::Unknown { why } => JournalError::UnknownRecord { path, line, why },
         Bad::Damaged { why } => JournalError::BadLine { path, line, offset, why },
     }
 }

@@ -1,12 +1,25 @@
 //! What our own process uses, as the kernel says.
 
 use std::fs;
+use std::io;
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::clock;
 use crate::process::table;
+
+/// Too little for a core in a file; and to the kernel the word that no program gets one either, for
+/// which it passes over every other limit (`fs/coredump.c`).
+const NO_CORE: u64 = 1;
+
+/// No core of this process is kept: it would hold secrets of notifications and what was on the agents'
+/// screens. What we start inherits that, and may ask for more.
+pub fn leave_no_core() -> io::Result<()> {
+    let maximum = getrlimit(Resource::Core).maximum;
+    let current = Some(maximum.map_or(NO_CORE, |maximum| maximum.min(NO_CORE)));
+    Ok(setrlimit(Resource::Core, Rlimit { current, maximum })?)
+}
 
 /// Zero where the kernel does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

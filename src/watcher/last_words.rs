@@ -8,12 +8,12 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::core::event::LastWords;
+use crate::files;
 use crate::ids::{AccountName, ConversationId};
 use crate::quota::transcript::{self, Ending, Entry};
 use crate::quota::verdict::Context;
 use crate::watcher::lines::Lines;
 use crate::watcher::place::Place;
-use crate::watcher::tail;
 
 /// Of the model's last text, so many characters from its end.
 const TEXT_CHARS_MAX: usize = 2_000;
@@ -51,7 +51,7 @@ pub fn read(
 }
 
 fn read_file(path: &Path, context: &Context<'_>) -> io::Result<Option<Box<LastWords>>> {
-    let (file, metadata) = tail::open(path)?;
+    let (file, metadata) = files::open_plain(path)?;
     let end = metadata.len();
     let start = end.saturating_sub(READ_BYTES_MAX);
     let mut lines = Lines { line_at: start, searched_to: start };

@@ -4,7 +4,7 @@
 //! a file may outlive its process. Reads files only; [`SessionFiles`] decides whom to believe.
 
 use std::collections::HashMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::core::event::AgentState;
+use crate::files;
 use crate::ids::{ConversationId, ProcessRef};
 use crate::moment::Wall;
 use crate::process::table;
@@ -192,7 +193,8 @@ pub fn pid_of(name: &str) -> Option<i32> {
 
 fn read_bounded(path: &Path) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    let file = File::open(path).ok()?;
+    // Whoever runs as our user can put anything there.
+    let (file, _) = files::open_plain(path).ok()?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).ok()?;
     (text.len() as u64 <= FILE_BYTES_MAX).then_some(text)
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
+use crate::files;
 use crate::moment::Wall;
 use crate::quota::transcript::{self, Ending};
 use crate::quota::verdict::Context;
@@ -40,7 +41,7 @@ impl Tail {
     /// # Errors
     /// There is no such file, or it cannot be read.
     pub fn meet(path: &Path, since: Wall, context: &Context<'_>) -> io::Result<Self> {
-        let (file, metadata) = open(path)?;
+        let (file, metadata) = files::open_plain(path)?;
         Self::of(&file, &metadata, since, context)
     }
 
@@ -74,7 +75,7 @@ impl Tail {
         if FileId::of(&metadata) == self.file && metadata.size() == known_to {
             return Ok(());
         }
-        let (file, metadata) = open(path)?;
+        let (file, metadata) = files::open_plain(path)?;
         let appended = FileId::of(&metadata) == self.file
             && (known_to..=known_to + GROWTH_BYTES_MAX).contains(&metadata.size())
             && self.lines.begin_well(&file)?;
@@ -95,16 +96,6 @@ impl FileId {
     fn of(metadata: &Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino(), born: metadata.created().ok() }
     }
-}
-
-/// Only a file: to open a pipe would wait for its writer.
-pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
-    }
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    Ok((file, metadata))
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The daemon's edges, by the built binary: bad input, reloads, signals, the service manager.
 
 mod instances;
+mod newer;
 mod predecessor;
+mod private;
 mod refused;
 mod reload;
 pub mod service;

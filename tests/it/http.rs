@@ -214,7 +214,7 @@ fn forty_clients_that_keep_their_connection_are_all_answered() {
 #[test]
 fn a_burst_larger_than_the_house_is_served_to_the_last() {
     let house = House::new();
-    let mut clients: Vec<_> = (0..CLIENTS_MAX * 3)
+    let mut clients: Vec<_> = (0..CLIENTS_MAX * 3 / 2)
         .map(|_| {
             let mut client = house.connect();
             client.write_all(get("/status").as_bytes()).unwrap();

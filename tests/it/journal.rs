@@ -3,6 +3,7 @@
 mod archive;
 mod damage;
 mod reader;
+mod released;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -35,6 +35,7 @@ mod sensors;
 mod switcher;
 mod task;
 mod tasks;
+mod threat_model;
 mod tidy;
 mod tmux;
 mod why;

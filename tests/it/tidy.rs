@@ -13,6 +13,7 @@ const ARROWS: [(&str, &[&str]); 40] = [
     ("shell_word", &[]),
     ("yaml", &[]),
     ("version", &[]),
+    ("threat_model", &[]),
     // Pure: no clock, file, thread, process or channel behind any of these.
     ("quota", &["ids", "moment"]),
     ("task", &["ids", "moment", "shell_word", "units", "yaml"]),

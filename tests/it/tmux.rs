@@ -4,8 +4,10 @@ mod breaks;
 mod dialogs;
 mod effects;
 mod ghosts;
+mod hostile;
 mod people;
 mod reading;
+mod views;
 
 use std::collections::BTreeMap;
 use std::fs;

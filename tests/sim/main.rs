@@ -12,6 +12,7 @@ mod clients;
 mod disk;
 mod every_event;
 mod executors;
+mod journals;
 mod outside;
 mod play;
 mod prng;

@@ -91,6 +91,32 @@ fn what_is_no_task_of_ours_is_counted_said_once_and_left() {
 }
 
 #[test]
+fn a_task_of_another_user_is_taken_only_when_that_user_is_trusted() {
+    if !rustix::process::geteuid().is_root() {
+        return; // nobody else's files can be made
+    }
+    for (more, trusted) in [("", false), (", trusted_uids: [65534]", true)] {
+        let mut stage = Stage::silent(|root| inboxes(root, &["a"]), more);
+        stage.hold(Vec::new());
+        for (id, uid) in [("theirs", 65_534), ("strange", 65_533)] {
+            stage.submit(&format!("a:{id}"), "Do it.");
+            let file = stage.inbox("a").join(format!("{id}.md"));
+            std::os::unix::fs::chown(file, Some(uid), None).unwrap();
+        }
+        stage.submit("a:ours", "Do it.");
+        let (ready, refused) = if trusted { (2, 1) } else { (1, 2) };
+        let expected = QueueCounts { ready, refused, ..QueueCounts::default() };
+        stage.until("all are counted", |offered| offered.counts == expected);
+        let mut names = names(&stage.offered);
+        names.sort();
+        assert_eq!(names, if trusted { vec!["a:ours", "a:theirs"] } else { vec!["a:ours"] });
+        assert_eq!(stage.claim("a:theirs", 1).is_ok(), trusted);
+        let why = stage.claim("a:strange", 1).unwrap_err();
+        assert!(why.contains("belongs to user 65533"), "{why}");
+    }
+}
+
+#[test]
 fn a_marker_of_somebody_else_keeps_its_task_back_until_it_goes() {
     let mut stage = Stage::new(|root| inboxes(root, &["a"]));
     let marker = stage.inbox("a").join("t.md.dispatched");

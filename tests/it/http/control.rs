@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use claude_failover::core::event::{AccountVerb, Event, StuckVerb, Verb};
 use claude_failover::snapshot::SnapshotCell;
 use crossbeam_channel::{Receiver, unbounded};
 
-use super::snapshot;
+use super::{in_a_child, snapshot};
 
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -181,6 +182,37 @@ fn the_socket_is_for_us_alone_and_goes_with_the_server() {
     assert!(begun.elapsed() < Duration::from_millis(500));
     assert!(!path.exists());
     assert!(matches!(ask(&path, &Request::Status, TIMEOUT), Err(AskError::NotRunning { .. })));
+}
+
+/// The mode of the socket and its directory keep others out; here nothing but the look at the peer does.
+#[test]
+fn another_user_who_comes_as_far_as_the_socket_is_not_heard() {
+    if let Some(path) = std::env::var_os("CF_TEST_SOCKET") {
+        let mut stream = UnixStream::connect(path).unwrap();
+        // Already sent away, perhaps.
+        let _ = stream.write_all(b"{\"verb\":\"status\"}\n");
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        println!("came in, heard={:?}", read.map(|_| answer.contains("\"ok\":true")));
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        return; // nobody else can be asked to try
+    }
+    let house = House::new();
+    fs::set_permissions(house.dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    fs::set_permissions(house.path(), fs::Permissions::from_mode(0o666)).unwrap();
+    let heard = |uid: u32| {
+        let test = "http::control::another_user_who_comes_as_far_as_the_socket_is_not_heard";
+        let mut child = in_a_child(test);
+        let output = child.env("CF_TEST_SOCKET", house.path()).uid(uid).gid(uid).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("came in, heard="), "{uid}: {said}");
+        said.contains("heard=Ok(true)")
+    };
+    assert!(heard(0));
+    assert!(!heard(65_534));
+    assert!(house.events.is_empty());
 }
 
 #[test]

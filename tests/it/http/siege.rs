@@ -11,6 +11,7 @@ use claude_failover::api::exchange::ASK_TIMEOUT;
 use claude_failover::api::gate::STAY_MIN;
 use claude_failover::api::http::{CLIENTS_MAX, MAKING_MAX};
 use crossbeam_channel::{Receiver, tick, unbounded};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{House, connect, get, in_a_child, is_child, is_closed, rest, told};
 
@@ -34,7 +35,7 @@ impl Siege {
     fn new(address: SocketAddr) -> Self {
         Self {
             address,
-            sitting: (0..250).map(|at| sit(address, at)).collect(),
+            sitting: (0..CLIENTS_MAX + 200).map(|at| sit(address, at)).collect(),
             dripping: (0..20).map(|_| connect(address)).collect(),
             turned_away: 0,
         }
@@ -73,6 +74,37 @@ fn sit(address: SocketAddr, at: usize) -> TcpStream {
         let _ = client.write_all(b"GET /health HTTP/1.1\r\nHost: loc");
     }
     client
+}
+
+/// What the daemon itself needs is left, however few there are.
+#[test]
+fn where_descriptors_are_few_clients_get_a_quarter_of_them() {
+    const DESCRIPTORS: u64 = 64;
+    if is_child() {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum }).unwrap();
+        let house = House::new();
+        println!("address={}", house.server.local_addr());
+        let _ = std::io::stdin().read(&mut [0]);
+        return;
+    }
+    let test = "http::siege::where_descriptors_are_few_clients_get_a_quarter_of_them";
+    let mut child = in_a_child(test).spawn().unwrap();
+    let address: SocketAddr = told(&mut child, "address").parse().unwrap();
+    let before = count(&child, "fd");
+    let idle: Vec<TcpStream> = (0..DESCRIPTORS).map(|_| connect(address)).collect();
+    for _ in 0..20 {
+        let mut client = connect(address);
+        client.write_all(get("/health").as_bytes()).unwrap();
+        let answer = rest(&mut client);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
+        let open = count(&child, "fd") - before;
+        // With both ends of a request that is being made.
+        assert!(open <= usize::try_from(DESCRIPTORS / 4).unwrap() + 4, "{open}");
+    }
+    drop(idle);
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
@@ -120,7 +152,7 @@ fn a_siege_neither_slows_the_answers_nor_grows_the_house() {
         took.len(),
         took[took.len() - 1]
     );
-    assert!(turned_away > 250, "the siege was no siege: {turned_away}");
+    assert!(turned_away > CLIENTS_MAX, "the siege was no siege: {turned_away}");
     // The target is a p99 of 5 ms; these leave room for a machine that does other things too, and
     // none for a client that waits for another, which would take seconds.
     assert!(median <= Duration::from_millis(5), "median {median:?}");

@@ -138,6 +138,24 @@ fn a_file_that_another_process_wrote_is_not_believed() {
     assert_eq!(agent(&stage.look(9), "one").conversation, conversation(1));
 }
 
+/// Agents and their tools run as our user: what lies in a home may be anything.
+#[test]
+fn a_pipe_or_a_directory_in_the_place_of_a_file_holds_nobody_up() {
+    let stage = Stage::new(NEVER);
+    let pane = stage.pane("one", CLIENT);
+    await_client(pane.leader_pid);
+    let path = stage.session_path("a", pane.leader_pid);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+    stage.watch(&[&pane]);
+    assert_eq!(agent(&stage.look(1), "one").conversation, None, "nobody writes into the pipe");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(agent(&stage.look(2), "one").conversation, None);
+    fs::remove_dir(&path).unwrap();
+    stage.write_session("a", pane.leader_pid, 1, IDLE);
+    assert_eq!(agent(&stage.look(3), "one").conversation, conversation(1));
+}
+
 #[test]
 fn half_a_file_changes_nothing_until_it_is_whole() {
     let stage = Stage::new(NEVER);
