@@ -30,6 +30,7 @@ use crate::ids::{AccountName, SessionName, TaskRef};
 use crate::quota::report::Wire;
 use crate::quota::verdict;
 use crate::snapshot::SnapshotCell;
+use crate::task::harmless;
 
 /// One request, its newline included.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
@@ -45,6 +46,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Places beside those of waiting verbs, so that `status` and reports find one.
 const OTHERS_MAX: usize = 64;
+
+/// What is wrong with a request that cannot be read.
+const ERROR_CHARS_MAX: usize = 400;
 
 const STOPPING: &str = "the daemon is stopping";
 
@@ -201,7 +205,11 @@ impl Protocol for Control {
     fn respond(&mut self, request: &[u8]) -> Reply<Pending> {
         match serde_json::from_slice(request) {
             Ok(request) => self.carry_out(request),
-            Err(error) => now(&refusal(&format!("could not read the request: {error}"))),
+            Err(error) => {
+                // It quotes the request, which somebody else than its sender may have written.
+                let error = harmless::line(&error.to_string(), ERROR_CHARS_MAX);
+                now(&refusal(&format!("could not read the request: {error}")))
+            }
         }
     }
 

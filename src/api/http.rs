@@ -152,15 +152,23 @@ fn bytes(answer: &Answer, verb: Verb) -> Vec<u8> {
 /// The request line and the `Host` headers, and nothing that promises a body or an upgrade.
 fn essence(head: &[u8]) -> Option<Vec<u8>> {
     let mut lines = head.split_inclusive(|byte| *byte == b'\n');
-    let mut kept = lines.next()?.to_vec();
-    if !VERSIONS.iter().any(|version| kept.ends_with(version)) {
-        return None;
-    }
+    let mut kept = lines.next().filter(|line| is_request_line(line))?.to_vec();
     let is_host =
         |line: &&[u8]| line.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"host:"));
     lines.filter(is_host).for_each(|line| kept.extend(line));
     kept.extend(b"Connection: close\r\n\r\n");
     kept.is_ascii().then_some(kept)
+}
+
+/// A verb, a target and a version, with one space between them. tiny_http takes the third word for the
+/// version, whatever follows it, and answers by itself what it cannot read.
+fn is_request_line(line: &[u8]) -> bool {
+    let asked = VERSIONS.iter().find_map(|version| line.strip_suffix(*version));
+    let is_word = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_graphic);
+    asked.is_some_and(|asked| {
+        let words: Vec<&[u8]> = asked.split(|byte| *byte == b' ').collect();
+        words.len() == 2 && words.iter().all(|word| is_word(word))
+    })
 }
 
 /// Does not block: a head fits a fresh socket's buffer, and the backlog is larger than the number
@@ -275,6 +283,14 @@ mod tests {
             b"GET /health HTTP/2.0\r\n\r\n",
             b"GET /health HTTP/1.1\n\r\n\r\n",
             b"GET /\xff HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/2.0 HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.0 HTTP/1.1\r\n\r\n",
+            b"GET  / HTTP/1.1\r\n\r\n",
+            b" GET / HTTP/1.1\r\n\r\n",
+            b"GET HTTP/1.1\r\n\r\n",
+            b" HTTP/1.1\r\n\r\n",
+            b"GET /\t HTTP/1.1\r\n\r\n",
+            b"GET /\0 HTTP/1.1\r\n\r\n",
         ] {
             assert_eq!(essence(head), None, "{head:?}");
         }

@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix};
-use serde::Deserialize;
 
 use crate::api::control::{REQUEST_BYTES_MAX, Request, socket_path};
 use crate::api::socket::stream_socket;
 use crate::cli::{exit, status_line};
 use crate::clock::{self, Clock};
 use crate::process::run::timespec;
+use crate::quota::json;
 use crate::quota::report::{TEXT_CHARS_MAX, Wire};
 use crate::spool;
 
@@ -110,13 +110,12 @@ fn read_input(until: Instant) -> Vec<u8> {
 }
 
 /// The line for the daemon; `None` when the input is nothing that it would want to know.
-fn line(input: &[u8], at: i64) -> Option<Vec<u8>> {
+pub fn line(input: &[u8], at: i64) -> Option<Vec<u8>> {
     if input.len() > INPUT_BYTES_MAX {
         return None;
     }
     // Of an input that has not ended yet, the first value may be all there is to come.
-    let mut reader = serde_json::Deserializer::from_slice(input);
-    let mut report = Wire::deserialize(&mut reader).ok().filter(Wire::is_news)?;
+    let mut report = json::first::<Wire>(input).filter(Wire::is_news)?;
     report.at = Some(at);
     report.pid = env::var("CLAUDE_PID").ok().and_then(|pid| pid.parse().ok());
     [TEXT_CHARS_MAX, SHORT_CHARS_MAX].into_iter().find_map(|chars_max| {
@@ -215,5 +214,12 @@ mod tests {
         assert!(line(&[whole, &b"\n\0\0\0"[..]].concat(), 5).is_some());
         assert!(line(&whole[..whole.len() - 1], 5).is_none());
         assert!(line(b"", 5).is_none());
+    }
+
+    #[test]
+    fn a_text_that_the_client_cut_within_a_character_costs_no_report() {
+        let input = br#"{"hook_event_name":"Stop","last_assistant_message":"done \ud83d"}"#;
+        let line = line(input, 5).expect("a line");
+        assert!(String::from_utf8(line).expect("text").contains("done \u{fffd}"));
     }
 }

@@ -81,19 +81,20 @@ impl Rules {
             return Ok(());
         }
         for (key, node) in map(&own)? {
-            let lines = lines(node).map_err(|why| format!("{key}: {why}"))?;
+            let lines = || lines(node).map_err(|why| format!("{key}: {why}"));
             match key.as_str() {
                 "off" => {
+                    let lines = lines()?;
                     let unknown = |name: &&String| self.rule(name).is_none();
                     if let Some(name) = lines.iter().find(unknown) {
-                        return Err(format!("off: {name} is no rule of etc/guard.yaml"));
+                        return Err(format!("off: {name:?} is no rule of etc/guard.yaml"));
                     }
                     self.off.extend(lines);
                 }
-                "allow" => self.allow.add(lines),
-                "deny" => self.deny.add(lines),
+                "allow" => self.allow.add(lines()?),
+                "deny" => self.deny.add(lines()?),
                 other => {
-                    return Err(format!("unknown key {other}: the keys are off, allow and deny"));
+                    return Err(format!("unknown key {other:?}: the keys are off, allow and deny"));
                 }
             }
         }

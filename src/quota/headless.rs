@@ -8,6 +8,7 @@
 
 use serde_json::Value;
 
+use crate::quota::json;
 use crate::quota::transcript::refusal::{self, Refusal};
 use crate::quota::verdict::{Context, Reading};
 
@@ -21,7 +22,7 @@ pub enum Told {
 
 /// `None`: it is no output of the client, or says neither. Resets are anchored at `context.now`.
 pub fn read(output: &[u8], context: &Context<'_>) -> Option<Told> {
-    let messages = match serde_json::from_slice(output).ok()? {
+    let messages = match json::whole(output)? {
         Value::Array(messages) => messages,
         // Without `--verbose` the result is all.
         result @ Value::Object(_) => vec![result],
@@ -167,6 +168,9 @@ mod tests {
         };
         assert_eq!(told(&answer(20, false)), Some(Told::Answered), "whatever it says");
         assert_eq!(told(&answer(20, false)[1]), Some(Told::Answered), "not verbose");
+        let cut = answer(20, false).to_string().replace(r#""yes""#, r#""yes \ud83d""#);
+        let context = Context { now: NOW, zone: None, patterns: &[] };
+        assert_eq!(read(cut.as_bytes(), &context), Some(Told::Answered), "half a character");
         assert_eq!(told(&answer(0, false)), None, "nobody was asked");
         assert_eq!(verdict(&answer(0, true)), Verdict::Clear, "a word of the model is no error");
         let mut cut = answer(20, false);

@@ -5,7 +5,7 @@
 //! of the client says, by the words in [`phrases`]), [`banner`] (how it ends), [`pattern`] (the
 //! operator's phrases), [`quoted`] (a wrapper's row), [`unknown`] (rows to report), [`activity`],
 //! [`armed`] and [`dialog`] (what the client does), [`dialog_keys`] (what may be pressed in one);
-//! [`transcript`] (a record of a conversation file), [`report`] (a hook's), [`headless`] (what one
+//! [`json`] (as the client writes it), [`transcript`] (a record of a conversation file), [`report`] (a hook's), [`headless`] (what one
 //! request without a screen came to); [`reset_phrase`] and [`reset_time`] (when it ends), [`local_time`]
 //! (zones).
 
@@ -17,6 +17,7 @@ pub mod dialog_keys;
 pub mod fold;
 pub mod form;
 pub mod headless;
+pub mod json;
 pub mod live;
 pub mod local_time;
 pub mod pane;

@@ -14,6 +14,7 @@ use crate::ids::ConversationId;
 use crate::moment::Wall;
 use crate::quota::fold::rows;
 use crate::quota::form::judge;
+use crate::quota::json;
 use crate::quota::pattern::by_pattern;
 use crate::quota::reset_phrase;
 use crate::quota::reset_time;
@@ -289,11 +290,8 @@ enum Kind {
 /// A report as `claude-failover hook` sends it, as it lies in the spool, or as the client gave it:
 /// one JSON object. `None` when it is of no kind that we know.
 pub fn parse(line: &[u8], context: &Context<'_>) -> Option<Report> {
-    let wire = match serde_json::from_slice::<Envelope>(line) {
-        Ok(envelope) => envelope.report,
-        Err(_) => serde_json::from_slice(line).ok()?,
-    };
-    wire.report(context)
+    let envelope = json::whole::<Envelope>(line).map(|envelope| envelope.report);
+    envelope.or_else(|| json::whole(line))?.report(context)
 }
 
 /// What an error of the API means. Its name alone tells no limit from a throttle: there the text

@@ -17,6 +17,7 @@ use crate::files;
 use crate::ids::{ConversationId, ProcessRef};
 use crate::moment::Wall;
 use crate::process::table;
+use crate::quota::json;
 
 /// A real one has some 600 bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -76,7 +77,7 @@ struct Stamp {
 
 /// `None` when it is not (yet) a JSON object with a pid.
 pub fn parse(text: &[u8]) -> Option<SessionFile> {
-    let value: Value = serde_json::from_slice(text).ok()?;
+    let value: Value = json::whole(text)?;
     let text = |name: &str| value.get(name).and_then(Value::as_str);
     let wall = |name: &str| value.get(name).and_then(Value::as_i64).map(Wall);
     let state = match text("status") {

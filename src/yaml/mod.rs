@@ -11,6 +11,9 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
+/// Of a complaint of the library, its end.
+const MESSAGE_CHARS_MAX: usize = 300;
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
     Null,
@@ -40,9 +43,23 @@ pub fn parse(text: &str, nodes_max: usize) -> Result<Node, Malformed> {
     NodeSeed { left: &left }.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(
         |error| Malformed {
             line: error.location().map(|at| at.line()),
-            message: format!("cannot be read as YAML: {error}"),
+            message: format!("cannot be read as YAML: {}", printable(&error.to_string())),
         },
     )
+}
+
+/// The library begins with the keys that lead there, whatever they hold and however long they are.
+fn printable(message: &str) -> String {
+    let is_kept = |c: char| ['"', '\'', '\\'].contains(&c);
+    let cut = message.char_indices().rev().nth(MESSAGE_CHARS_MAX).map_or(0, |(at, _)| at);
+    let mut printable = String::from(if cut > 0 { "…" } else { "" });
+    for c in message[cut..].chars() {
+        match is_kept(c) {
+            true => printable.push(c),
+            false => printable.extend(c.escape_debug()),
+        }
+    }
+    printable
 }
 
 #[derive(Clone, Copy)]
@@ -150,5 +167,15 @@ mod tests {
         let error = parse("a: 1\nb: !secret x\n", 9).unwrap_err();
         assert_eq!(error.line, Some(2), "{error:?}");
         assert!(parse("a: 1\n---\nb: 1\n", 9).is_err());
+    }
+
+    #[test]
+    fn a_complaint_is_one_line_whatever_the_keys_hold() {
+        let text = "\"a\\x1b\\u202e\\n\\\"é\": !secret x\n";
+        let message = parse(text, 9).unwrap_err().message;
+        assert!(message.contains(r#"a\u{1b}\u{202e}\n"é: a tag"#), "{message}");
+        let long = format!("\"{}\": !secret x\n", "k".repeat(1_000));
+        let message = parse(&long, 9).unwrap_err().message;
+        assert!(message.len() < 400 && message.contains("a tag (!name)"), "{message}");
     }
 }

@@ -53,7 +53,7 @@ pub fn run(
 ) -> Result<Tally, String> {
     let started = Instant::now();
     let mut pool = target.corpus();
-    let mut mutator = Mutator::new(Prng::new(seed));
+    let mut mutator = Mutator::new(Prng::new(seed), target.words());
     let mut kinds = BTreeSet::new();
     let mut tally = Tally::default();
     for input in pool.clone() {

@@ -1,9 +1,19 @@
-//! Feeds the readers with changed texts until one of them fails, on stable Rust:
+//! Feeds the readers with changed texts until one of them fails, on stable Rust. An hour each, one
+//! after the other, and one alone:
 //!
-//! `cargo run --release --example fuzz -- --target pane --seconds 3600 --seed 7`
+//! ```text
+//! cargo run --release --example fuzz -- --seconds 3600
+//! cargo run --release --example fuzz -- --seconds 3600 --seed 7 --target pane
+//! ```
 //!
-//! Without `--target` each in turn. An input that a reader panics on, breaks a promise on or is slow
-//! on is written to a file, and the exit code is 1; `--replay FILE --target T` reads it again.
+//! An input that a reader panics on, breaks a promise on or is slow on is written to a file, and the
+//! exit code is 1; `--replay FILE --target T` reads it again. Targets and what each promises are in
+//! `target.rs` and the files beside it, first inputs in `corpus/` and with the tests. Some run the
+//! real thing: `journal` on files in `/dev/shm`, `http` and `control` behind sockets of their own.
+//!
+//! The engine is ours since one that sees coverage needs a nightly compiler and C++, which the gate
+//! does without; what a reader answers steers it in place of that. `Target::read` takes bytes and
+//! panics, as such a one wants it.
 
 #![allow(clippy::disallowed_methods, reason = "looks at the clock, writes its finding")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the run")]
@@ -35,7 +45,7 @@ struct Args {
     seconds: u64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// One of pane, transcript, report, reset, classify-jsonl, guard [default: each in turn]
+    /// One of those in target.rs [default: each in turn]
     #[arg(long, value_parser = target)]
     target: Option<Target>,
     /// Read this input, and no other

@@ -1,4 +1,4 @@
-//! Random changes of an input: bytes, pieces, rows, words of the client, wraps.
+//! Random changes of an input: bytes, pieces, rows, words of its reader, wraps.
 
 /// Longer inputs are rare and made by repetition.
 const USUAL_BYTES_MAX: usize = 16 << 10;
@@ -6,92 +6,6 @@ const LONG_BYTES: usize = 300_000;
 /// One input in so many is long.
 const LONG_RARITY: u64 = 500;
 const CHANGES_MAX: u64 = 6;
-
-/// What readers look for.
-const WORDS: [&str; 82] = [
-    "You've hit your ",
-    "You’ve hit your ",
-    "5-hour limit",
-    "weekly limit",
-    "limit reached",
-    "Opus ",
-    "usage limit reached",
-    " · ",
-    " ∙ ",
-    " • ",
-    "resets ",
-    "reset at ",
-    "3pm",
-    "4:24pm (UTC)",
-    "in 5m",
-    "Nov 25, 1:24pm",
-    "Mon ",
-    "(Asia/Tokyo)",
-    "(GMT+2)",
-    "|1795364667",
-    "reached|",
-    "⎿ ",
-    "  ⎿  ",
-    "● ",
-    "⏺ ",
-    "❯\u{a0}",
-    "❯ ",
-    "> ",
-    "│ > ",
-    "╭────╮",
-    "────────────────────",
-    "✻ Worked for 5s",
-    "✢ Boogieing… (0s · ↓ 2 tokens)",
-    "esc to interrupt",
-    "⚠ ",
-    "  ⏵⏵ bypass permissions on",
-    "What do you want to do?",
-    "Enter to confirm · Esc to cancel",
-    "claude --resume ",
-    "82840528-5c4e-4114-8dc2-50dc43ea65c9",
-    "No conversation found with session ID: ",
-    "API Error: 529",
-    "API Error (",
-    "Please run /login",
-    "retrying in 9s · attempt 5/10",
-    "Now using usage credits",
-    "\u{a0}",
-    "\u{202f}",
-    "\u{fe0f}",
-    "\u{200b}",
-    "İ",
-    "\u{0}",
-    "\u{1b}[31m",
-    "\r\n",
-    "\t",
-    "\"isApiErrorMessage\":true",
-    "\"error\":\"rate_limit\"",
-    "\"type\":\"assistant\"",
-    "\"hook_event_name\":\"StopFailure\"",
-    "\\udcff",
-    "{\"id\":1,\"text\":\"",
-    "99999999999999999999",
-    "rm -rf ",
-    " /",
-    "$(",
-    "${a:-",
-    "}",
-    ")",
-    "\"",
-    "'",
-    "<<E\n",
-    "\nE\n",
-    "$((",
-    "{a,b}",
-    "{1..9}",
-    " | sh",
-    "; ",
-    "f() { ",
-    "for x in ",
-    "; do ",
-    "; done",
-    "case x in ",
-];
 
 /// xorshift64*: the same seed gives the same inputs on every machine.
 pub struct Prng(u64);
@@ -116,11 +30,13 @@ impl Prng {
 
 pub struct Mutator {
     prng: Prng,
+    /// What the reader looks for.
+    words: &'static [&'static str],
 }
 
 impl Mutator {
-    pub fn new(prng: Prng) -> Self {
-        Self { prng }
+    pub fn new(prng: Prng, words: &'static [&'static str]) -> Self {
+        Self { prng, words }
     }
 
     /// A changed copy of one of `pool`.
@@ -146,7 +62,7 @@ impl Mutator {
 
     fn change(&mut self, input: &mut Vec<u8>, other: &[u8]) {
         let at = self.prng.below(input.len() + 1);
-        let word = WORDS[self.prng.below(WORDS.len())];
+        let word = self.words[self.prng.below(self.words.len())];
         let range = self.range(input.len());
         match self.prng.next() % 14 {
             0 => input.insert(at, self.prng.next().to_le_bytes()[0]),

@@ -5,23 +5,128 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use claude_failover::cli::classify::{Source, lines};
 use claude_failover::guard::rules::Rules;
 use claude_failover::guard::text::is_reserved;
-use claude_failover::guard::{Place, World, judge};
+use claude_failover::guard::tool::Call;
+use claude_failover::guard::{Place, Refusal, World, judge};
 use claude_failover::moment::Wall;
 use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{Context, Reading};
 use claude_failover::quota::{pane, report, reset_phrase, reset_time, transcript};
 use serde_json::Value;
 
+use crate::fuzz::mutate::Prng;
+
+#[path = "config.rs"]
+mod config;
+#[path = "control.rs"]
+mod control;
+#[path = "hook.rs"]
+mod hook;
+#[path = "http.rs"]
+mod http;
+#[path = "journal.rs"]
+mod journal;
+#[path = "task.rs"]
+mod task;
+#[path = "tmux.rs"]
+mod tmux;
+
 const PANES: &str = include_str!("../it/corpus/panes.jsonl");
+const HARD: &str = include_str!("../it/corpus/hard.jsonl");
 const TRANSCRIPT: &str = include_str!("corpus/transcript.jsonl");
 const REPORTS: &str = include_str!("corpus/reports.jsonl");
 const RESETS: &str = include_str!("corpus/resets.txt");
 const REFUSED: &str = include_str!("../it/guard/refused.txt");
 const HARMLESS: &str = include_str!("../it/guard/harmless.txt");
 
+/// What the readers of the client look for, and the guard.
+const CLIENT_WORDS: &[&str] = &[
+    "You've hit your ",
+    "You’ve hit your ",
+    "5-hour limit",
+    "weekly limit",
+    "limit reached",
+    "Opus ",
+    "usage limit reached",
+    " · ",
+    " ∙ ",
+    " • ",
+    "resets ",
+    "reset at ",
+    "3pm",
+    "4:24pm (UTC)",
+    "in 5m",
+    "Nov 25, 1:24pm",
+    "Mon ",
+    "(Asia/Tokyo)",
+    "(GMT+2)",
+    "|1795364667",
+    "reached|",
+    "⎿ ",
+    "  ⎿  ",
+    "● ",
+    "⏺ ",
+    "❯\u{a0}",
+    "❯ ",
+    "> ",
+    "│ > ",
+    "╭────╮",
+    "────────────────────",
+    "✻ Worked for 5s",
+    "✢ Boogieing… (0s · ↓ 2 tokens)",
+    "esc to interrupt",
+    "⚠ ",
+    "  ⏵⏵ bypass permissions on",
+    "What do you want to do?",
+    "Enter to confirm · Esc to cancel",
+    "claude --resume ",
+    "82840528-5c4e-4114-8dc2-50dc43ea65c9",
+    "No conversation found with session ID: ",
+    "API Error: 529",
+    "API Error (",
+    "Please run /login",
+    "retrying in 9s · attempt 5/10",
+    "Now using usage credits",
+    "\u{a0}",
+    "\u{202f}",
+    "\u{fe0f}",
+    "\u{200b}",
+    "İ",
+    "\u{0}",
+    "\u{1b}[31m",
+    "\r\n",
+    "\t",
+    "\"isApiErrorMessage\":true",
+    "\"error\":\"rate_limit\"",
+    "\"type\":\"assistant\"",
+    "\"hook_event_name\":\"StopFailure\"",
+    "\\udcff",
+    "{\"id\":1,\"text\":\"",
+    "99999999999999999999",
+    "rm -rf ",
+    " /",
+    "$(",
+    "${a:-",
+    "}",
+    ")",
+    "\"",
+    "'",
+    "<<E\n",
+    "\nE\n",
+    "$((",
+    "{a,b}",
+    "{1..9}",
+    " | sh",
+    "; ",
+    "f() { ",
+    "for x in ",
+    "; do ",
+    "; done",
+    "case x in ",
+];
+
 /// 2026-11-22 15:23:24 UTC.
-const NOW: Wall = Wall(1_795_361_004_858);
-const CONTEXT: Context<'_> = Context { now: NOW, zone: Some("Europe/Paris"), patterns: &[] };
+pub const NOW: Wall = Wall(1_795_361_004_858);
+pub const CONTEXT: Context<'_> = Context { now: NOW, zone: Some("Europe/Paris"), patterns: &[] };
 const HORIZON_MS: u64 = 8 * 86_400_000;
 const KEYS: [&str; 7] = ["id", "limit", "resets_at", "row", "rule", "swap", "verdict"];
 
@@ -33,15 +138,33 @@ pub enum Target {
     Reset,
     ClassifyJsonl,
     Guard,
+    Config,
+    GuardRules,
+    Journal,
+    Task,
+    Tmux,
+    Dialog,
+    Http,
+    Control,
+    Hook,
 }
 
-pub const TARGETS: [(Target, &str); 6] = [
+pub const TARGETS: [(Target, &str); 15] = [
     (Target::Pane, "pane"),
     (Target::Transcript, "transcript"),
     (Target::Report, "report"),
     (Target::Reset, "reset"),
     (Target::ClassifyJsonl, "classify-jsonl"),
     (Target::Guard, "guard"),
+    (Target::Config, "config"),
+    (Target::GuardRules, "guard-rules"),
+    (Target::Journal, "journal"),
+    (Target::Task, "task"),
+    (Target::Tmux, "tmux"),
+    (Target::Dialog, "dialog"),
+    (Target::Http, "http"),
+    (Target::Control, "control"),
+    (Target::Hook, "hook"),
 ];
 
 impl Target {
@@ -69,6 +192,30 @@ impl Target {
                 };
                 [rows(REFUSED), rows(HARMLESS)].concat()
             }
+            Self::Config => config::corpus(),
+            Self::GuardRules => config::rules_corpus(),
+            Self::Journal => journal::corpus(),
+            Self::Task => task::corpus(),
+            Self::Tmux => tmux::corpus(),
+            Self::Dialog => [PANES, HARD].iter().flat_map(|all| all.lines().map(text_of)).collect(),
+            Self::Http => http::corpus(),
+            Self::Control => control::corpus(),
+            Self::Hook => [hook::corpus(), rows(REPORTS)].concat(),
+        }
+    }
+
+    /// What its reader looks for.
+    pub fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Pane | Self::Transcript | Self::Report | Self::Reset => CLIENT_WORDS,
+            Self::ClassifyJsonl | Self::Guard | Self::Dialog => CLIENT_WORDS,
+            Self::Config | Self::GuardRules => config::WORDS,
+            Self::Journal => journal::WORDS,
+            Self::Task => task::WORDS,
+            Self::Tmux => tmux::WORDS,
+            Self::Http => http::WORDS,
+            Self::Control => control::WORDS,
+            Self::Hook => hook::WORDS,
         }
     }
 
@@ -107,8 +254,37 @@ impl Target {
                 const COMMAND_BYTES: usize = 8 << 10;
                 read_command(&String::from_utf8_lossy(&input[..input.len().min(COMMAND_BYTES)]))
             }
+            Self::Config => config::read(input),
+            Self::GuardRules => config::read_rules(input),
+            Self::Journal => journal::read(input),
+            Self::Task => task::read(input),
+            Self::Tmux => tmux::read(input),
+            Self::Dialog => tmux::read_dialog(input),
+            Self::Http => http::read(input),
+            Self::Control => control::read(input),
+            Self::Hook => hook::read(input),
         }
     }
+}
+
+/// The same bytes in pieces as a pipe or a socket may give them. Which pieces depends on the bytes alone.
+pub fn cuts(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    /// Of a long input most pieces are long, too.
+    const PIECES: usize = 100;
+    let mut prng = Prng::new(hash(&bytes));
+    let usual = 8 + bytes.len() / PIECES;
+    std::iter::from_fn(move || {
+        let length = (1 + prng.below(usual)).min(bytes.len());
+        let (piece, rest) = bytes.split_at(length);
+        bytes = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// The beginning of a message without what it quotes: what is alike for messages of one kind.
+pub fn words_of(message: &str) -> String {
+    let unquoted = message.split('"').step_by(2).collect::<String>();
+    unquoted.chars().filter(char::is_ascii_alphabetic).take(40).collect()
 }
 
 /// A disk on which nothing is a link, and a branch that is everybody's.
@@ -124,18 +300,30 @@ impl World for Disk {
     }
 }
 
-fn read_command(command: &str) -> u64 {
-    thread_local! {
-        static RULES: Rules = Rules::load(None).unwrap();
-    }
-    let place = Place {
+thread_local! {
+    static RULES: Rules = Rules::load(None).unwrap();
+}
+
+fn place() -> Place {
+    Place {
         cwd: "/srv/p".to_owned(),
         work: Some("/srv/p".to_owned()),
         home: "/home/u".to_owned(),
         user: "u".to_owned(),
         ..Place::default()
-    };
-    let judged = RULES.with(|rules| judge(command, rules, &place, &Disk));
+    }
+}
+
+fn read_command(command: &str) -> u64 {
+    kind_of_refusal(RULES.with(|rules| judge(command, rules, &place(), &Disk)))
+}
+
+/// What the guard says to a tool call.
+pub fn refused(call: &Call) -> u64 {
+    kind_of_refusal(RULES.with(|rules| call.judge(rules, &place(), &Disk)))
+}
+
+fn kind_of_refusal(judged: Result<(), Box<Refusal>>) -> u64 {
     let Err(refusal) = judged else { return 0 };
     let said = refusal.to_string();
     assert!(!said.contains(|c: char| c.is_control() || is_reserved(c)), "{said:?}");
@@ -204,7 +392,7 @@ fn read_lines(input: &[u8]) -> u64 {
     hash(&(verdicts, rows(&complaints).min(3)))
 }
 
-fn hash(value: &impl Hash) -> u64 {
+pub fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

@@ -66,9 +66,64 @@ fn commands() {
 }
 
 #[test]
+fn configurations() {
+    hold(Target::Config);
+}
+
+#[test]
+fn rules_of_the_guard() {
+    hold(Target::GuardRules);
+}
+
+#[test]
+fn journals() {
+    hold(Target::Journal);
+}
+
+#[test]
+fn tasks() {
+    hold(Target::Task);
+}
+
+#[test]
+fn answers_of_tmux() {
+    hold(Target::Tmux);
+}
+
+#[test]
+fn dialogs() {
+    hold(Target::Dialog);
+}
+
+#[test]
+fn requests() {
+    hold(Target::Http);
+}
+
+#[test]
+fn verbs() {
+    hold(Target::Control);
+}
+
+#[test]
+fn hooks() {
+    hold(Target::Hook);
+}
+
+/// A target that has no test here would be a part of the long runs alone.
+#[test]
+fn every_target_has_its_share() {
+    let own = include_str!("fuzz.rs");
+    for (target, _) in TARGETS {
+        let call = format!("hold(Target::{target:?});");
+        assert_eq!(own.matches(&call).count(), 1, "{call}");
+    }
+}
+
+#[test]
 fn the_same_seed_makes_the_same_inputs() {
     let make = |seed| {
-        let mut mutator = mutate::Mutator::new(mutate::Prng::new(seed));
+        let mut mutator = mutate::Mutator::new(mutate::Prng::new(seed), Target::Pane.words());
         let pool = Target::Pane.corpus();
         (0..200).map(|_| mutator.next(&pool)).collect::<Vec<_>>()
     };

@@ -409,7 +409,7 @@ fn rules_of_the_guard_that_would_refuse_everything_are_told_before() {
     "#]]);
     fs_err::write(host.at("guard.yaml"), "off: [x]\n").unwrap();
     host.troubled(&expect![[r#"
-        agent.guard_rules: DIR/guard.yaml: off: x is no rule of etc/guard.yaml: put the file right, or name none
+        agent.guard_rules: DIR/guard.yaml: off: "x" is no rule of etc/guard.yaml: put the file right, or name none
     "#]]);
     fs_err::write(host.at("guard.yaml"), "off: [hard-reset]\n").unwrap();
     host.troubled(&expect![""]);

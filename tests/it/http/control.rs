@@ -147,6 +147,7 @@ fn what_cannot_be_understood_is_refused_with_its_reason() {
     let house = House::new();
     for (bytes, reason) in [
         (&b"{\"verb\":\"dance\"}\n"[..], "unknown variant `dance`"),
+        ("{\"verb\":\"a\u{202e}b\u{9b}c\"}\n".as_bytes(), "unknown variant `a b c`"),
         (b"\n", "could not read the request"),
         (b"\xff\n", "could not read the request"),
         (b"{\"verb\":\"report\"}\n", "missing field `report`"),
