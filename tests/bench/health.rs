@@ -1,5 +1,5 @@
-//! How soon `/health`, the control socket and the deciding thread answer while 200 hostile connections
-//! are open: `cargo bench --bench health`. The built daemon, a tmux server and directories of its own.
+//! How soon `/health`, the control socket and the deciding thread answer while 200 idle or hostile
+//! connections are open: `cargo bench --bench health`. The built daemon, a tmux server and directories of its own.
 
 #![allow(clippy::disallowed_methods, reason = "measures how long things take")]
 #![allow(clippy::unwrap_used, reason = "a failed step ends the measurement")]
@@ -17,24 +17,28 @@ const HOSTILE: usize = 200;
 const HOSTS: usize = 4;
 const ASKED: usize = 3_000;
 const WAIT: Duration = Duration::from_secs(20);
+/// Ways to be hostile; the first is to say nothing.
+const KINDS: usize = 9;
 /// Between two looks at all hostile connections.
 const TURN: Duration = Duration::from_millis(10);
 
 fn main() {
     let house = House::new();
     house.measure("nobody else");
-    let (stop, turned_away) = (AtomicBool::new(false), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        let siege = (0..HOSTS).map(|host| {
-            let (address, stop, turned_away) = (house.address, &stop, &turned_away);
-            scope.spawn(move || besiege(address, host, stop, turned_away))
+    for (what, kinds) in [("idle", 1), ("hostile", KINDS)] {
+        let (stop, turned_away) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            let siege = (0..HOSTS).map(|host| {
+                let (address, stop, turned_away) = (house.address, &stop, &turned_away);
+                scope.spawn(move || besiege(address, host, kinds, stop, turned_away))
+            });
+            let siege: Vec<_> = siege.collect();
+            house.measure(&format!("{HOSTILE} {what} connections open"));
+            stop.store(true, Ordering::Relaxed);
+            siege.into_iter().for_each(|host| host.join().unwrap());
         });
-        let siege: Vec<_> = siege.collect();
-        house.measure(&format!("{HOSTILE} hostile connections open"));
-        stop.store(true, Ordering::Relaxed);
-        siege.into_iter().for_each(|host| host.join().unwrap());
-    });
-    println!("hostile clients that were sent away and came again: {}", turned_away.into_inner());
+        println!("  that were sent away and came again: {}", turned_away.into_inner());
+    }
 }
 
 struct House {
@@ -136,15 +140,22 @@ fn tell(what: &str, ask: impl Fn() -> Option<Duration>) {
 }
 
 /// Holds its part of the connections, and comes again at once when it is sent away.
-fn besiege(address: SocketAddr, host: usize, stop: &AtomicBool, turned_away: &AtomicUsize) {
+fn besiege(
+    address: SocketAddr,
+    host: usize,
+    kinds: usize,
+    stop: &AtomicBool,
+    turned_away: &AtomicUsize,
+) {
     let part = HOSTILE / HOSTS;
-    let mut clients: Vec<TcpStream> = (0..part).map(|at| come(address, host + at)).collect();
+    let come = |at: usize| come(address, (host + at) % kinds);
+    let mut clients: Vec<TcpStream> = (0..part).map(come).collect();
     while !stop.load(Ordering::Relaxed) {
         for (at, client) in clients.iter_mut().enumerate() {
             // A third of them drips a byte a turn.
-            let gone = is_closed(client) || at % 3 == 0 && client.write_all(b"G").is_err();
-            if gone {
-                *client = come(address, host + at);
+            let drips = kinds > 1 && at % 3 == 0;
+            if is_closed(client) || drips && client.write_all(b"G").is_err() {
+                *client = come(at);
                 turned_away.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -155,7 +166,7 @@ fn besiege(address: SocketAddr, host: usize, stop: &AtomicBool, turned_away: &At
 fn come(address: SocketAddr, kind: usize) -> TcpStream {
     let mut client = TcpStream::connect_timeout(&address, WAIT).unwrap();
     let long = format!("GET / HTTP/1.1\r\nX: {}\r\n", "x".repeat(9_000));
-    let words: &[u8] = match kind % 9 {
+    let words: &[u8] = match kind {
         0 => b"",
         1 => b"GET /health HTTP/1.1\r\nHost: loc",
         2 => long.as_bytes(),

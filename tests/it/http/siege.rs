@@ -35,7 +35,7 @@ impl Siege {
     fn new(address: SocketAddr) -> Self {
         Self {
             address,
-            sitting: (0..CLIENTS_MAX + 200).map(|at| sit(address, at)).collect(),
+            sitting: (0..CLIENTS_MAX + 50).map(|at| sit(address, at)).collect(),
             dripping: (0..20).map(|_| connect(address)).collect(),
             turned_away: 0,
         }
