@@ -13,6 +13,7 @@ use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
+use rustix::process::{Resource, getrlimit};
 
 use crate::api::exchange::{Exchange, Next, Stir};
 use crate::clock;
@@ -27,12 +28,16 @@ const BACKLOG: i32 = 1024;
 const ACCEPTS_PER_TURN: usize = 16;
 /// No accepting for so long after it failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// One client in so many descriptors that we may open: with its maker each has two, there are two gates,
+/// and the other half of the descriptors is the house's own. The kernel refuses to poll more than all.
+const FILES_A_CLIENT: u64 = 8;
 
 /// What is asked and answered through a gate.
 pub trait Protocol: Send + 'static {
     /// Bytes a request may have before it is complete.
     const REQUEST_BYTES_MAX: usize;
-    /// Connections held at one time; the next one takes the place of the oldest.
+    /// Connections held at one time, or fewer where descriptors are few; the next one takes the place
+    /// of the oldest.
     const CLIENTS_MAX: usize;
     /// Requests that are with their maker at one time; the others wait for their turn.
     const MAKING_MAX: usize;
@@ -102,6 +107,7 @@ impl Gate {
 
 struct Loop<P: Protocol> {
     protocol: P,
+    clients_max: usize,
     exchanges: Vec<Exchange<P::Maker>>,
     /// Set after accepting failed.
     paused_until: Option<Instant>,
@@ -120,8 +126,9 @@ enum Room {
 }
 
 fn run<P: Protocol>(listener: &OwnedFd, stop: &PipeReader, protocol: P) -> anyhow::Result<()> {
-    let exchanges = Vec::with_capacity(P::CLIENTS_MAX);
-    let mut turn = Loop { protocol, exchanges, paused_until: None };
+    let clients_max = clients_max::<P>();
+    let exchanges = Vec::with_capacity(clients_max);
+    let mut turn = Loop { protocol, clients_max, exchanges, paused_until: None };
     loop {
         let ready = turn.wait(listener, stop)?;
         if ready.stop {
@@ -133,6 +140,13 @@ fn run<P: Protocol>(listener: &OwnedFd, stop: &PipeReader, protocol: P) -> anyho
             turn.accept(listener);
         }
     }
+}
+
+/// As many as the protocol allows and our descriptors do.
+fn clients_max<P: Protocol>() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let affordable = usize::try_from(files / FILES_A_CLIENT).unwrap_or(usize::MAX);
+    P::CLIENTS_MAX.min(affordable.max(1))
 }
 
 struct Ready {
@@ -233,7 +247,7 @@ impl<P: Protocol> Loop<P> {
     /// Those that have their answer go first. New ones are pushed at the end, so the first found
     /// is the oldest.
     fn room(&self, now: Instant) -> Room {
-        if self.exchanges.len() < P::CLIENTS_MAX {
+        if self.exchanges.len() < self.clients_max {
             return Room::Free;
         }
         let first =
