@@ -28,17 +28,16 @@ const BACKLOG: i32 = 1024;
 const ACCEPTS_PER_TURN: usize = 16;
 /// No accepting for so long after it failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// One of so many descriptors of the process may be a client's of one gate: the daemon needs the
-/// others, however few it was given.
-const DESCRIPTORS_PER_CLIENT: u64 = 4;
+/// One client in so many descriptors that we may open: with its maker each has two, there are two gates,
+/// and the other half of the descriptors is the house's own. The kernel refuses to poll more than all.
+const FILES_A_CLIENT: u64 = 8;
 
 /// What is asked and answered through a gate.
 pub trait Protocol: Send + 'static {
     /// Bytes a request may have before it is complete.
     const REQUEST_BYTES_MAX: usize;
-    /// Connections held at one time, fewer where descriptors are few; the next one takes the place of
-    /// the oldest.
+    /// Connections held at one time, or fewer where descriptors are few; the next one takes the place
+    /// of the oldest.
     const CLIENTS_MAX: usize;
     /// Requests that are with their maker at one time; the others wait for their turn.
     const MAKING_MAX: usize;
@@ -127,7 +126,7 @@ enum Room {
 }
 
 fn run<P: Protocol>(listener: &OwnedFd, stop: &PipeReader, protocol: P) -> anyhow::Result<()> {
-    let clients_max = P::CLIENTS_MAX.min(share_of_descriptors());
+    let clients_max = clients_max::<P>();
     let exchanges = Vec::with_capacity(clients_max);
     let mut turn = Loop { protocol, clients_max, exchanges, paused_until: None };
     loop {
@@ -143,10 +142,11 @@ fn run<P: Protocol>(listener: &OwnedFd, stop: &PipeReader, protocol: P) -> anyho
     }
 }
 
-/// At least one: nobody could be answered otherwise.
-fn share_of_descriptors() -> usize {
-    let all = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(all / DESCRIPTORS_PER_CLIENT).unwrap_or(usize::MAX).max(1)
+/// As many as the protocol allows and our descriptors do.
+fn clients_max<P: Protocol>() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let affordable = usize::try_from(files / FILES_A_CLIENT).unwrap_or(usize::MAX);
+    P::CLIENTS_MAX.min(affordable.max(1))
 }
 
 struct Ready {

@@ -46,7 +46,7 @@ fn default_socket() -> PathBuf {
 }
 
 fn check_servers(config: &Config) -> Result<(), String> {
-    let there = sessions_on(config, &configured_socket(config))?;
+    let there = sessions_known(config, &configured_socket(config))?;
     for warning in preflight::near_misses(config, &there) {
         log::warn!("{warning}");
     }
@@ -62,7 +62,7 @@ pub fn stranded(config: &Config, there: &[String]) -> Result<(), String> {
     }
     let desired: Vec<String> =
         config.desired_sessions().into_iter().map(|(name, _)| name.to_string()).collect();
-    let stranded: Vec<String> = sessions_on(config, &default)?
+    let stranded: Vec<String> = sessions_known(config, &default)?
         .into_iter()
         .filter(|name| desired.contains(name) && !there.contains(name))
         .collect();
@@ -78,9 +78,15 @@ pub fn stranded(config: &Config, there: &[String]) -> Result<(), String> {
     ))
 }
 
-fn sessions_on(config: &Config, socket: &Path) -> Result<Vec<String>, String> {
-    probe::sessions_on(&config.tmux.command, socket, DEADLINE)
-        .map_err(|error: TerminalError| error.to_string())
+/// A server that hangs keeps nobody from starting: it is waited for, and `/health` says so meanwhile.
+fn sessions_known(config: &Config, socket: &Path) -> Result<Vec<String>, String> {
+    match probe::sessions_on(&config.tmux.command, socket, DEADLINE) {
+        Err(hung @ TerminalError::TimedOut { .. }) => {
+            log::warn!("{hung}: which sessions it has was not looked at");
+            Ok(Vec::new())
+        }
+        other => other.map_err(|error| error.to_string()),
+    }
 }
 
 /// A daemon with another state directory and link may still have our runtime directory.

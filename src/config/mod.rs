@@ -185,6 +185,9 @@ pub struct Quota {
     pub patterns: Vec<String>,
 }
 
+/// The most that [`Swap::max_per_hour`] may be, and so the number of swaps that must be remembered.
+pub const SWAPS_PER_HOUR_MAX: u32 = 3_600;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swap {
     pub stop_grace: Duration,

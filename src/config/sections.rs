@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::config::raw::KeyPath;
 use crate::config::section::Section;
 use crate::config::{
-    Agent, Config, Dispatcher, Http, Janitor, Lifecycle, Quota, Swap, Tmux, Watcher, fleet,
-    notifications,
+    Agent, Config, Dispatcher, Http, Janitor, Lifecycle, Quota, SWAPS_PER_HOUR_MAX, Swap, Tmux,
+    Watcher, fleet, notifications,
 };
 use crate::quota::pattern;
 use crate::task::prompt::{self, Template};
@@ -294,7 +294,7 @@ fn swap(swap: &mut Section<'_, '_>) -> Swap {
         busy_grace: swap.duration("busy_grace", "10m", "0s"..="1d"),
         verify_timeout: swap.duration("verify_timeout", "30s", "1s"..="30m"),
         ramp_interval: swap.duration("ramp_interval", "2s", "0s"..="10m"),
-        max_per_hour: swap.count("max_per_hour", 12, 1..=3600),
+        max_per_hour: swap.count("max_per_hour", 12, 1..=SWAPS_PER_HOUR_MAX),
         attended_grace: swap.duration("attended_grace", "30s", "0s"..="1h"),
     }
 }

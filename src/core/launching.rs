@@ -26,7 +26,7 @@ impl Core {
         match &self.durable.swap {
             Some(swap) if moving.op == swap.op && moving.cause == MoveCause::Swap => {
                 let due = match swap.phase {
-                    Phase::Probing => true,
+                    Phase::Probing => !self.is_left_over(moving),
                     Phase::Flipped if swap.canary_proven => true,
                     // Its session was lost after its launch.
                     Phase::Relaunched => true,

@@ -63,7 +63,11 @@ impl Core {
 
     /// The canary is through with its part: proven, or gone in a way that says nothing of the account.
     pub(in crate::core) fn finish_probing(&mut self, op: OpId) -> bool {
-        if self.any_move(op, |stage| *stage != MoveStage::Held) {
+        let is_canary = |moving: &&Move| {
+            moving.op == op && moving.cause == MoveCause::Swap && !self.is_left_over(moving)
+        };
+        let mut canaries = self.durable.moves.values().filter(is_canary);
+        if canaries.any(|canary| canary.stage != MoveStage::Held) {
             return false;
         }
         self.persist(Record::SwapProbed { op });

@@ -142,7 +142,8 @@ impl Core {
             saved.conversation = self
                 .earlier_id(session, agent.process)
                 .or_else(|| before.and_then(|moving| moving.agent.conversation.clone()))
-                .or_else(|| self.conversation_of_job(session, agent));
+                .or_else(|| self.conversation_of_job(session, agent))
+                .or_else(|| self.conversation_of_launch(session, agent));
         }
         let was_refused = before.is_some_and(|moving| moving.refused);
         let was_cut = before.is_some_and(|moving| moving.cut);
@@ -171,6 +172,19 @@ impl Core {
         let ours = job.launching.is_some() && self.is_launched_by_us(agent)
             || self.is_agent_of(session, agent, job);
         ours.then(|| job.conversation.clone()).flatten()
+    }
+
+    /// The same for one that was brought back a moment ago, be it by another swap or after a loss.
+    fn conversation_of_launch(
+        &self,
+        session: &SessionName,
+        agent: &AgentSeen,
+    ) -> Option<ConversationId> {
+        let moving = self.durable.moves.get(session)?;
+        let launched =
+            matches!(moving.stage, MoveStage::Launching { .. } | MoveStage::Launched { .. });
+        let is_it = launched && !self.is_another(moving, agent);
+        is_it.then(|| moving.agent.conversation.clone()).flatten()
     }
 
     /// The id under which the same process was known before.

@@ -179,6 +179,9 @@ impl Core {
         let Some(watch) = self.watches.get(&moving.session) else {
             return Judgement::Wait;
         };
+        if self.is_left_over(moving) {
+            return Judgement::Wait;
+        }
         let now = self.now.monotonic;
         let target = self.verified_target(moving);
         if watch.conversation_missing {
@@ -286,6 +289,17 @@ impl Core {
                 && !swap.canary_proven
         });
         goes_first || self.is_probing(moving)
+    }
+
+    /// Sent to prove an earlier target of the open swap: it says nothing of the one that is tried now,
+    /// and what becomes of it is decided when the agents are saved.
+    pub(in crate::core) fn is_left_over(&self, moving: &Move) -> bool {
+        self.durable.swap.as_ref().is_some_and(|swap| {
+            swap.op == moving.op
+                && moving.cause == MoveCause::Swap
+                && swap.phase < Phase::Saved
+                && moving.target != swap.target
+        })
     }
 
     /// It is on the target alone, to prove it.

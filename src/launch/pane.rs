@@ -17,14 +17,17 @@ const RESET: &str = concat!(
     "\x1b[?2004l", // bracketed paste
     "\x1b[<u\x1b[>4m", // extended keys
     "\x1b[?1l\x1b>", // cursor keys, keypad
-    "\x1b[?6l\x1b[?7h\x1b[4l", // origin, wrap, insert
+    "\x1b[?7h\x1b[4l", // wrap, insert
     "\x1b(B\x0f",  // character set
     "\x1b[0m\x1b[?25h", // colours, cursor
     "\x1b7\x1b[r\x1b8", // scroll region; it moves the cursor, which is put back
 );
 
-/// A row below everything that the client has painted.
-const BELOW: &str = "\x1b[9999;1H\r\n";
+/// A row below everything that the client has painted. Before that, origin mode is left: it is not part
+/// of [`RESET`] because it moves the cursor to the first row, over the message of a client that ended
+/// at once, and what is saved with the cursor holds that very mode. With all rows in the scroll region
+/// it shows nowhere.
+const BELOW: &str = "\x1b[?6l\x1b[9999;1H\r\n";
 
 /// The modes of our terminal; `None` when we have none.
 pub struct Saved(Option<Termios>);

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use rustix::fs::Access;
+use rustix::fs::{Access, StatVfsMountFlags};
 
 use crate::config::Config;
 use crate::config::load::Problem;
@@ -93,6 +93,13 @@ pub fn cannot_be_made(directory: &Path, uid: u32) -> Option<String> {
     if may_write(nearest, &metadata, uid) {
         return None;
     }
+    if is_read_only(nearest) {
+        return Some(format!(
+            "{} is on a read-only file system: mount it for writing (dmesg says why the kernel may \
+             have stopped that), or name another directory",
+            nearest.display()
+        ));
+    }
     let name = shell_word(directory);
     Some(format!(
         "uid {uid} may not write in {}: as root, install -d -m 700 -o {uid} {name}",
@@ -149,6 +156,11 @@ fn may_write(directory: &Path, metadata: &std::fs::Metadata, uid: u32) -> bool {
     }
     let needed = if metadata.uid() == uid { 0o300 } else { 0o003 };
     uid == 0 || metadata.mode() & needed == needed
+}
+
+fn is_read_only(directory: &Path) -> bool {
+    rustix::fs::statvfs(directory)
+        .is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Who can write there can put a server of his own in the place of ours.

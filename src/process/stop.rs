@@ -6,9 +6,12 @@
 use std::io;
 use std::time::Duration;
 
+use rustix::process::{Signal, pidfd_send_signal};
+
 use crate::clock;
 use crate::ids::ProcessRef;
 use crate::process::hunt::Hunt;
+use crate::process::member;
 use crate::process::tree::scan;
 
 /// Wait for deaths after SIGKILL; only a process in uninterruptible sleep needs longer.
@@ -28,6 +31,12 @@ pub enum StopOutcome {
     Stopped,
     /// It or a descendant lives on, and why.
     Survived(String),
+}
+
+/// SIGTERM to this one process, and to nobody in its place. Nothing is waited for.
+pub fn terminate(process: ProcessRef) -> io::Result<()> {
+    let pidfd = member::open(process)?;
+    Ok(pidfd_send_signal(pidfd, Signal::TERM)?)
 }
 
 /// Ends each root and its descendants, all at the same time: `grace` between SIGTERM and SIGKILL,

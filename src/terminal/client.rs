@@ -86,6 +86,10 @@ impl Client {
         Ok(())
     }
 
+    pub fn pid(&self) -> Option<i32> {
+        i32::try_from(self.child.id()).ok()
+    }
+
     /// Sends the whole batch and waits for all of its answers, at most `limit`.
     pub fn run(&mut self, batch: &[Exchange], limit: Duration) -> Result<Vec<Reply>, Broken> {
         assert!(batch.len() <= BATCH_EXCHANGES_MAX, "the caller cuts batches");

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::ids::ProcessRef;
-use crate::process::table;
+use crate::process::{stop, table};
 use crate::terminal::client::{Broken, Client, OWN_SESSION};
 use crate::terminal::command::{Command, Exchange, guarded, marker_value};
 use crate::terminal::error::TerminalError;
@@ -55,10 +55,40 @@ pub fn claim(
     let guarded = guarded(&target, &unchanged, &[set]);
     let replies = client.run(&[Exchange::marked(&[guarded], &target, VALUE)], limit)?;
     let holds = replies.first().map(marker_value).unwrap_or_default();
-    if holds == identity {
-        return Ok(());
+    if holds != identity {
+        return Err(owned(server, holds));
     }
-    Err(owned(server, holds))
+    if process.is_some() {
+        end_orphans(client, limit)?;
+    }
+    Ok(())
+}
+
+/// The server of tmux 3.3a waits for ever to be rid of what it has to say to a control client whose
+/// daemon was killed in that moment: the client stays, in the server and as a process, one for each
+/// such death. It ends when it is asked to by a signal.
+fn end_orphans(client: &mut Client, limit: Duration) -> Result<(), Broken> {
+    let rows = Command::new("list-clients")
+        .option("-t", format!("={OWN_SESSION}"))
+        .option("-F", "#{client_control_mode} #{client_pid}");
+    let replies = client.run(&[Exchange::plain(&[rows])], limit)?;
+    let rows = replies.first().map(|reply| first_text(reply)).unwrap_or_default();
+    let pids = rows.lines().filter_map(|row| row.strip_prefix("1 ")?.parse().ok());
+    for pid in pids.filter(|pid| client.pid() != Some(*pid) && is_orphan(*pid)) {
+        let Some(orphan) = table::identity(pid) else { continue };
+        log::info!("ending the tmux client {pid} of a daemon that was killed");
+        if let Err(error) = stop::terminate(orphan) {
+            log::warn!("tmux client {pid} could not be ended: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// A client of ours whose parent is no daemon (any more).
+fn is_orphan(pid: i32) -> bool {
+    let is_ours = table::args(pid).is_some_and(|args| args.iter().any(|arg| arg == OWN_SESSION));
+    let parent = table::parent(pid).and_then(table::exe);
+    is_ours && parent != table::exe(std::process::id().cast_signed())
 }
 
 fn owned(server: &str, owner: String) -> ClaimError {

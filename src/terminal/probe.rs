@@ -17,6 +17,14 @@ use crate::terminal::error::TerminalError;
 const VERSION_MIN: (u32, u32) = (3, 2);
 const VERSION_MIN_TEXT: &str = "3.2";
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// What a client says when there is no server, or none any more: one may end while it is asked.
+const ABSENT: [&str; 5] = [
+    "no server running",
+    "No such file or directory",
+    "no sessions",
+    "server exited unexpectedly",
+    "lost server",
+];
 
 /// The version of the tmux program. Errors: it does not run, it is older than 3.2.
 pub fn version(program: &str, limit: Duration) -> Result<(u32, u32), TerminalError> {
@@ -81,13 +89,15 @@ fn ask_sessions(
         OsStr::new("-F"),
         OsStr::new(format),
     ];
-    let output = run(program, &args, limit)?;
-    let absent = ["no server running", "No such file or directory", "no sessions"];
-    if !output.stderr.is_empty() && !absent.iter().any(|text| output.stderr.contains(text)) {
-        return Err(TerminalError::Unreachable {
-            server: format!("the tmux server on {}", socket.display()),
-            why: output.stderr,
-        });
+    let server = || format!("the tmux server on {}", socket.display());
+    let output = run(program, &args, limit).map_err(|error| match error {
+        TerminalError::TimedOut { limit, .. } => {
+            TerminalError::TimedOut { server: server(), limit }
+        }
+        other => other,
+    })?;
+    if !output.stderr.is_empty() && !ABSENT.iter().any(|text| output.stderr.contains(text)) {
+        return Err(TerminalError::Unreachable { server: server(), why: output.stderr });
     }
     Ok(output.stdout)
 }

@@ -1,11 +1,13 @@
 //! Ring 4: the built daemon, real tmux, scripted agents, and what an operator does to all three.
 
+mod dice;
 mod fleet;
 mod hands;
 mod inboxes;
 mod layout;
 mod outside;
 
+mod chaos;
 mod crash;
 mod exits;
 mod guarded;

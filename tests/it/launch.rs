@@ -305,6 +305,19 @@ fn the_last_row_of_a_tidy_fullscreen_agent_stays() {
     assert!(resume < row("agent ended").unwrap(), "{screen}");
 }
 
+/// The daemon reads it there; a pane begins anew at its first row.
+#[test]
+fn the_message_of_an_agent_that_ends_at_once_stays() {
+    const MESSAGE: &str =
+        "No conversation found with session ID: 82840528-5c4e-4114-8dc2-50dc43ea65c9";
+    let pane = Pane::open();
+    pane.launch(&pane.spec(&["/bin/sh", "-c", &format!("echo {MESSAGE} >&2; exit 1")]));
+    pane.shows("sh ended (exit 1)");
+    let screen = pane.screen();
+    let rows: Vec<&str> = screen.lines().filter(|row| !row.is_empty()).collect();
+    assert_eq!(rows[..2], [MESSAGE, "sh ended (exit 1)"], "{screen}");
+}
+
 #[test]
 fn what_was_typed_for_the_agent_is_not_run_by_the_shell() {
     let pane = Pane::open();

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::SWAPS_PER_HOUR_MAX;
 use crate::core::job::{Job, SetAside};
 use crate::core::kind::{Step, Subject};
 use crate::core::record::{Move, Record, SavedAgent};
@@ -24,7 +25,7 @@ use crate::moment::Wall;
 const LEFT_ROWS_MAX: usize = 16;
 
 /// Swap starts remembered for `swap.max_per_hour`.
-const SWAP_TIMES_MAX: usize = 128;
+const SWAP_TIMES_MAX: usize = SWAPS_PER_HOUR_MAX as usize;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Durable {

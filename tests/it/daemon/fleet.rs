@@ -25,6 +25,9 @@ pub const SWAP: Duration = Duration::from_secs(40);
 const ANSWER: Duration = Duration::from_secs(5);
 const LEAVE: Duration = Duration::from_secs(5);
 const DIE_AFTER_RECORDS: &str = "CLAUDE_FAILOVER_DIE_AFTER_RECORDS";
+/// In the environment of a test that was started once more where its surroundings are its own: the
+/// directory in which its fleets lie.
+pub const ROOM: &str = "CLAUDE_FAILOVER_TEST_ROOM";
 
 pub struct Fleet {
     pub dir: tempfile::TempDir,
@@ -35,15 +38,18 @@ pub struct Fleet {
     pub server: Option<String>,
     /// The service manager's socket, for the next start.
     pub notify: Option<PathBuf>,
+    /// A program and its arguments that become the daemon, for the next start.
+    pub through: Vec<String>,
 }
 
 impl Fleet {
     /// The directories alone: nothing runs yet.
     pub fn new(layout: Layout) -> Self {
-        let dir = tempfile::Builder::new().prefix("cf-").tempdir_in("/tmp").unwrap();
+        let place = std::env::var_os(ROOM).map_or_else(|| "/tmp".into(), PathBuf::from);
+        let dir = tempfile::Builder::new().prefix("cf-").tempdir_in(place).unwrap();
         let port = free_port();
         layout.furnish(dir.path(), port);
-        Self { dir, layout, port, daemon: None, server: None, notify: None }
+        Self { dir, layout, port, daemon: None, server: None, notify: None, through: Vec::new() }
     }
 
     /// A healthy daemon and one idle agent in each session, with one turn behind it: those of the
@@ -103,10 +109,8 @@ impl Fleet {
     pub fn start_with(&mut self, die_after: Option<usize>) {
         assert!(self.daemon.is_none(), "one daemon at a time");
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = Command::new(binary());
+        let mut command = self.run_daemon();
         command
-            .args(["run", "--config"])
-            .arg(self.root().join("config.yaml"))
             .envs(self.notify.as_ref().map(|socket| ("NOTIFY_SOCKET", socket)))
             .envs(die_after.map(|records| (DIE_AFTER_RECORDS, records.to_string())))
             .stdin(Stdio::null())
@@ -114,6 +118,14 @@ impl Fleet {
             .stderr(log)
             .process_group(0);
         self.daemon = Some(self.at_home(&mut command).spawn().unwrap());
+    }
+
+    fn run_daemon(&self) -> Command {
+        let words = self.through.iter().map(Into::into).chain([binary()]);
+        let mut words = words.collect::<Vec<PathBuf>>().into_iter();
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).args(["run", "--config"]).arg(self.root().join("config.yaml"));
+        command
     }
 
     /// The environment of an operator of this fleet and of nobody else.

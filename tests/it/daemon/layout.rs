@@ -20,6 +20,7 @@ pub struct Layout {
     /// Tasks of one project at the same time.
     pub per_project: u32,
     pub cooldown: &'static str,
+    pub swaps_per_hour: u32,
     /// Whether the agents run the hooks that they are told to.
     pub hooks: bool,
     /// Further lines of the configuration.
@@ -50,6 +51,7 @@ impl Default for Layout {
             unknown_reset: "30m",
             per_project: 1,
             cooldown: "100ms",
+            swaps_per_hour: 12,
             hooks: false,
             more: String::new(),
         }
@@ -106,7 +108,7 @@ impl Layout {
             })
             .collect();
         let Self { pool, stop_grace, busy_grace, verify_timeout, unknown_reset, .. } = self;
-        let Self { per_project, cooldown, .. } = self;
+        let Self { per_project, cooldown, swaps_per_hour, .. } = self;
         let more = &self.more;
         let hooks = if self.hooks { ", DEMO_AGENT_HOOKS: \"1\"" } else { "" };
         format!(
@@ -121,7 +123,7 @@ tmux: {{socket: {root}/tmux/tmux.sock, start_server: true}}
 lifecycle: {{interval: 500ms}}
 watcher: {{interval: 300ms}}
 quota: {{poll_interval: 200ms, reactivate_cooldown: 0s, unknown_reset: {unknown_reset}}}
-swap: {{stop_grace: {stop_grace}, busy_grace: {busy_grace}, verify_timeout: {verify_timeout}}}
+swap: {{stop_grace: {stop_grace}, busy_grace: {busy_grace}, verify_timeout: {verify_timeout}, max_per_hour: {swaps_per_hour}}}
 dispatcher: {{projects_dir: {root}/srv, per_project: {per_project}, cooldown: {cooldown}}}
 http: {{listen: "127.0.0.1:{port}"}}
 state_dir: {root}/state

@@ -98,6 +98,15 @@ pub fn processes_of(root: &Path) -> Vec<i32> {
         .collect()
 }
 
+/// What somebody who looks at a process would say of it.
+pub fn told_of(pid: i32) -> String {
+    let args = table::args(pid).unwrap_or_default().join(" ");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let of = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    let waits = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+    format!("{pid}: {args} [{} {} waits in {waits}]", of("State:"), of("PPid:"))
+}
+
 /// The prompts of a conversation and the text of its last answer.
 pub fn transcript(root: &Path, conversation: &str) -> (Vec<String>, String) {
     let projects = root.join("user/.claude-projects-shared");

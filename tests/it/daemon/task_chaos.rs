@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::daemon::dice::{Dice, seed};
 use crate::daemon::fleet::{Fleet, SOON};
 use crate::daemon::inboxes::{PARTS, Told, task_text};
 use crate::daemon::layout::Layout;
@@ -22,26 +23,6 @@ const LONG_CALM_EVERY: u64 = 5;
 const SERVER_DIES_EVERY: u64 = 4;
 /// Ten deliveries side by side may take so many times as long as one.
 const SIDE_BY_SIDE_MAX: f64 = 1.5;
-
-/// splitmix64
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn in_range(&mut self, range: std::ops::Range<u64>) -> u64 {
-        range.start + self.next() % (range.end - range.start)
-    }
-}
-
-fn seed() -> u64 {
-    std::env::var("SEED").ok().map_or(1, |text| text.parse().expect("SEED is a number"))
-}
 
 fn ten_free_sessions() -> Layout {
     Layout { dedicated: Vec::new(), pool: 10, per_project: 3, cooldown: "0s", ..Layout::default() }
@@ -86,7 +67,7 @@ fn kill_until_all_are_through(fleet: &mut Fleet, dice: &mut Dice) -> Deaths {
 }
 
 fn kill_one(fleet: &mut Fleet, dice: &mut Dice, deaths: &mut Deaths) {
-    if dice.next().is_multiple_of(SERVER_DIES_EVERY) {
+    if dice.one_in(SERVER_DIES_EVERY) {
         deaths.server += u32::from(fleet.kill_server());
         return;
     }
@@ -96,7 +77,7 @@ fn kill_one(fleet: &mut Fleet, dice: &mut Dice, deaths: &mut Deaths) {
 }
 
 fn calm(dice: &mut Dice) -> Duration {
-    match dice.next().is_multiple_of(LONG_CALM_EVERY) {
+    match dice.one_in(LONG_CALM_EVERY) {
         true => LONG_CALM,
         false => Duration::from_millis(dice.in_range(CALM_MS)),
     }
@@ -136,7 +117,7 @@ fn five_hundred_tasks_survive_the_deaths_of_daemon_and_server() {
     }
     fleet.start_with(None);
     let begun = Instant::now();
-    let deaths = kill_until_all_are_through(&mut fleet, &mut Dice(seed));
+    let deaths = kill_until_all_are_through(&mut fleet, &mut Dice::new(seed));
     let took = begun.elapsed();
     eventually("nothing is in hand", SOON, || {
         fleet.status()["tasks"]["in_hand"].as_array()?.is_empty().then_some(())

@@ -189,6 +189,44 @@ fn a_canary_that_is_refused_extends_the_wait_and_costs_nobody_else_anything() {
     assert_eq!(desk.core.durable.jobs.len(), 1, "its task is not lost");
 }
 
+/// What is left of it would else be waited for, and count against an account that answers.
+#[test]
+fn a_canary_that_never_came_up_says_nothing_of_the_next_target() {
+    let mut desk = free_pool();
+    for minutes in [8, 200] {
+        let refusal = limit(&desk, minutes);
+        record_end(&mut desk, "ded", refusal);
+        desk.pass(15 * SECOND);
+    }
+    desk.comes_up = Some(AgentState::Busy);
+    desk.offer(&[offer("p:a", Priority::Default), offer("q:b", Priority::Default)]);
+    desk.pass(5 * SECOND);
+    assert_eq!(desk.recorded("task received"), 2);
+    for name in ["auto-11", "auto-12"] {
+        desk.set_state(name, AgentState::Idle);
+        let refusal = limit(&desk, 7);
+        record_end(&mut desk, name, refusal);
+    }
+    desk.pass(5 * SECOND);
+    assert!(desk.core.is_parked());
+    desk.comes_up = None;
+    let until = desk.core.standing(&account("three")).until().expect("it is out");
+    desk.pass(until - Wall(desk.wall_ms));
+    probe_begins(&mut desk);
+    desk.pass(SECOND);
+    assert_eq!(desk.launches.last().expect("the canary").session, session("auto-11"));
+    desk.comes_up = Some(AgentState::Busy);
+    desk.pass(35 * SECOND);
+    assert_eq!(desk.noted("target=three failed: canary auto-11"), 1);
+    assert_eq!(desk.recorded("account=one answers again session=auto-12"), 1);
+    desk.pass(MINUTE);
+    assert_eq!(desk.active(), "one");
+    assert_eq!(desk.core.standing(&account("one")).state(), AccountState::Available);
+    assert_eq!(desk.noted("target=one failed"), 0);
+    let homes = desk.homes();
+    assert!(homes.contains("auto-11=one"), "the first one comes back, too: {homes}");
+}
+
 #[test]
 fn a_canary_that_is_busy_for_long_proves_nothing_before_it_is_answered() {
     let mut desk = parked_with_a_task();

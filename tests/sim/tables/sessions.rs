@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claude_failover::core::action::Action;
-use claude_failover::core::event::{AgentState, Event, Verb};
+use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
 use claude_failover::ids::ProcessRef;
 use claude_failover::quota::verdict::Reading;
 
@@ -28,6 +28,24 @@ fn a_lost_session_is_made_again_and_its_agent_resumed() {
     assert_eq!(desk.launches[0].conversation, id(1));
     assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one");
     assert_eq!(desk.core.durable.moves.len(), 0);
+}
+
+/// Its client has not said yet who it is; the launch knows.
+#[test]
+fn a_swap_that_meets_an_agent_just_brought_back_keeps_its_conversation() {
+    let mut desk = Desk::at_rest();
+    desk.comes_up = None;
+    lose(&mut desk, "ded");
+    desk.pass(5 * SECOND);
+    assert_eq!(desk.launches.len(), 1);
+    desk.add_agent("ded", AgentHome::Homed(account("one")), None);
+    desk.agent("ded").state = AgentState::Unknown;
+    desk.comes_up = Some(AgentState::Idle);
+    desk.send(Verb::Swap { to: None }.into());
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.recorded("no conversation id"), 0);
+    assert_eq!(desk.agent("ded").conversation, Some(id(1)));
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
 }
 
 #[test]

@@ -233,6 +233,24 @@ fn too_many_swaps_in_an_hour_wait_for_the_hour() {
     assert_ne!(desk.active(), "two");
 }
 
+/// What is allowed must be remembered.
+#[test]
+fn many_swaps_an_hour_are_counted_too() {
+    const MANY: u32 = 150;
+    let mut desk = Desk::at_rest();
+    let mut many = config();
+    many.swap.max_per_hour = MANY;
+    desk.send(Event::ConfigReloaded(many.into()));
+    desk.work();
+    for number in 0..MANY {
+        assert!(!desk.core.throttled(), "after {number}");
+        desk.send(Verb::Swap { to: None }.into());
+        desk.pass(22 * SECOND);
+    }
+    assert_eq!(desk.recorded("phase=Done"), MANY as usize);
+    assert!(desk.core.throttled());
+}
+
 #[test]
 fn no_two_sessions_resume_one_conversation() {
     let mut desk = Desk::at_rest();
