@@ -99,10 +99,10 @@ fn histories_write_every_kind_of_record() {
         if unseen.is_empty() && seed >= HISTORIES_MIN {
             break;
         }
-        let mut sim = Sim::new(seed, false);
+        let mut sim = Sim::new(&seed.into(), false);
         sim.run();
-        let mut played = ended_by_hand(&sim.log, &unseen);
-        played.push(sim.log);
+        let mut played = ended_by_hand(sim.disk.records(), &unseen);
+        played.push(sim.disk.records().to_vec());
         for log in played {
             let seen: BTreeSet<&str> = log.iter().map(Record::name).collect();
             let is_news = unseen.iter().any(|kind| seen.contains(kind));
