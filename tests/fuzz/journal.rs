@@ -202,7 +202,9 @@ fn damaged(state: &State, entries: &[Entry<Record>], journal: &[u8]) {
 fn refused(state: &State, journal: &[u8], error: &JournalError) -> u64 {
     let (end, told, _) = state.told();
     let (line, newer) = match error {
-        JournalError::BadLine { line, .. } => (*line, false),
+        JournalError::BadLine { line, .. } | JournalError::UnknownRecord { line, .. } => {
+            (*line, false)
+        }
         JournalError::NewerVersion { line, .. } => (*line, true),
         other => panic!("{other}"),
     };

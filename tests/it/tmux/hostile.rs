@@ -41,9 +41,10 @@ impl Trap {
     #[track_caller]
     fn set(rig: &Rig) -> Self {
         let trap = Self { hit: rig.tmux.path().join("home/hit") };
-        // Of a format, the first expansion starts the command.
-        rig.tmux.run(&["display-message", "-p", HOSTILE[0]]);
-        eventually("the trap goes off", SOON, || trap.hit.exists().then_some(()));
+        // Of a format, the first expansion starts the command, which ends with the client.
+        let wait = "cd; for i in $(seq 500); do test -e hit && exit; sleep 0.02; done";
+        rig.tmux.run(&["display-message", "-p", HOSTILE[0], ";", "run-shell", wait]);
+        assert!(trap.hit.exists(), "the trap does not go off");
         fs::remove_file(&trap.hit).unwrap();
         trap
     }

@@ -1,7 +1,7 @@
 //! What a daemon that was killed leaves in the tmux server.
 
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use claude_failover::process::table;
 
@@ -9,6 +9,8 @@ use crate::daemon::fleet::{Fleet, SOON};
 use crate::daemon::layout::Layout;
 use crate::daemon::outside;
 use crate::support::eventually;
+
+const TRIES: usize = 50;
 
 /// How the daemon has started its own client.
 fn control_client(fleet: &Fleet) -> Vec<String> {
@@ -24,22 +26,28 @@ fn a_client_of_a_killed_daemon_is_ended_by_the_next_one() {
     let (mut fleet, talks) = Fleet::up(Layout::default());
     let args = control_client(&fleet);
     fleet.kill_daemon();
-    let mut command = Command::new(&args[0]);
-    command.args(&args[1..]).process_group(0);
-    let piped = || Stdio::piped();
-    let mut orphan = fleet
-        .at_home(command.stdin(piped()).stdout(piped()).stderr(Stdio::null()))
-        .spawn()
-        .unwrap();
-    drop((orphan.stdin.take(), orphan.stdout.take()));
-    let pid = orphan.id().to_string();
-    let is_attached = |fleet: &Fleet| {
-        let clients = fleet.tmux(&["list-clients", "-F", "#{client_pid}"]).unwrap();
-        clients.lines().any(|client| client == pid)
-    };
-    eventually("the orphan is attached", SOON, || is_attached(&fleet).then_some(()));
+    let mut orphan = (0..TRIES).find_map(|_| orphaned(&fleet, &args)).expect("one that stays");
     fleet.start();
     eventually("it is ended", SOON, || orphan.try_wait().unwrap());
-    assert!(!is_attached(&fleet));
+    assert!(!is_attached(&fleet, &orphan));
     fleet.await_adopted(&talks);
+}
+
+/// A client whose other ends are gone. Most end by themselves before they are attached, or soon after.
+fn orphaned(fleet: &Fleet, args: &[String]) -> Option<Child> {
+    let mut command = Command::new(&args[0]);
+    command.args(&args[1..]).process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut orphan = fleet.at_home(&mut command).spawn().unwrap();
+    drop((orphan.stdin.take(), orphan.stdout.take()));
+    let stays = eventually("it is attached or has ended", SOON, || {
+        let ended = orphan.try_wait().unwrap().is_some();
+        (ended || is_attached(fleet, &orphan)).then_some(!ended)
+    });
+    stays.then_some(orphan)
+}
+
+fn is_attached(fleet: &Fleet, client: &Child) -> bool {
+    let clients = fleet.tmux(&["list-clients", "-F", "#{client_pid}"]).unwrap();
+    clients.lines().any(|pid| pid == client.id().to_string())
 }
