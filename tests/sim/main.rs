@@ -84,11 +84,13 @@ fn play_all(seeds: std::ops::Range<u64>) -> BTreeMap<u64, String> {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || failed.lock().unwrap().len() >= FAILURES_MAX {
+                    if seed >= seeds.end
+                        || failed.lock().expect("nobody panics with it").len() >= FAILURES_MAX
+                    {
                         return;
                     }
                     let played = Play::from(seed).run(false);
-                    let mut counts = counts.lock().unwrap();
+                    let mut counts = counts.lock().expect("nobody panics with it");
                     for (what, count) in &played.sim.counts {
                         *counts.entry(what).or_default() += count;
                     }
@@ -96,14 +98,14 @@ fn play_all(seeds: std::ops::Range<u64>) -> BTreeMap<u64, String> {
                     *counts.entry("swaps done").or_default() += checks.swaps_done;
                     *counts.entry("swaps rolled back").or_default() += checks.swaps_rolled_back;
                     if let Err(why) = played.result {
-                        failed.lock().unwrap().insert(seed, why);
+                        failed.lock().expect("nobody panics with it").insert(seed, why);
                     }
                 }
             });
         }
     });
-    let failed = failed.into_inner().unwrap();
-    let counts = counts.into_inner().unwrap();
+    let failed = failed.into_inner().expect("nobody panics with it");
+    let counts = counts.into_inner().expect("nobody panics with it");
     println!("{} seeds, {} failed: {counts:#?}", seeds.end - seeds.start, failed.len());
     failed
 }

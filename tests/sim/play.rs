@@ -62,7 +62,7 @@ impl fmt::Display for Play {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Without { from, these } = &self.without;
         write!(f, "{}", self.seed)?;
-        if *from == None && these.is_empty() {
+        if from.is_none() && these.is_empty() {
             return Ok(());
         }
         match from {

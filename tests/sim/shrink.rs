@@ -1,7 +1,10 @@
 //! The shortest history that still fails in the same way, as far as a limited number of tries goes:
 //! first the end of the troubles comes sooner, then troubles are taken out in ever smaller groups.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use claude_failover::clock::Clock;
+use claude_failover::moment::Mono;
 
 use crate::play::{Play, kind_of};
 
@@ -14,19 +17,22 @@ struct Shrinking {
     /// The chances of the best that came.
     came: Vec<u64>,
     lines: usize,
-    until: Instant,
+    clock: Clock,
+    until: Mono,
 }
 
 /// `play` fails.
 pub fn shrink(play: Play) -> Play {
     let first = play.run(true);
     let Err(why) = &first.result else { return play };
+    let clock = Clock::start();
     let mut shrinking = Shrinking {
         kind: kind_of(why),
         came: first.sim.rng.came().to_vec(),
         lines: first.lines().len(),
         best: play,
-        until: Instant::now() + TIME,
+        until: clock.now().monotonic + TIME,
+        clock,
     };
     shrinking.end_sooner();
     while shrinking.take_out() {}
@@ -82,6 +88,6 @@ impl Shrinking {
     }
 
     fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+        self.clock.now().monotonic >= self.until
     }
 }
