@@ -281,9 +281,11 @@ pub fn cuts(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The beginning of a message without what it quotes: what is alike for messages of one kind.
-pub fn words_of(message: &str) -> String {
-    let unquoted = message.split('"').step_by(2).collect::<String>();
+/// What a complaint ends with, without what it quotes: what is alike for all of one kind. Before that
+/// it may name keys of the input.
+pub fn words_of(complaint: &str) -> String {
+    let end = complaint.rsplit(": ").next().unwrap_or_default();
+    let unquoted = end.split('"').step_by(2).collect::<String>();
     unquoted.chars().filter(char::is_ascii_alphabetic).take(40).collect()
 }
 
