@@ -1,6 +1,7 @@
 //! The readers that are fed, their first inputs, and what each promises of its answers.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use claude_failover::cli::classify::{Source, lines};
 use claude_failover::guard::rules::Rules;
@@ -202,6 +203,15 @@ impl Target {
             Self::Control => control::corpus(),
             Self::Hook => [hook::corpus(), rows(REPORTS)].concat(),
         }
+    }
+
+    /// More is out of proportion: of processor time, for each 100 kB or part of them.
+    pub fn slow(self) -> Duration {
+        Duration::from_millis(match self {
+            // What YAML may cost is bounded by the reader, and one input is read several times.
+            Self::Config | Self::GuardRules | Self::Task => 150,
+            _ => 50,
+        })
     }
 
     /// What its reader looks for.
