@@ -4,11 +4,12 @@
 use std::fmt;
 
 use crate::config::locate;
-use crate::yaml::{self, Malformed, Node};
+use crate::yaml::{self, Limits, Malformed, Node};
 
 /// 500 sessions on 200-byte lines fit twice.
 pub const FILE_BYTES_MAX: usize = 256 * 1024;
-const NODES_MAX: usize = 20_000;
+/// 1 000 sessions, a mapping each, in the largest file.
+const LIMITS: Limits = Limits { nodes_max: 20_000, work_max: 1_000 * FILE_BYTES_MAX };
 
 /// One step down the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl<'t> RawConfig<'t> {
                 message: format!("the file has more than {FILE_BYTES_MAX} bytes"),
             });
         }
-        let root = yaml::parse(text, NODES_MAX)?;
+        let root = yaml::parse(text, LIMITS)?;
         Ok(Self { text, root })
     }
 

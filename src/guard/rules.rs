@@ -2,13 +2,13 @@
 
 use crate::guard::text::{STAR, is_glob, may_be, may_be_word};
 use crate::yaml::value::{describe, line_of_text};
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Limits, Node};
 
 /// The file that is shipped.
 pub const BUILT_IN: &str = include_str!("../../etc/guard.yaml");
 /// Bytes of the operator's file.
 pub const FILE_BYTES_MAX: usize = 256 << 10;
-const NODES_MAX: usize = 10_000;
+const LIMITS: Limits = Limits { nodes_max: 10_000, work_max: 1_000 * FILE_BYTES_MAX };
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rules {
@@ -52,7 +52,7 @@ impl Rules {
     /// What is wrong with the operator's file.
     pub fn load(own: Option<&str>) -> Result<Self, String> {
         let mut rules = Self::default();
-        let shipped = yaml::parse(BUILT_IN, NODES_MAX).map_err(|error| error.message)?;
+        let shipped = yaml::parse(BUILT_IN, LIMITS).map_err(|error| error.message)?;
         for (key, node) in map(&shipped)? {
             match key.as_str() {
                 "rules" => rules.rules = list(node)?.iter().map(rule).collect::<Result<_, _>>()?,
@@ -73,7 +73,7 @@ impl Rules {
     }
 
     fn add(&mut self, own: &str) -> Result<(), String> {
-        let own = yaml::parse(own, NODES_MAX).map_err(|error| match error.line {
+        let own = yaml::parse(own, LIMITS).map_err(|error| match error.line {
             Some(line) => format!("line {line}: {}", error.message),
             None => error.message,
         })?;

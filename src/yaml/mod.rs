@@ -33,13 +33,32 @@ pub struct Malformed {
     pub message: String,
 }
 
-/// At most `nodes_max` values, those behind aliases counted each time: aliases of aliases could make
-/// a small text grow without end. The library bounds the depth.
+/// What a text may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Values, those behind aliases counted each time: aliases of aliases could make a small text grow
+    /// without end.
+    pub nodes_max: usize,
+    /// Bytes, times signs that may open a list or a mapping: at every word the library looks at all that
+    /// are open, and a file of nothing else took seconds. 2 million take a millisecond.
+    pub work_max: usize,
+}
+
+/// The library bounds the depth.
 ///
 /// # Errors
 /// It is no YAML, holds a tag or a second document, or is too much.
-pub fn parse(text: &str, nodes_max: usize) -> Result<Node, Malformed> {
-    let left = Cell::new(nodes_max);
+pub fn parse(text: &str, limits: Limits) -> Result<Node, Malformed> {
+    let opens = text.bytes().filter(|byte| b"[{".contains(byte)).count();
+    if opens.saturating_mul(text.len()) > limits.work_max {
+        return Err(Malformed {
+            line: None,
+            message: "cannot be read as YAML: too many of [ and { are in it: write lists and \
+                      mappings a line each"
+                .to_owned(),
+        });
+    }
+    let left = Cell::new(limits.nodes_max);
     NodeSeed { left: &left }.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(
         |error| Malformed {
             line: error.location().map(|at| at.line()),
@@ -150,6 +169,8 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
 mod tests {
     use super::*;
 
+    const LIMITS: Limits = Limits { nodes_max: 20_000, work_max: 32 << 20 };
+
     #[test]
     fn what_could_grow_without_end_is_refused() {
         let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
@@ -158,24 +179,36 @@ mod tests {
             bomb.push_str(&format!("a{level}: &a{level} [{item}]\n"));
         }
         for text in [bomb, "[".repeat(10_000), "- ".repeat(10_000)] {
-            assert!(parse(&text, 20_000).is_err());
+            assert!(parse(&text, LIMITS).is_err());
         }
     }
 
     #[test]
+    fn what_is_open_costs_no_time() {
+        for opener in ["[", "[a: ", "{a: ", "[a: ']', "] {
+            let text = opener.repeat(64_000 / opener.len());
+            let error = parse(&text, LIMITS).unwrap_err();
+            assert!(error.message.contains("too many of [ and {"), "{error:?}");
+        }
+        let most = "- {a: [1]}\n".repeat(700);
+        assert!(parse(&most, LIMITS).is_ok());
+        assert!(parse(&most.repeat(2), LIMITS).is_err());
+    }
+
+    #[test]
     fn tags_and_second_documents_are_refused_with_their_line() {
-        let error = parse("a: 1\nb: !secret x\n", 9).unwrap_err();
+        let error = parse("a: 1\nb: !secret x\n", LIMITS).unwrap_err();
         assert_eq!(error.line, Some(2), "{error:?}");
-        assert!(parse("a: 1\n---\nb: 1\n", 9).is_err());
+        assert!(parse("a: 1\n---\nb: 1\n", LIMITS).is_err());
     }
 
     #[test]
     fn a_complaint_is_one_line_whatever_the_keys_hold() {
         let text = "\"a\\x1b\\u202e\\n\\\"é\": !secret x\n";
-        let message = parse(text, 9).unwrap_err().message;
+        let message = parse(text, LIMITS).unwrap_err().message;
         assert!(message.contains(r#"a\u{1b}\u{202e}\n"é: a tag"#), "{message}");
         let long = format!("\"{}\": !secret x\n", "k".repeat(1_000));
-        let message = parse(&long, 9).unwrap_err().message;
+        let message = parse(&long, LIMITS).unwrap_err().message;
         assert!(message.len() < 400 && message.contains("a tag (!name)"), "{message}");
     }
 }

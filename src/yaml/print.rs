@@ -26,15 +26,17 @@ fn is_printable(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::yaml::{Node, parse};
+    use crate::yaml::{Limits, Node, parse};
+
+    const LIMITS: Limits = Limits { nodes_max: 1, work_max: 1 << 20 };
 
     #[test]
     fn every_character_is_read_back() {
         let below = (0..=0x3100).chain(0xfe00..=0x1_0100);
         let text: String = below.filter_map(char::from_u32).collect();
-        assert_eq!(parse(&quoted(&text), 1).unwrap(), Node::Text(text));
+        assert_eq!(parse(&quoted(&text), LIMITS).unwrap(), Node::Text(text));
         for text in ["", "yes", "5", "- a", "{x", "# x", "a: b", "'\"\\"] {
-            assert_eq!(parse(&quoted(text), 1).unwrap(), Node::Text(text.to_owned()));
+            assert_eq!(parse(&quoted(text), LIMITS).unwrap(), Node::Text(text.to_owned()));
         }
     }
 }

@@ -14,8 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::fuzz::mutate::{Mutator, Prng};
 use crate::fuzz::target::Target;
 
-/// Of processor time, for each [`SLOW_BYTES`] or part of them.
-pub const SLOW: Duration = Duration::from_millis(50);
+/// [`Target::slow`] is for each of these, or part of them.
 const SLOW_BYTES: usize = 100_000;
 /// An input that is slow is tried again: the first time, memory may have had to be fetched.
 const SLOW_TRIES: usize = 3;
@@ -84,7 +83,7 @@ pub fn feed(target: Target, input: Vec<u8>, tally: &mut Tally) -> Result<u64, St
         let begun = thread_time();
         kind = target.read(&input);
         took = took.min(thread_time().saturating_sub(begun));
-        if took / units <= SLOW {
+        if took / units <= target.slow() {
             tally.inputs += 1;
             tally.bytes += input.len() as u64;
             tally.slowest = tally.slowest.max(took / units);

@@ -8,7 +8,8 @@ use claude_failover::quota::{headless, report};
 use claude_failover::watcher::session_file;
 use serde_json::Value;
 
-use crate::fuzz::target::{CONTEXT, NOW, hash, refused};
+use crate::fuzz::target::guard::refused;
+use crate::fuzz::target::{CONTEXT, NOW, hash};
 
 const INPUTS: &str = include_str!("corpus/hooks.jsonl");
 

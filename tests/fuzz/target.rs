@@ -1,12 +1,9 @@
 //! The readers that are fed, their first inputs, and what each promises of its answers.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use claude_failover::cli::classify::{Source, lines};
-use claude_failover::guard::rules::Rules;
-use claude_failover::guard::text::is_reserved;
-use claude_failover::guard::tool::Call;
-use claude_failover::guard::{Place, Refusal, World, judge};
 use claude_failover::moment::Wall;
 use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{Context, Reading};
@@ -19,6 +16,8 @@ use crate::fuzz::mutate::Prng;
 mod config;
 #[path = "control.rs"]
 mod control;
+#[path = "guard.rs"]
+mod guard;
 #[path = "hook.rs"]
 mod hook;
 #[path = "http.rs"]
@@ -35,8 +34,6 @@ const HARD: &str = include_str!("../it/corpus/hard.jsonl");
 const TRANSCRIPT: &str = include_str!("corpus/transcript.jsonl");
 const REPORTS: &str = include_str!("corpus/reports.jsonl");
 const RESETS: &str = include_str!("corpus/resets.txt");
-const REFUSED: &str = include_str!("../it/guard/refused.txt");
-const HARMLESS: &str = include_str!("../it/guard/harmless.txt");
 
 /// What the readers of the client look for, and the guard.
 const CLIENT_WORDS: &[&str] = &[
@@ -185,13 +182,7 @@ impl Target {
                 let panes: Vec<&str> = PANES.lines().collect();
                 panes.chunks(4).map(|some| some.join("\n").into_bytes()).collect()
             }
-            Self::Guard => {
-                let rows = |text: &str| -> Vec<Vec<u8>> {
-                    let rows = text.lines().filter(|row| !row.is_empty() && !row.starts_with('#'));
-                    rows.map(|row| row.as_bytes().to_vec()).collect()
-                };
-                [rows(REFUSED), rows(HARMLESS)].concat()
-            }
+            Self::Guard => guard::corpus(),
             Self::Config => config::corpus(),
             Self::GuardRules => config::rules_corpus(),
             Self::Journal => journal::corpus(),
@@ -202,6 +193,15 @@ impl Target {
             Self::Control => control::corpus(),
             Self::Hook => [hook::corpus(), rows(REPORTS)].concat(),
         }
+    }
+
+    /// More is out of proportion: of processor time, for each 100 kB or part of them.
+    pub fn slow(self) -> Duration {
+        Duration::from_millis(match self {
+            // What YAML may cost is bounded by the reader, and one input is read several times.
+            Self::Config | Self::GuardRules | Self::Task => 150,
+            _ => 50,
+        })
     }
 
     /// What its reader looks for.
@@ -249,11 +249,7 @@ impl Target {
             }
             Self::Reset => read_reset(&String::from_utf8_lossy(input)),
             Self::ClassifyJsonl => read_lines(input),
-            // Longer ones have a test of their own: a guard is slow only where it is asked much.
-            Self::Guard => {
-                const COMMAND_BYTES: usize = 8 << 10;
-                read_command(&String::from_utf8_lossy(&input[..input.len().min(COMMAND_BYTES)]))
-            }
+            Self::Guard => guard::read(input),
             Self::Config => config::read(input),
             Self::GuardRules => config::read_rules(input),
             Self::Journal => journal::read(input),
@@ -281,57 +277,12 @@ pub fn cuts(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The beginning of a message without what it quotes: what is alike for messages of one kind.
-pub fn words_of(message: &str) -> String {
-    let unquoted = message.split('"').step_by(2).collect::<String>();
+/// What a complaint ends with, without what it quotes: what is alike for all of one kind. Before that
+/// it may name keys of the input.
+pub fn words_of(complaint: &str) -> String {
+    let end = complaint.rsplit(": ").next().unwrap_or_default();
+    let unquoted = end.split('"').step_by(2).collect::<String>();
     unquoted.chars().filter(char::is_ascii_alphabetic).take(40).collect()
-}
-
-/// A disk on which nothing is a link, and a branch that is everybody's.
-struct Disk;
-
-impl World for Disk {
-    fn real(&self, path: &str) -> String {
-        path.to_owned()
-    }
-
-    fn branch(&self, _: &str) -> Option<String> {
-        Some("main".to_owned())
-    }
-}
-
-thread_local! {
-    static RULES: Rules = Rules::load(None).unwrap();
-}
-
-fn place() -> Place {
-    Place {
-        cwd: "/srv/p".to_owned(),
-        work: Some("/srv/p".to_owned()),
-        home: "/home/u".to_owned(),
-        user: "u".to_owned(),
-        ..Place::default()
-    }
-}
-
-fn read_command(command: &str) -> u64 {
-    kind_of_refusal(RULES.with(|rules| judge(command, rules, &place(), &Disk)))
-}
-
-/// What the guard says to a tool call.
-pub fn refused(call: &Call) -> u64 {
-    kind_of_refusal(RULES.with(|rules| call.judge(rules, &place(), &Disk)))
-}
-
-fn kind_of_refusal(judged: Result<(), Box<Refusal>>) -> u64 {
-    let Err(refusal) = judged else { return 0 };
-    let said = refusal.to_string();
-    assert!(!said.contains(|c: char| c.is_control() || is_reserved(c)), "{said:?}");
-    assert!(!refusal.why.is_empty() && !refusal.instead.is_empty(), "{said:?}");
-    hash(&(
-        refusal.rule,
-        refusal.why.chars().filter(char::is_ascii_alphabetic).take(60).collect::<String>(),
-    ))
 }
 
 fn text_of(line: &str) -> Vec<u8> {

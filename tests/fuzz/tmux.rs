@@ -1,6 +1,7 @@
 //! What a tmux control client prints, whatever an agent prints in its pane; and what goes to tmux.
 
 use claude_failover::quota::dialog_keys::{self, Answer, Keys, Spot, Step};
+use claude_failover::quota::fold::fold;
 use claude_failover::terminal::encode::{
     PASTE_BYTES_MAX, PasteLine, directory, message, quote, unvis,
 };
@@ -182,17 +183,13 @@ fn pressed(text: &str, keys: &Keys) {
         assert!(!row.contains(char::is_control), "{row:?}");
         row
     });
-    // What was a sequence of the terminal is no text of a row.
-    if !text.contains(|c: char| c.is_control() && c != '\n') {
-        let at = |row: &str| {
-            text.lines().enumerate().filter(|(_, line)| line.contains(row)).last().expect("a row")
-        };
-        match *keys.steps {
-            [] => assert_eq!(keys.from, keys.to),
-            [Step::Down] => assert!(at(from) < at(to), "{keys:?}"),
-            [Step::Up] => assert!(at(to) < at(from), "{keys:?}"),
-            _ => panic!("{keys:?}"),
-        }
+    let lines: Vec<_> = text.lines().map(|line| fold(line).text).collect();
+    let at = |row: &str| lines.iter().rposition(|line| line.contains(row)).expect("a row");
+    match *keys.steps {
+        [] => assert_eq!(keys.from, keys.to),
+        [Step::Down] => assert!(at(from) < at(to), "{keys:?}"),
+        [Step::Up] => assert!(at(to) < at(from), "{keys:?}"),
+        _ => panic!("{keys:?}"),
     }
     if !keys.steps.is_empty() {
         let letters = to.trim_start_matches(|c: char| !c.is_alphabetic()).to_lowercase();

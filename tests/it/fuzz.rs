@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::fuzz::engine::{SLOW, last_input, run};
+use crate::fuzz::engine::{last_input, run};
 use crate::fuzz::target::{TARGETS, Target};
 
 #[path = "../fuzz/engine.rs"]
@@ -32,7 +32,7 @@ fn hold(target: Target) {
     };
     println!("{name}: {tally:?}");
     assert!(tally.inputs >= INPUTS_MIN && tally.kinds > 2, "{name}: {tally:?}");
-    assert!(tally.slowest <= SLOW);
+    assert!(tally.slowest <= target.slow());
 }
 
 #[test]

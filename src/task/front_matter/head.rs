@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Limits, Node};
 
 /// Of the front matter with both its lines `---`.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Aliases counted; every line of the largest front matter fits.
-const NODES_MAX: usize = 10_000;
+/// Every line of the largest front matter fits, and a result whose texts are nothing but brackets.
+const LIMITS: Limits = Limits { nodes_max: 10_000, work_max: 32 << 20 };
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -67,7 +67,7 @@ impl<'b> Head<'b> {
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
             format!("line {line} of the front matter is no UTF-8: write it in UTF-8")
         })?;
-        yaml::parse(text, NODES_MAX)
+        yaml::parse(text, LIMITS)
             .map_err(|malformed| format!("the front matter {}", malformed.message))
     }
 }

@@ -115,6 +115,7 @@ fn what_is_malformed_is_told_with_its_key_and_a_remedy() {
         "needs_claude_code: no",
         "model: opus 5",
         "model: -x",
+        r#"model: "a\u202eb""#,
         "depends_on: [b]",
         "depends_on: [\"a:../b\"]",
         "depends_on: [5]",
@@ -156,6 +157,8 @@ fn what_is_malformed_is_told_with_its_key_and_a_remedy() {
           model: the text "opus 5" is no model: write one word, for example opus
         "model: -x"
           model: "-x" is no model: it must not begin with -
+        "model: \"a\\u202eb\""
+          model: "a\u{202e}b" is no model: it holds a character that nobody sees
         "depends_on: [b]"
           depends_on: "b" is not a valid task reference: a project, ':' and a task id
         "depends_on: [\"a:../b\"]"
