@@ -264,6 +264,10 @@ fn a_dialog_whose_program_has_ended_gets_no_key() {
     let pane = rig.runs("work", &format!("printf '%s\\n' '{title}' '' ' ❯ {no}' '   {yes}'")).pane;
     // tmux 3.3a does not always paint its row about a dead pane.
     eventually("it has ended", SOON, || rig.pane("work").dead.then_some(()));
-    assert_eq!(rig.handle("work", pane, 1), Ok(DialogEnd::Gone));
+    // It looks for the dialog first, which such a pane may still show.
+    match rig.handle("work", pane, 1) {
+        Ok(end) => assert_eq!(end, DialogEnd::Gone),
+        Err(why) => assert!(why.starts_with("not done: pane"), "{why}"),
+    }
     assert!(rig.pane("work").dead, "and the server lives");
 }

@@ -11,7 +11,7 @@ use crate::daemon::chaos::judge::Judge;
 use crate::daemon::dice::{Deck, Dice};
 use crate::daemon::fleet::{Fleet, SOON, kill};
 use crate::daemon::layout::{DEDICATED, Dedicated, Layout};
-use crate::daemon::outside;
+use crate::daemon::outside::{self, Agent};
 use crate::support::{binary, eventually};
 
 pub const SECOND_DEDICATED: &str = "ccl-2-beta";
@@ -276,6 +276,16 @@ impl Storm {
             return;
         }
         let agents = self.fleet.agents();
+        // Refused where work goes on later, an operator's agent is left with its question open.
+        for session in self.judge.talks.keys() {
+            let waits = |agent: &Agent| agent.status.as_deref() == Some("waiting");
+            if agents.get(session).is_some_and(|agents| agents.iter().any(waits)) {
+                let pane = self.fleet.pane(session).id;
+                // It may be gone by now.
+                let _ = self.fleet.tmux(&["send-keys", "-t", &pane, "Escape"]);
+                *self.helps.entry("closed a menu").or_default() += 1;
+            }
+        }
         for session in rows("sessions") {
             let name = session["name"].as_str().unwrap();
             let is_empty = session["exists"] == true
