@@ -1,10 +1,12 @@
 //! What keeps the daemon from starting, found before anything is made or taken: nothing here
 //! changes the disk.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::api::control;
@@ -14,6 +16,9 @@ use crate::config::Config;
 use crate::preflight;
 use crate::terminal::error::TerminalError;
 use crate::terminal::{DEADLINE, probe};
+
+/// On the loopback interface the answer is there at once.
+const PORT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// All problems of the configuration at once; then another daemon; then the port, which another
 /// daemon would hold, too.
@@ -30,7 +35,7 @@ pub fn look(config: &Config) -> Result<(), RunError> {
     if !problems.is_empty() {
         return Err(RunError::Config(problems.join("\n")));
     }
-    if let Some(other) = preflight::instances::other(config).or_else(|| answering(config)) {
+    if let Some(other) = other(config) {
         return Err(RunError::AnotherInstance(other));
     }
     check_port(config)
@@ -101,11 +106,22 @@ fn answering(config: &Config) -> Option<String> {
     })
 }
 
-/// Taken for a moment and given back: the server binds it again when everything else is ready.
+/// Nothing is bound at the port itself, not even for a moment: another daemon that starts now may need
+/// it in that moment.
 fn check_port(config: &Config) -> Result<(), RunError> {
     let Some(address) = config.http.listen else { return Ok(()) };
-    match TcpListener::bind(address) {
-        Ok(_) => Ok(()),
-        Err(source) => Err(RunError::Config(HttpError::Bind { address, source }.to_string())),
+    let failed = |source| RunError::Config(HttpError::Bind { address, source }.to_string());
+    TcpListener::bind((address.ip(), 0)).map_err(failed)?;
+    match TcpStream::connect_timeout(&address, PORT_TIMEOUT) {
+        // Who has the port has taken its locks before, if it is one of us.
+        Ok(_) => Err(match other(config) {
+            Some(other) => RunError::AnotherInstance(other),
+            None => failed(Errno::ADDRINUSE.into()),
+        }),
+        Err(_) => Ok(()),
     }
+}
+
+fn other(config: &Config) -> Option<String> {
+    preflight::instances::other(config).or_else(|| answering(config))
 }
