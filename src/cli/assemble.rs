@@ -6,12 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::Sender;
 
 use crate::agent_settings::{self, AgentSettings};
 use crate::api::answer::HostPolicy;
 use crate::api::{control, http};
-use crate::cli::obstacles::configured_socket;
 use crate::cli::run::RunError;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -199,24 +198,6 @@ fn terminal_settings(config: &Config) -> anyhow::Result<Settings> {
         launcher: std::env::current_exe().context("finding our own binary")?,
         runtime_dir: config.runtime_dir.clone(),
     })
-}
-
-/// Claims the server if it runs, and starts none: of two daemons for one server the second ends
-/// before it has made anything. What it claims is its own again when [`house`] asks.
-pub fn claim_running(config: &Config) -> Result<(), RunError> {
-    let mut settings = terminal_settings(config)?;
-    // By its path: without one tmux makes the directory of its socket.
-    settings.socket = Some(configured_socket(config));
-    settings.start_server = false;
-    let (events, _unheard) = unbounded();
-    let terminal = Terminal::spawn(settings, events)?;
-    match terminal.handle().claim_owner(&identity(config)?) {
-        Err(owned @ TerminalError::Owned { .. }) => {
-            Err(RunError::AnotherInstance(owned.to_string()))
-        }
-        // Not there yet, or in trouble, which `house` will say.
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// A server that is not up yet is claimed when it is; only a living other owner ends us.

@@ -15,7 +15,7 @@ use crate::cli::run::RunError;
 use crate::config::Config;
 use crate::preflight;
 use crate::terminal::error::TerminalError;
-use crate::terminal::{DEADLINE, probe};
+use crate::terminal::{DEADLINE, owner, probe};
 
 /// On the loopback interface the answer is there at once.
 const PORT_TIMEOUT: Duration = Duration::from_millis(200);
@@ -123,5 +123,17 @@ fn check_port(config: &Config) -> Result<(), RunError> {
 }
 
 fn other(config: &Config) -> Option<String> {
-    preflight::instances::other(config).or_else(|| answering(config))
+    preflight::instances::other(config)
+        .or_else(|| answering(config))
+        .or_else(|| driven_by_another(config))
+}
+
+/// Asked by a client that does not attach: tmux 3.3a ends with all its sessions (a segmentation fault)
+/// when one control client is detached while another one starts, as of two daemons that start at once.
+fn driven_by_another(config: &Config) -> Option<String> {
+    let socket = configured_socket(config);
+    // A server in trouble is waited for later.
+    let owner = probe::owner(&config.tmux.command, &socket, DEADLINE).ok()??;
+    owner::lives(&owner)
+        .then(|| TerminalError::Owned { server: probe::server_on(&socket), owner }.to_string())
 }

@@ -136,7 +136,6 @@ fn daemon(args: &Args) -> Result<(), RunError> {
     let config = Arc::new(read_config(args, login_path.as_deref())?);
     log::info!("{}", summary(&config));
     obstacles::look(&config)?;
-    assemble::claim_running(&config)?;
 
     // From here on things are made and taken. Signals first: no thread may start before them.
     let (events, inbox) = unbounded();

@@ -10,7 +10,7 @@ use crate::terminal::command::{Command, Exchange, guarded, marker_value};
 use crate::terminal::error::TerminalError;
 use crate::terminal::protocol::first_text;
 
-const VALUE: &str = "#{@failover_owner}";
+pub const VALUE: &str = "#{@failover_owner}";
 
 pub enum ClaimError {
     Broken(Broken),
@@ -39,9 +39,7 @@ pub fn claim(
         return Ok(());
     }
     let process = process_of(&found);
-    if process
-        .is_some_and(|(pid, started_ticks)| table::is_alive(ProcessRef { pid, started_ticks }))
-    {
+    if lives(&found) {
         return Err(owned(server, found));
     }
     let unchanged = match process {
@@ -93,6 +91,12 @@ fn is_orphan(pid: i32) -> bool {
 
 fn owned(server: &str, owner: String) -> ClaimError {
     ClaimError::Terminal(TerminalError::Owned { server: server.to_owned(), owner })
+}
+
+/// Whether the process that this identity names is there.
+pub fn lives(identity: &str) -> bool {
+    process_of(identity)
+        .is_some_and(|(pid, started_ticks)| table::is_alive(ProcessRef { pid, started_ticks }))
 }
 
 fn process_of(identity: &str) -> Option<(i32, u64)> {

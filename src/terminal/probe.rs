@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::clock::instant;
 use crate::terminal::client::{OWN_SESSION, base_command, set_nonblocking, would_block};
 use crate::terminal::error::TerminalError;
+use crate::terminal::owner;
 
 /// Comparing numbers in formats (`#{e|<|:}`), client flags and `-N` came with 3.2.
 const VERSION_MIN: (u32, u32) = (3, 2);
@@ -74,6 +75,21 @@ pub fn server_pid(
     Ok(answer.lines().next().and_then(|pid| pid.parse().ok()))
 }
 
+/// Who drives the server on `socket`, as [`crate::terminal::owner`] writes it; `None` when nobody ever
+/// has.
+pub fn owner(
+    program: &str,
+    socket: &Path,
+    limit: Duration,
+) -> Result<Option<String>, TerminalError> {
+    let answer = ask_sessions(program, socket, owner::VALUE, limit)?;
+    Ok(answer.lines().next().filter(|owner| !owner.is_empty()).map(str::to_owned))
+}
+
+pub fn server_on(socket: &Path) -> String {
+    format!("the tmux server on {}", socket.display())
+}
+
 fn ask_sessions(
     program: &str,
     socket: &Path,
@@ -89,7 +105,7 @@ fn ask_sessions(
         OsStr::new("-F"),
         OsStr::new(format),
     ];
-    let server = || format!("the tmux server on {}", socket.display());
+    let server = || server_on(socket);
     let output = run(program, &args, limit).map_err(|error| match error {
         TerminalError::TimedOut { limit, .. } => {
             TerminalError::TimedOut { server: server(), limit }
