@@ -31,6 +31,9 @@ fn a_login_is_there_or_not_or_refreshed_or_lost_while_it_is_asked_for() {
         assert_eq!(ask(&rig, &config, account), expected, "{account}");
         assert_eq!(ask(&rig, &config, account), expected, "{account}, asked again");
     }
+    if !rig.is_exact() {
+        return; // 2.1.250 does not tell of a state file that it cannot read
+    }
     std::fs::write(rig.home("login1").join(".claude.json"), "{").unwrap();
     let Login::Unknown(why) = ask(&rig, &config, "login1") else { panic!("it cannot know") };
     assert!(why.contains(".claude.json is corrupted"), "{why}");
