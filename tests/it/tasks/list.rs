@@ -1,17 +1,34 @@
 //! `tasks list` and `tasks show`, from the files alone.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
 use expect_test::expect;
 use serde_json::Value;
 
 use crate::tasks::{Place, task};
+
+/// Puts `name` at a moment after that of `earlier`: rows of one state are listed by their age, to the
+/// millisecond, and the clock of a file system moves in steps of several.
+fn put_after(place: &Place, earlier: &str, name: &str, text: &str) {
+    let changed = |name: &str| {
+        let meta = fs::metadata(place.file(name)).unwrap();
+        (meta.ctime(), meta.ctime_nsec() / 1_000_000)
+    };
+    place.put(name, text);
+    while changed(name) <= changed(earlier) {
+        place.put(name, text);
+    }
+}
 
 /// One task of each state.
 fn place() -> Place {
     let place = Place::new();
     place.put("shop/inbox/ready.md", "---\ntitle: Mend \"it\"\n---\nx");
     place.put("shop/inbox/waits.md", "---\ndepends_on: [shop:ready, shop:was-done]\n---\nx");
-    place.put("shop/inbox/ring.md", "---\ndepends_on: web:ring\n---\nx");
-    place.put("web/inbox/ring.md", "---\ndepends_on: shop:ring\n---\nx");
+    let ring = ["shop/inbox/ring.md", "web/inbox/ring.md"];
+    put_after(&place, "shop/inbox/waits.md", ring[0], "---\ndepends_on: web:ring\n---\nx");
+    put_after(&place, ring[0], ring[1], "---\ndepends_on: shop:ring\n---\nx");
     place.put("web/inbox/later.md", "---\nnot_before: 2100-01-01T00:00:00Z\n---\nx");
     place.put("web/inbox/other.md", "---\nneeds_claude_code: false\n---\nx");
     place.put("web/inbox/bad.md", "---\npriority: urgent\n---\nx");
@@ -58,8 +75,8 @@ fn every_task_is_listed_with_its_state() {
     expect![[r#"
         TASK STATE SESSION TRY TITLE
         web:lost unknown ccl-auto-1 2 It lost [why]
-        shop:ring blocked - - ring [it waits for itself: shop:ring → web:ring → shop:ring]
         shop:waits blocked - - waits [waits for shop:ready]
+        shop:ring blocked - - ring [it waits for itself: shop:ring → web:ring → shop:ring]
         web:ring blocked - - ring [it waits for itself: web:ring → shop:ring → web:ring]
         web:runs running ccl-auto-1 2 It runs
         web:claimed claimed ccl-auto-1 2 It claimed
