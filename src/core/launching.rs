@@ -1,6 +1,8 @@
 //! Stopped agents are launched again here: when it is their turn, under a fence of their own, and
 //! never beside a live agent with the same conversation.
 
+use std::time::Duration;
+
 use crate::core::action::{Action, LaunchAgent, NoteLevel, OrderId};
 use crate::core::args;
 use crate::core::durable::Phase;
@@ -13,8 +15,30 @@ use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, PaneId, SessionName};
 use crate::moment::Mono;
 
-/// Times a launch that was surely not done is tried before the session stays at its shell.
-const LAUNCHES_MAX: u32 = 3;
+/// After so many launches that were surely not done a swap goes on without this agent, and people are
+/// told. It is tried on: what stands in the way is the host's (a full disk, a directory that is gone).
+pub(in crate::core) const LAUNCHES_MAX: u32 = 3;
+
+/// The pause after the first; each pause is twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// An agent that could not be launched: nothing ran, and nothing will of what was ordered.
+#[derive(Debug, Clone)]
+pub struct LaunchTrouble {
+    pub failures: u32,
+    /// Why the last one was not done.
+    pub why: String,
+    /// Not tried again before this.
+    pub again_at: Mono,
+}
+
+impl LaunchTrouble {
+    fn pause(&self) -> Duration {
+        let doubled = self.failures.saturating_sub(1).min(u32::BITS - 1);
+        FIRST_PAUSE.saturating_mul(1 << doubled).min(PAUSE_MAX)
+    }
+}
 
 impl Core {
     /// Whether this stopped agent may be launched now, and on which account.
@@ -63,12 +87,17 @@ impl Core {
             self.resume_row_missing(&session);
             return true;
         }
+        let trouble = self.launch_troubles.get(&session);
+        let rests = trouble.is_some_and(|trouble| self.now.monotonic < trouble.again_at);
         if self.unknown_until(&session).is_some_and(|until| self.now.monotonic < until) {
             return false;
         }
         if let Some(agent) = self.agent_in(&session).cloned() {
             self.settle_with_live_agent(moving, &agent, &target);
             return true;
+        }
+        if rests {
+            return false;
         }
         let seen = self.sessions.get(&session).map_or(0, Session::fence);
         let used = self.durable.fences.get(&session).copied().unwrap_or(0);
@@ -195,7 +224,7 @@ impl Core {
         }
         match result {
             Ok(pane) => {
-                self.launch_failures.remove(session);
+                self.launch_troubles.remove(session);
                 self.session_made(session);
                 let at = self.now.wall;
                 self.persist(Record::MoveLaunched { session: session.clone(), pane, at });
@@ -207,19 +236,37 @@ impl Core {
     }
 
     pub(in crate::core) fn launch_failed(&mut self, session: &SessionName, why: String) {
-        if !self.durable.moves.contains_key(session) {
+        let Some(moving) = self.durable.moves.get(session).cloned() else {
             return; // a task's: asked again with the same fence until the answer comes
-        }
+        };
         if matches!(self.terminal, TerminalState::Lost { .. }) {
             return; // asked again with the same fence when the server is back
         }
-        let failures = self.launch_failures.entry(session.clone()).or_default();
-        *failures += 1;
-        if *failures < LAUNCHES_MAX {
-            self.note(NoteLevel::Warn, format!("session={session} launch not done: {why}"));
-            self.persist(Record::MoveStopped { session: session.clone() });
-        } else {
-            self.end_move(session, MoveOutcome::Failed { reason: why });
+        let now = self.now.monotonic;
+        let before = self.launch_troubles.get(session);
+        let failures = before.map_or(0, |trouble| trouble.failures) + 1;
+        let is_news = failures <= LAUNCHES_MAX || before.is_none_or(|known| known.why != why);
+        let mut trouble = LaunchTrouble { failures, why, again_at: now };
+        trouble.again_at = now + trouble.pause();
+        if is_news {
+            let pause_s = trouble.pause().as_secs();
+            let why = &trouble.why;
+            let text = format!("session={session} launch not done, again in {pause_s} s: {why}");
+            self.note(NoteLevel::Warn, text);
         }
+        self.launch_troubles.insert(session.clone(), trouble);
+        if failures >= LAUNCHES_MAX && self.holds_up_the_swap(&moving) {
+            self.end_move(session, MoveOutcome::Held);
+        } else {
+            self.persist(Record::MoveStopped { session: session.clone() });
+        }
+    }
+
+    /// Agents that could not be launched for a while, and why.
+    pub fn stuck_launches(&self) -> impl Iterator<Item = (&SessionName, &str)> {
+        self.launch_troubles
+            .iter()
+            .filter(|(_, trouble)| trouble.failures >= LAUNCHES_MAX)
+            .map(|(session, trouble)| (session, trouble.why.as_str()))
     }
 }

@@ -328,7 +328,7 @@ impl fmt::Display for MoveOutcome {
             MoveOutcome::Verified => f.write_str("resumed"),
             MoveOutcome::Blocked { reason } => write!(f, "blocked: {reason}"),
             MoveOutcome::Failed { reason } => write!(f, "not resumed: {reason}"),
-            MoveOutcome::Held => f.write_str("held until an account takes it"),
+            MoveOutcome::Held => f.write_str("held until it can be resumed"),
             MoveOutcome::Dropped { reason } => write!(f, "left as it is: {reason}"),
         }
     }

@@ -61,6 +61,7 @@ use crate::core::durable::{Durable, IllegalRecord};
 use crate::core::event::{Event, TasksOffered};
 use crate::core::evidence::Hit;
 use crate::core::job::watch::JobWatch;
+use crate::core::launching::LaunchTrouble;
 use crate::core::orders::{Orders, Silence, Slot};
 use crate::core::proof::Proof;
 use crate::core::record::Record;
@@ -97,7 +98,8 @@ pub struct Core {
     pub flipped_at: Option<Mono>,
     /// Sessions whose creation failed, and why; tried again at the next observation.
     pub creation_failures: BTreeMap<SessionName, String>,
-    pub launch_failures: BTreeMap<SessionName, u32>,
+    /// Agents that could not be launched; tried again ever more slowly.
+    pub launch_troubles: BTreeMap<SessionName, LaunchTrouble>,
     /// The head of the queue, as last offered.
     pub queue: TasksOffered,
     pub job_watches: BTreeMap<SessionName, JobWatch>,
@@ -172,7 +174,7 @@ impl Core {
             link_moved_at: None,
             flipped_at: None,
             creation_failures: BTreeMap::new(),
-            launch_failures: BTreeMap::new(),
+            launch_troubles: BTreeMap::new(),
             queue: TasksOffered::default(),
             job_watches: BTreeMap::new(),
             proof: Proof::default(),

@@ -68,7 +68,7 @@ impl Core {
     }
 
     /// Whether the open swap waits for the launch of this stopped agent.
-    fn holds_up_the_swap(&self, moving: &Move) -> bool {
+    pub(in crate::core) fn holds_up_the_swap(&self, moving: &Move) -> bool {
         let of_swap = self.durable.swap.as_ref().is_some_and(|swap| swap.op == moving.op);
         let waits = match moving.stage {
             MoveStage::Stopped | MoveStage::Launching { .. } | MoveStage::Launched { .. } => true,
@@ -182,7 +182,9 @@ impl Core {
 
     pub(in crate::core) fn end_move(&mut self, session: &SessionName, outcome: MoveOutcome) {
         self.watches.remove(session);
-        self.launch_failures.remove(session);
+        if outcome != MoveOutcome::Held {
+            self.launch_troubles.remove(session);
+        }
         for slot in [Slot::Launch(session.clone()), Slot::Read(session.clone())] {
             self.orders.forget(&slot);
         }

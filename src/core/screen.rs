@@ -93,6 +93,9 @@ impl Core {
             Testimony::None => return false,
             Testimony::Awaited | Testimony::Known(_) => {}
         }
+        if let Some(seen) = self.sessions.get_mut(session) {
+            seen.hinted_row = refuses.then(|| reading.row.clone());
+        }
         if refuses {
             self.out.push(Action::ReadTranscript { session: session.clone() });
         }

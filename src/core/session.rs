@@ -46,6 +46,9 @@ pub struct Session {
     pub armed: bool,
     /// The last row by which its screen told of a login that fails.
     pub login_row: Option<String>,
+    /// The refusal on its screen that was only a reason to look into its conversation file. If it turns
+    /// out that there is none, the screen decides from then on, but not by what is over.
+    pub hinted_row: Option<String>,
     /// What was said last of its agent's conversation file.
     pub transcript: Option<TranscriptSeen>,
     /// What its agent's hooks said last.

@@ -29,6 +29,8 @@ pub enum Timer {
     CooldownOver,
     StayOver,
     LaunchUnproven,
+    /// A launch that was not done is tried again.
+    LaunchAgain,
     ThrottleOver,
     TaskDue,
     DrainOver,
@@ -70,6 +72,8 @@ impl Core {
         for session in self.durable.moves.keys() {
             waits.extend(self.unknown_until(session).map(|at| (at, Timer::LaunchUnproven)));
         }
+        let again = self.launch_troubles.values().map(|trouble| trouble.again_at);
+        waits.extend(again.map(|at| (at, Timer::LaunchAgain)));
         for watch in self.watches.values() {
             let since_state = watch.state.as_ref().map(|(_, since)| *since);
             let looks = since_state.into_iter().flat_map(|since| {

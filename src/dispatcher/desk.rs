@@ -104,7 +104,12 @@ impl Desk {
                         "task={task} state=claimed session={session} attempt={attempt} \
                          conversation={id}"
                     ),
-                    Err(why) => log::warn!("task={task} not claimed: {why}"),
+                    Err(why) => {
+                        log::warn!("task={task} not claimed: {why}");
+                        // The core takes it for gone until it is offered again.
+                        self.sent = None;
+                        self.plan_due = true;
+                    }
                 }
                 self.note(Change::Project(task.project.clone()));
                 Some(Event::TaskClaimed { order, task, result })

@@ -39,6 +39,15 @@ pub fn terminate(process: ProcessRef) -> io::Result<()> {
     Ok(pidfd_send_signal(pidfd, Signal::TERM)?)
 }
 
+/// SIGUSR1, at which a tmux server makes its socket anew, to nobody in its place.
+///
+/// # Errors
+/// It is gone, or is not ours.
+pub fn listen_again(server: ProcessRef) -> io::Result<()> {
+    let pidfd = member::open(server)?;
+    Ok(pidfd_send_signal(pidfd, Signal::USR1)?)
+}
+
 /// Ends each root and its descendants, all at the same time: `grace` between SIGTERM and SIGKILL,
 /// [`KILLED_WAIT`] after that, whatever the number of roots. One outcome a root, in their order.
 pub fn stop_trees(roots: &[ProcessRef], grace: Duration) -> Vec<(ProcessRef, StopOutcome)> {

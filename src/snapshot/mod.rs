@@ -189,6 +189,9 @@ impl Health {
         for (session, why) in &core.creation_failures {
             reasons.push(format!("session {session} could not be created: {why}"));
         }
+        for (session, why) in core.stuck_launches() {
+            reasons.push(format!("the agent of {session} cannot be resumed yet: {why}"));
+        }
         reasons.extend(tasks::troubles(core));
         for problem in &core.config_problems {
             reasons.push(format!("reload refused: {problem}"));

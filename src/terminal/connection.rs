@@ -13,6 +13,7 @@ use crate::terminal::Settings;
 use crate::terminal::client::{BATCH_EXCHANGES_MAX, Broken, Client, OWN_SESSION};
 use crate::terminal::command::{Command, Exchange};
 use crate::terminal::error::TerminalError;
+use crate::terminal::lost_socket;
 use crate::terminal::owner::{self, ClaimError};
 use crate::terminal::probe;
 use crate::terminal::protocol::{Block, Reply};
@@ -169,6 +170,7 @@ impl Connection {
 
     fn try_connect(&self) -> Result<(Client, i32), TerminalError> {
         let limit = self.settings.deadline;
+        self.recall_server()?;
         let mut client = Client::start(&self.settings)?;
         let replies = client.run(&handshake(), limit).map_err(|broken| self.error_of(broken))?;
         let answer = replies.iter().flatten().last();
@@ -191,6 +193,20 @@ impl Connection {
             })?;
         }
         Ok((client, server_pid))
+    }
+
+    /// INVARIANT: no second server is started beside one that has only lost its socket file.
+    fn recall_server(&self) -> Result<(), TerminalError> {
+        let socket = self.settings.socket_path();
+        let Some(orphan) = lost_socket::orphan(&socket) else { return Ok(()) };
+        let pid = orphan.pid;
+        let asked = match lost_socket::recall(orphan, &socket) {
+            Ok(()) => format!("process {pid}, which runs it, is asked to make it anew"),
+            Err(error) => format!("process {pid} runs it, and could not be asked for it: {error}"),
+        };
+        let why = format!("its socket file was removed; {asked}");
+        log::warn!("{}: {why}", self.server_name());
+        Err(TerminalError::Unreachable { server: self.server_name(), why })
     }
 
     /// A client that broke is dropped. A hung server is reported at once; an ended client only

@@ -13,6 +13,7 @@ pub mod encode;
 pub mod error;
 pub mod launch;
 pub mod leader;
+pub mod lost_socket;
 pub mod owner;
 pub mod probe;
 pub mod protocol;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select, tick};
+use rustix::process::geteuid;
 
 use crate::component::{Component, Refused};
 use crate::core::action::{LaunchAgent, OrderId};
@@ -56,6 +58,16 @@ pub struct Settings {
     pub launcher: PathBuf,
     /// Launch files go to `launch/` in it.
     pub runtime_dir: PathBuf,
+}
+
+impl Settings {
+    fn socket_path(&self) -> PathBuf {
+        let default = || {
+            let base = std::env::var_os("TMUX_TMPDIR");
+            probe::default_socket(base.as_deref(), geteuid().as_raw())
+        };
+        self.socket.clone().unwrap_or_else(default)
+    }
 }
 
 #[derive(Debug)]

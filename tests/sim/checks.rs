@@ -14,6 +14,7 @@ use claude_failover::ids::{AccountName, ConversationId, OpId, ProcessRef, Sessio
 use claude_failover::moment::Wall;
 
 use crate::choices::Choices;
+use crate::executors::FAULT;
 use crate::run::Sim;
 use crate::world::{Agent, Banner, World};
 
@@ -204,6 +205,10 @@ impl Sim {
             Record::MoveEnded { session, outcome } => {
                 if !matches!(outcome, MoveOutcome::Held) {
                     self.say(|| format!("   {session} {outcome}"));
+                }
+                if let MoveOutcome::Failed { reason } = outcome {
+                    // What did not run is tried until it runs.
+                    assert!(!reason.contains(FAULT), "{session} is left at its shell: {reason}");
                 }
                 match outcome {
                     MoveOutcome::Failed { .. }

@@ -9,6 +9,9 @@ use claude_failover::quota::verdict::{Reading, Verdict};
 use crate::run::{Sim, Step};
 use crate::world::Pane;
 
+/// The reason given for what was not done.
+pub const FAULT: &str = "a fault of the simulation";
+
 /// What befalls one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
@@ -153,13 +156,15 @@ impl Sim {
         if fate == Fate::Swallowed {
             return;
         }
+        let full = self.world.disk_full_until > self.now && writes_a_file(action);
+        let fate = if full { Fate::Failed } else { fate };
         if let Fate::Ghost(after) = fate {
             let action = action.clone();
             let removals = self.world.removals;
             self.at(after, Step::Ghost { life, action, removals });
         }
         let is_done = !matches!(fate, Fate::Failed | Fate::Ghost(_));
-        let failed = || "a fault of the simulation".to_owned();
+        let failed = || FAULT.to_owned();
         let event = match action {
             Action::ObserveSessions => {
                 if is_done {
@@ -387,6 +392,11 @@ fn of_files(action: &Action) -> bool {
             | Action::ClearSignals { .. }
             | Action::ReadConversation { .. }
     )
+}
+
+/// A marker is taken away without room.
+fn writes_a_file(action: &Action) -> bool {
+    matches!(action, Action::LaunchAgent(_) | Action::ClaimTask { .. } | Action::CloseTask { .. })
 }
 
 /// One line for the history.

@@ -167,6 +167,9 @@ impl Sim {
     }
 
     fn home_breaks(&mut self) {
+        if self.rng.chance(300) {
+            return self.disk_fills();
+        }
         let name = self.some_account();
         let until = self.now + self.rng.within(10_000..1_200_000);
         if self.rng.chance(700) {
@@ -176,6 +179,14 @@ impl Sim {
             self.say(|| format!("## the login of {name} fails"));
             self.world.account_mut(&name).login_fails_until = until;
         }
+    }
+
+    /// Nothing can be written beside the journal: no launch file, no marker, no result.
+    fn disk_fills(&mut self) {
+        let length = self.rng.within(1_000..600_000);
+        self.say(|| format!("## the disk is full for {} s", length / 1_000));
+        self.count("full disks");
+        self.world.disk_full_until = self.now + length;
     }
 
     fn operator_acts(&mut self) {
@@ -390,6 +401,7 @@ impl Sim {
 
     /// Everything that can be mended is mended.
     pub fn heal(&mut self) {
+        self.world.disk_full_until = 0;
         for account in &mut self.world.accounts {
             account.broken_until = 0;
             account.login_fails_until = 0;

@@ -183,6 +183,14 @@ impl Sim {
         }
     }
 
+    /// Whoever could not claim one is told of all.
+    fn offer_again(&mut self) {
+        if let Some(life) = &mut self.life {
+            life.said.offered = None;
+            self.world.queue.changed = true;
+        }
+    }
+
     pub fn sense_signals(&mut self) {
         let Some(life) = &mut self.life else { return };
         life.said.signals_at = None;
@@ -208,6 +216,9 @@ impl Sim {
         Some(match action {
             Action::ClaimTask { order, task, attempt, .. } => {
                 let result = if is_done { self.claim(task, *attempt) } else { Err(failed()) };
+                if result.is_err() {
+                    self.offer_again();
+                }
                 Event::TaskClaimed { order: *order, task: task.clone(), result }
             }
             Action::ReleaseTask { order, task } => {

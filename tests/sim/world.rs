@@ -109,6 +109,8 @@ pub struct World {
     pub accounts: Vec<Account>,
     pub link: Option<AccountName>,
     pub server_up: bool,
+    /// True time until which no file can be written but the journal.
+    pub disk_full_until: u64,
     /// Sessions that have been removed so far.
     pub removals: u32,
     pub tmux: BTreeMap<String, TmuxSession>,

@@ -10,7 +10,7 @@ use crate::cli::units::Kind;
 use crate::config::Config;
 use crate::preflight;
 use crate::shell_word::shell_word;
-use crate::terminal::{DEADLINE, probe};
+use crate::terminal::{DEADLINE, lost_socket, probe};
 
 const CHECK: &str = "tmux";
 /// Agents inherit the server's limit, and one opens dozens of files, with its tools hundreds.
@@ -26,6 +26,17 @@ pub fn check(config: &Config, uid: u32, kind: Kind) -> Vec<Finding> {
     let socket = configured_socket(config);
     if config.tmux.socket.is_none() {
         findings.extend(open_to_others(&socket, uid));
+    }
+    if let Some(orphan) = lost_socket::orphan(&socket) {
+        let (pid, at) = (orphan.pid, socket.display());
+        findings.push(fail(
+            CHECK,
+            format!(
+                "the server on {at} is process {pid}, but its file was removed: nobody finds it"
+            ),
+            format!("kill -USR1 {pid}; the daemon does so by itself when it connects"),
+        ));
+        return findings;
     }
     match probe::sessions_on(command, &socket, DEADLINE) {
         Err(error) => findings.push(fail(

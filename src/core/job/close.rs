@@ -27,7 +27,6 @@ impl Core {
             }
             other => other,
         };
-        self.launch_failures.remove(session);
         for slot in [
             Slot::Claim(job.task().clone()),
             Slot::Clear(session.clone()),
@@ -48,6 +47,11 @@ impl Core {
             return match moving.stage {
                 MoveStage::Staying { .. } | MoveStage::Held => {
                     let reason = "its task is over".to_owned();
+                    self.end_move(session, MoveOutcome::Dropped { reason });
+                    true
+                }
+                MoveStage::Stopped if self.launch_troubles.contains_key(session) => {
+                    let reason = "its task is over, and it could not be launched".to_owned();
                     self.end_move(session, MoveOutcome::Dropped { reason });
                     true
                 }

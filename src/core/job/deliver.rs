@@ -206,6 +206,7 @@ impl Core {
             Err(why) => {
                 self.note(NoteLevel::Warn, format!("session={session} launch not done: {why}"));
                 // Perhaps it was up for a moment: its conversation tells.
+                self.job_watches.entry(session.clone()).or_default().not_launched = Some(why);
                 self.lose_job(session, false);
             }
         }

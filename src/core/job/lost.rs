@@ -123,6 +123,8 @@ impl Core {
         result: Result<Option<Box<LastWords>>, String>,
     ) {
         let Some(job) = self.durable.jobs.get(session).cloned() else { return };
+        let watch = self.job_watches.get(session);
+        let not_launched = watch.and_then(|watch| watch.not_launched.clone());
         match (&job.stage, result) {
             (JobStage::Closing { .. }, result) => {
                 let text = result.ok().flatten().and_then(|words| words.text);
@@ -143,6 +145,11 @@ impl Core {
             }
             (JobStage::Lost { session_gone: true, .. }, Ok(None)) => {
                 let reason = "its session went before the task arrived".to_owned();
+                self.end_job(session, Fate::GivenBack { reason });
+            }
+            (JobStage::Lost { session_gone: false, .. }, Ok(None)) if not_launched.is_some() => {
+                let reason = format!("it was not launched: {}", not_launched.unwrap_or_default());
+                self.leave_alone(session);
                 self.end_job(session, Fate::GivenBack { reason });
             }
             (JobStage::Lost { session_gone: false, .. }, Ok(words)) => {

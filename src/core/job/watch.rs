@@ -49,6 +49,8 @@ pub struct JobWatch {
     pub hooks_heard: bool,
     /// Its conversation was asked for since its launch was ordered last, and there is none.
     pub has_not_arrived: bool,
+    /// Why its launch was surely not done.
+    pub not_launched: Option<String>,
     /// Times its conversation could not be read.
     pub reads_failed: u32,
     /// Times it was taken up again after an error.
@@ -77,6 +79,7 @@ impl JobWatch {
         self.prompted = false;
         self.hooks_heard = false;
         self.ending = None;
+        self.not_launched = None;
         self.dialogs = 0;
         self.blocked = None;
     }

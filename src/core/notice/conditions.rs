@@ -1,10 +1,13 @@
 //! What no record stands for: it is seen in the core, and told when it begins.
 
+use std::collections::BTreeMap;
+
 use crate::config::notifications::Level;
 use crate::core::event::HopelessTask;
 use crate::core::notice::words::Words;
 use crate::core::notice::{KEY_CHARS_MAX, Notice, Teller, zone};
 use crate::core::{Core, TerminalState};
+use crate::ids::SessionName;
 use crate::moment::Wall;
 use crate::task::harmless;
 
@@ -17,6 +20,7 @@ pub struct Conditions {
     config_problems: Vec<String>,
     dead_components: Vec<String>,
     tmux_lost: Option<String>,
+    stuck_launches: BTreeMap<SessionName, String>,
     hopeless: Vec<HopelessTask>,
 }
 
@@ -33,6 +37,10 @@ impl Conditions {
             config_problems: core.config_problems.clone(),
             dead_components: core.dead_components.clone(),
             tmux_lost,
+            stuck_launches: core
+                .stuck_launches()
+                .map(|(session, why)| (session.clone(), why.to_owned()))
+                .collect(),
             hopeless: core.queue.hopeless.clone(),
         }
     }
@@ -57,6 +65,12 @@ impl Teller {
         let died = seen.dead_components.iter();
         let died = died.filter(|name| !before.dead_components.contains(name));
         notices.extend(died.map(|name| component_ended(name, now)));
+        let stuck = seen.stuck_launches.iter();
+        let stuck = stuck.filter(|(session, _)| !before.stuck_launches.contains_key(session));
+        notices.extend(stuck.map(|(session, why)| cannot_launch(session, why, now)));
+        let freed = before.stuck_launches.keys();
+        let freed = freed.filter(|session| !seen.stuck_launches.contains_key(session));
+        notices.extend(freed.filter_map(|session| launched_at_last(core, session, now)));
         let failed = seen.hopeless.iter().filter(|task| !before.hopeless.contains(task));
         notices.extend(failed.map(task_failed));
         match (&before.tmux_lost, &seen.tmux_lost) {
@@ -128,6 +142,26 @@ fn component_ended(name: &str, now: Wall) -> Notice {
     ];
     let title = format!("A part of the daemon has ended: {name}");
     Notice::new(Level::Critical, format!("component:{name}/ended"), now, &title, lines)
+}
+
+fn cannot_launch(session: &SessionName, why: &str, now: Wall) -> Notice {
+    let lines = vec![
+        format!("Why: {why}"),
+        "Next: it is tried again every minute; its conversation is on record and not lost"
+            .to_owned(),
+        "You: mend what stands in the way; the conversation is resumed by itself then".to_owned(),
+    ];
+    let title = format!("The agent of {session} cannot be resumed yet");
+    Notice::new(Level::Warning, format!("session:{session}/cannot-launch"), now, &title, lines)
+}
+
+/// Nothing when it was given up for another reason, of which a record tells.
+fn launched_at_last(core: &Core, session: &SessionName, now: Wall) -> Option<Notice> {
+    let moving = core.durable.moves.get(session)?;
+    let lines = vec![format!("Next: its conversation goes on on {}", moving.target)];
+    let title = format!("The agent of {session} is launched at last");
+    let key = format!("session:{session}/launched");
+    Some(Notice::new(Level::Info, key, now, &title, lines))
 }
 
 fn task_failed(HopelessTask { task, reason, at }: &HopelessTask) -> Notice {

@@ -168,7 +168,7 @@ fn counts(moved: &Moved) -> String {
         (of(&[MoveEnd::Resumed]), "resumed"),
         (of(&[MoveEnd::Blocked]), "waiting for a person"),
         (of(&[MoveEnd::Failed]), "not resumed"),
-        (of(&[MoveEnd::Held]), "held until an account takes them"),
+        (of(&[MoveEnd::Held]), "held until they can be resumed"),
         (of(&[MoveEnd::Staying, MoveEnd::Open]), "following later"),
         (of(&[MoveEnd::Dropped]), "left as they were"),
     ];

@@ -1,7 +1,7 @@
 //! The words for a session and for one agent on its way.
 
 use crate::core::event::AgentHome;
-use crate::core::record::{MoveOutcome, Record, SavedAgent};
+use crate::core::record::{MoveOutcome, MoveStage, Record, SavedAgent};
 use crate::core::why::{Said, Why, said};
 use crate::ids::SessionName;
 use crate::moment::Wall;
@@ -41,6 +41,14 @@ impl Why {
                 let then = if *finished { "its turn is over" } else { "its time to stay is over" };
                 said(format!("{} is ended now", self.its_agent(session))).because(then)
             }
+            Record::MoveStopped { session } if self.was_launching(session) => {
+                let what =
+                    format!("{} could not be launched; it is tried again", self.its_agent(session));
+                if self.lines.back().is_some_and(|line| line.what == what) {
+                    return None; // at least once a minute, for as long as it takes
+                }
+                said(what)
+            }
             Record::MoveStopped { session } => said(format!("{} ended", self.its_agent(session))),
             Record::MoveIdentified { session, conversation } => {
                 said(format!("{} had conversation {conversation}", self.its_agent(session)))
@@ -64,7 +72,7 @@ impl Why {
                             .because(reason.clone())
                     }
                     MoveOutcome::Held => said(format!("{who} stays ended"))
-                        .because("no account takes it; the next swap brings it back"),
+                        .because("it cannot be launched now; it is as soon as it can be"),
                     MoveOutcome::Dropped { reason } => {
                         said(format!("{who} is left as it is")).because(reason.clone())
                     }
@@ -73,6 +81,11 @@ impl Why {
             _ => return None,
         };
         Some(self.timed(told, at))
+    }
+
+    fn was_launching(&self, session: &SessionName) -> bool {
+        let moving = self.state.moves.get(session);
+        moving.is_some_and(|moving| matches!(moving.stage, MoveStage::Launching { .. }))
     }
 
     /// Of a swap, whose; of a session, its own.

@@ -61,6 +61,16 @@ fn a_claim_looks_again() {
     }
 }
 
+/// Who asked holds it for gone: if it is not, it has to be offered again, though nothing has changed.
+#[test]
+fn after_a_claim_that_failed_everything_is_offered_again() {
+    let mut stage = Stage::new(|root| inboxes(root, &["a"]));
+    stage.submit("a:t", "Do it.");
+    stage.until_offered(&["a:t"]);
+    stage.claim("a:gone", 1).unwrap_err();
+    assert_eq!(stage.next().offers[0].task, task("a:t"));
+}
+
 #[test]
 fn a_task_that_is_being_moved_goes_to_no_agent_and_its_move_is_finished() {
     let mut stage = Stage::silent(|root| inboxes(root, &["a"]), "");

@@ -151,7 +151,7 @@ fn a_swap_that_fails_is_told_as_what_it_leaves() {
         [critical] Swap 4 to backup failed and was turned back to primary (swap:4/rolled-back)
             Why it was tried: primary refused ccl-auto-11: "You've hit your 5-hour limit · resets 4am" (by its transcript)
             Why it failed: the canary did not come up
-            Agents: 1 held until an account takes them
+            Agents: 1 held until they can be resumed
             Next: the link names primary again, 1 s after the start; agents that primary refused wait until an account takes them
             You: mend what is named above, then `claude-failover swap`; `claude-failover account list` says why each account is passed over
     "#]],

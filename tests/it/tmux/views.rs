@@ -142,3 +142,24 @@ fn a_socket_that_is_taken_away_ends_nothing_and_comes_back_by_a_signal() {
     assert_eq!(rig.pane("work").fence, Some(1));
     assert!(rig.events.recv_timeout(Duration::from_millis(1)).is_err(), "nobody needs to know");
 }
+
+/// Who connects next asks the server for its file, and starts no second one beside it.
+#[test]
+fn a_server_without_its_socket_is_found_by_who_connects_next() {
+    for start_server in [true, false] {
+        let Rig { terminal, tmux, .. } = Rig::connected();
+        tmux.run(&["new-session", "-d", "-s", "work", "exec cat"]);
+        let server = crate::tmux::server(&tmux);
+        drop(terminal);
+        fs::remove_file(tmux.socket()).unwrap();
+        let mut settings = crate::tmux::settings(&tmux);
+        settings.start_server = start_server;
+        let rig = Rig::start(tmux, settings);
+        let reason = rig.loses();
+        let pid = server.as_raw_nonzero();
+        assert!(reason.contains(&format!("process {pid}, which runs it, is asked")), "{reason}");
+        rig.connects();
+        assert_eq!(rig.server(), server);
+        assert_eq!(rig.pane("work").session, "work");
+    }
+}

@@ -41,10 +41,14 @@ pub struct Desk {
     /// Flips to these accounts fail.
     pub flips_fail: Vec<AccountName>,
     pub creations_fail: bool,
+    /// Why no agent can be launched.
+    pub no_launch: Option<String>,
     /// Processes that cannot be ended.
     pub endure: Vec<ProcessRef>,
     /// Conversation files; an agent that is not listed has none.
     pub endings: BTreeMap<ProcessRef, Ending>,
+    /// Nobody says anything of conversation files.
+    pub watcher_is_silent: bool,
     /// Ids in resume rows on every screen.
     pub resume_rows: Vec<ConversationId>,
     /// What a launched agent does at first; `None`: it never comes up.
@@ -53,6 +57,7 @@ pub struct Desk {
     pub journal: Vec<Record>,
     pub notes: Vec<String>,
     pub launches: Vec<LaunchAgent>,
+    pub refused_launches: u32,
     pub stops: Vec<ProcessRef>,
     pub created: Vec<SessionName>,
     pub inbox: Vec<Offer>,
@@ -146,14 +151,17 @@ impl Desk {
             broken: Vec::new(),
             flips_fail: Vec::new(),
             creations_fail: false,
+            no_launch: None,
             endure: Vec::new(),
             endings: BTreeMap::new(),
+            watcher_is_silent: false,
             resume_rows: Vec::new(),
             comes_up: Some(AgentState::Idle),
             orders: Vec::new(),
             journal: Vec::new(),
             notes: Vec::new(),
             launches: Vec::new(),
+            refused_launches: 0,
             stops: Vec::new(),
             created: Vec::new(),
             inbox: Vec::new(),
@@ -316,6 +324,9 @@ impl Desk {
 
     /// What the watcher says of each conversation file; without one in `endings` there is none.
     pub fn tell_transcripts(&mut self) {
+        if self.watcher_is_silent {
+            return;
+        }
         let seen: Vec<TranscriptSeen> = self
             .agents
             .iter()
@@ -425,6 +436,11 @@ impl Desk {
             .any(|earlier| earlier.fence == launch.fence && earlier.session == session);
         if again {
             self.send(Event::AgentLaunched { order, session, result: Ok(pane) });
+            return;
+        }
+        if let Some(why) = self.no_launch.clone() {
+            self.refused_launches += 1;
+            self.send(Event::AgentLaunched { order, session, result: Err(why) });
             return;
         }
         if let Some(state) = self.comes_up.clone() {

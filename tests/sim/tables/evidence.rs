@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use claude_failover::core::event::{AgentHome, AgentState};
+use claude_failover::core::event::{AccountVerb, AgentHome, AgentState, Verb};
 use claude_failover::core::standing::AccountState;
 use claude_failover::quota::verdict::{Reading, Verdict};
 
@@ -102,6 +102,28 @@ fn a_resume_repaints_old_banners_and_they_are_history_until_a_turn() {
     desk.banner("ded", LIMIT, Some(279));
     desk.pass(10 * SECOND);
     assert_eq!(desk.active(), "three", "the same words after a turn are news");
+}
+
+/// A screen does not decide while the conversation file is awaited. When there turns out to be none, it
+/// does, but not by what it showed before the account was released.
+#[test]
+fn what_a_screen_hinted_at_before_a_release_is_history() {
+    for released in [true, false] {
+        let mut desk = Desk::at_rest();
+        desk.watcher_is_silent = true;
+        desk.restart();
+        desk.set_state("ded", AgentState::Busy);
+        desk.set_state("ded", AgentState::Idle);
+        desk.banner("ded", LIMIT, Some(60));
+        assert_eq!(desk.recorded("exhausted"), 0, "awaited");
+        if released {
+            desk.send(Verb::Account { verb: AccountVerb::Release, account: account("one") }.into());
+        }
+        desk.watcher_is_silent = false;
+        desk.tell_transcripts();
+        desk.banner("ded", LIMIT, Some(60));
+        assert_eq!(desk.recorded("exhausted"), usize::from(!released), "{released}");
+    }
 }
 
 #[test]

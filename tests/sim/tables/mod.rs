@@ -5,6 +5,7 @@ mod accounts;
 pub mod desk;
 mod evidence;
 mod guard;
+mod launches;
 mod left_behind;
 mod parking;
 mod parking_edges;

@@ -71,7 +71,7 @@ fn a_flip_that_fails_brings_back_everybody_but_the_refused() {
     desk.flips_fail = vec![account("two")];
     refuse_dedicated(&mut desk);
     assert!(phases(&desk).contains("Stopped Aborting Saved Unflipped Restored RolledBack Planned"));
-    assert_eq!(desk.recorded("session=ded held until an account takes it"), 1);
+    assert_eq!(desk.recorded("session=ded held until it can be resumed"), 1);
     assert_eq!(desk.recorded("account=two rejected"), 1, "it is not tried again at once");
     assert_eq!(desk.homes(), "auto-11=three auto-12=three ded=three");
 }

@@ -106,7 +106,7 @@ impl Desk {
     }
 
     /// The record of a limit, at the end of its conversation.
-    fn refuse(&mut self, name: &str) {
+    pub fn refuse(&mut self, name: &str) {
         let (process, at) = (self.agent(name).process, Wall(self.wall_ms));
         let resets_at = Some(at + 60 * MINUTE);
         let verdict = Verdict::Exhausted { limit: LimitKind::FiveHour, resets_at };
@@ -152,7 +152,7 @@ impl Desk {
         self.look();
     }
 
-    fn lose_session(&mut self, name: &str) {
+    pub fn lose_session(&mut self, name: &str) {
         let gone = session(name);
         self.agents.retain(|agent| agent.session != gone);
         // A name that is listed elsewhere keeps the numbers of the panes.
@@ -172,7 +172,7 @@ impl Desk {
     }
 
     /// Conversations that agents were launched with for the first time.
-    fn deliveries(&self) -> usize {
+    pub fn deliveries(&self) -> usize {
         let fresh = |launch: &&LaunchAgent| launch.argv.iter().any(|arg| arg == "--session-id");
         self.launches.iter().filter(fresh).count()
     }

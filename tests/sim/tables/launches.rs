@@ -1,0 +1,89 @@
+//! Launches that are surely not done: the disk is full, a directory is gone.
+
+use std::time::Duration;
+
+use claude_failover::task::Priority;
+
+use crate::tables::desk::{Desk, session};
+use crate::tables::tasks::{free_pool, offer};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const FULL: &str = "no space left on device";
+const LIMIT: &str = "You've hit your session limit · resets 4pm (UTC)";
+
+fn full() -> Option<String> {
+    Some(FULL.to_owned())
+}
+
+#[test]
+fn a_fleet_that_cannot_be_launched_is_resumed_when_it_can_be() {
+    let mut desk = Desk::at_rest();
+    desk.no_launch = full();
+    desk.banner("ded", LIMIT, Some(60));
+    desk.pass(MINUTE);
+    assert_eq!((desk.phase(), desk.active()), (None, "two"), "the swap goes on without them");
+    assert_eq!(desk.homes(), "");
+    assert_eq!(desk.core.stuck_launches().count(), 3);
+    desk.no_launch = None;
+    desk.pass(MINUTE);
+    desk.work();
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+    assert_eq!(desk.core.stuck_launches().count(), 0);
+    assert!(desk.core.durable.moves.is_empty());
+}
+
+/// What stands in the way for a day costs 1 440 tries an agent, not one at each event.
+#[test]
+fn it_is_tried_ever_more_slowly_and_said_a_few_times() {
+    let mut desk = Desk::at_rest();
+    desk.no_launch = full();
+    desk.lose_session("ded");
+    desk.pass(60 * MINUTE);
+    let tries = desk.refused_launches;
+    assert!((60..=70).contains(&tries), "{tries}");
+    assert_eq!(desk.noted(FULL), 3);
+}
+
+#[test]
+fn a_canary_that_cannot_be_launched_does_not_speak_against_its_target() {
+    let mut desk = Desk::at_rest();
+    desk.no_launch = full();
+    desk.banner("ded", LIMIT, Some(60));
+    desk.pass(2 * MINUTE);
+    assert_eq!(desk.recorded("rejected"), 0);
+    assert_eq!(desk.active(), "two");
+}
+
+#[test]
+fn a_session_whose_task_was_cancelled_is_not_waited_for() {
+    let mut desk = Desk::at_work();
+    desk.no_launch = full();
+    desk.refuse("auto-11");
+    desk.pass(MINUTE);
+    assert!(desk.core.durable.moves.contains_key(&session("auto-11")));
+    desk.signal("auto-11", true, "");
+    desk.pass(MINUTE);
+    assert_eq!(desk.results(), "p:a=done(signal)");
+    assert!(!desk.core.durable.moves.contains_key(&session("auto-11")));
+}
+
+#[test]
+fn a_task_that_was_not_launched_has_all_its_attempts_left() {
+    let mut desk = free_pool();
+    desk.no_launch = full();
+    desk.last_words = Ok(None);
+    desk.offer(&[offer("p:a", Priority::Default)]);
+    desk.pass(10 * MINUTE);
+    assert_eq!(desk.closed.len(), 0);
+    assert!((3..=60).contains(&desk.refused_launches), "{}", desk.refused_launches);
+    desk.no_launch = None;
+    for _ in 0..60 {
+        desk.pass(SECOND);
+        if desk.deliveries() == 1 {
+            break;
+        }
+    }
+    assert_eq!(desk.deliveries(), 1);
+    assert_eq!(desk.core.held_tasks()[0].attempt, 1);
+}
