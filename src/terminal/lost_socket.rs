@@ -95,6 +95,6 @@ mod tests {
             0000000000effb0c: 00000002 00000000 00010000 0001 01 34449595 /run/a b/tmux.sock2\n\
             0000000000effb0d: 00000002 00000000 00010000 0001 01 34449596 @/run/a b/tmux.sock\n";
         assert_eq!(listeners(table, Path::new("/run/a b/tmux.sock")), [7]);
-        assert_eq!(listeners(table, Path::new("/run/a")), []);
+        assert!(listeners(table, Path::new("/run/a")).is_empty());
     }
 }

@@ -16,7 +16,7 @@ use claude_failover::moment::Wall;
 use crate::choices::Choices;
 use crate::executors::FAULT;
 use crate::run::Sim;
-use crate::world::{Agent, Banner, World};
+use crate::world::{Agent, World};
 
 /// A sensor's news are old after this.
 const TOLD_MS: u64 = 5_000;
@@ -24,7 +24,7 @@ const TOLD_MS: u64 = 5_000;
 /// The longest cooldown, and the time a swap takes.
 pub const REFUSED_MS: u64 = 7 * 60_000;
 
-type Held = (SessionName, ConversationId);
+pub type Held = (SessionName, ConversationId);
 
 #[derive(Default)]
 pub struct Checks {
@@ -36,11 +36,11 @@ pub struct Checks {
     pub clock_jumped: bool,
     pub flipped_by_hand: Option<u64>,
     /// When an operator last released each account.
-    released: BTreeMap<AccountName, u64>,
+    pub released: BTreeMap<AccountName, u64>,
     fences_run: BTreeMap<String, u64>,
     last_op: OpId,
     /// Conversations that have to be somewhere, and why.
-    owed: BTreeMap<Held, &'static str>,
+    pub owed: BTreeMap<Held, &'static str>,
     /// Sessions in which somebody started or ended agents: theirs may stand beside ours.
     worked_in_by_hand: BTreeSet<String>,
     /// Processes that the journal has named.
@@ -512,97 +512,5 @@ impl Sim {
         let Some(life) = &self.life else { return };
         assert!(life.core.durable == self.checks.shadow, "the state is not what its records say");
         assert!(self.world.link.is_some(), "the link names no account");
-    }
-
-    /// Why things are not at rest; `None` when they are.
-    pub fn unrest(&self) -> Option<String> {
-        let Some(life) = &self.life else { return Some("the daemon is down".to_owned()) };
-        let core = &life.core;
-        let durable = &core.durable;
-        if core.draining_since.is_some() {
-            return Some("it drains".to_owned());
-        }
-        if let Some(swap) = &durable.swap {
-            return Some(format!("swap {} is open in {:?}", swap.op, swap.phase));
-        }
-        if !core.orders.is_empty() {
-            return Some(format!("orders in flight: {:?}", core.orders));
-        }
-        for (session, _) in self.config.desired_sessions() {
-            if !self.world.tmux.contains_key(session.as_str()) {
-                return Some(format!("session {session} is missing"));
-            }
-        }
-        let active = durable.active.as_ref()?;
-        let can_work = core.working_account().is_some();
-        for moving in durable.moves.values() {
-            let waits = matches!(
-                moving.stage,
-                MoveStage::Staying { .. }
-                    | MoveStage::Stopped
-                    | MoveStage::Held
-                    | MoveStage::Launching { .. }
-            );
-            if !waits || can_work {
-                return Some(format!("{} is {:?} to {active}", moving.session, moving.stage));
-            }
-        }
-        if let Some(why) = self.unrest_of_tasks() {
-            return Some(why);
-        }
-        if let Some(agent) = self.forgotten_refused(active).filter(|_| can_work) {
-            return Some(format!(
-                "pid {} of {} sits refused on {:?} while {active} works",
-                agent.process.pid, agent.session, agent.home
-            ));
-        }
-        None
-    }
-
-    /// An agent of ours that was refused and stays so although the active account would work.
-    pub fn forgotten_refused(&self, active: &AccountName) -> Option<&Agent> {
-        if self.world.account(active).refuses_until > self.now || self.checks.clock_jumped {
-            return None;
-        }
-        let ours = |name: &SessionName| self.config.group(name) == Some(Group::Dedicated);
-        self.world
-            .owned_agents(ours)
-            .find(|(_, agent)| {
-                let AgentHome::Homed(home) = &agent.home else { return false };
-                let shown = agent.pane.and_then(|pane| self.world.pane(pane));
-                let refused =
-                    shown.is_some_and(|pane| matches!(pane.banner, Some(Banner::Limit { .. })));
-                let by_now = self.world.account(home).refuses_until > self.now;
-                let long = self.now - agent.state_since > REFUSED_MS;
-                // What an operator has released is good until somebody is refused there again.
-                let released = self.checks.released.get(home);
-                let long = long && released.is_none_or(|at| *at < agent.state_since);
-                refused && by_now && long && home != active && agent.filed && !agent.old
-            })
-            .map(|(_, agent)| agent)
-    }
-
-    pub fn check_end(&mut self) {
-        self.check_tasks_at_end();
-        let Some(life) = &self.life else { return };
-        let mut replayed = Durable::default();
-        for record in self.disk.records() {
-            replayed.apply(record).expect("the journal is ours");
-        }
-        assert!(replayed == life.core.durable, "the journal gives another state");
-        let running: BTreeSet<Held> = self
-            .world
-            .owned_agents(|_| true)
-            .map(|(session, agent)| (session, agent.conversation.clone()))
-            .collect();
-        for ((session, id), why) in &self.checks.owed {
-            let pending = replayed
-                .moves
-                .get(session)
-                .is_some_and(|moving| moving.agent.conversation.as_ref() == Some(id));
-            let held = running.contains(&(session.clone(), id.clone()));
-            let ours = self.config.group(session).is_some();
-            assert!(pending || held || !ours, "{id} of {session} is lost: {why}");
-        }
     }
 }

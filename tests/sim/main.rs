@@ -6,6 +6,7 @@
 //! `SIM_SEEDS=1000000 cargo test --profile long --test sim histories`. What fails is made shorter before
 //! it is printed, with the `SEED` that plays just that; `bugs/` has the bugs that show that it can fail.
 
+mod calm;
 mod checks;
 mod choices;
 mod clients;
