@@ -243,19 +243,16 @@ impl Core {
     /// dated; a row of a screen must be remembered.
     pub(in crate::core) fn forget_hits_on(&mut self, account: &AccountName) {
         self.forget_hits(|hit| hit.account == *account);
-        let rows: Vec<(SessionName, String)> = self
+        let logins: Vec<(SessionName, String)> = self
             .sessions
             .iter()
             .filter(|(_, seen)| {
                 let home = seen.agent.as_ref().map(|agent| &agent.home);
                 home.and_then(|home| self.account_of(home)) == Some(account)
             })
-            .flat_map(|(session, seen)| {
-                let rows = seen.login_row.iter().chain(&seen.hinted_row);
-                rows.map(|row| (session.clone(), row.clone()))
-            })
+            .filter_map(|(session, seen)| Some((session.clone(), seen.login_row.clone()?)))
             .collect();
-        for (session, row) in rows {
+        for (session, row) in logins {
             self.leave_row_once(&session, &row);
         }
     }

@@ -7,7 +7,7 @@ use crate::core::action::{Action, NoteLevel};
 use crate::core::event::{AgentSeen, AgentState, AgentsObserved};
 use crate::core::orders::Slot;
 use crate::core::record::{MoveStage, Record, SavedAgent};
-use crate::core::session::{Newcomer, Session};
+use crate::core::session::Newcomer;
 use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
 
@@ -17,11 +17,10 @@ impl Core {
         if self.terminal != TerminalState::Seen {
             return;
         }
-        let new = |session: &Session| !session.looked_at && !session.panes.is_empty();
         let covers: Vec<SessionName> = self
             .sessions
             .iter()
-            .filter(|(_, session)| new(session))
+            .filter(|(_, session)| session.is_unseen())
             .map(|(name, _)| name.clone())
             .collect();
         if covers.is_empty() {

@@ -93,9 +93,6 @@ impl Core {
             Testimony::None => return false,
             Testimony::Awaited | Testimony::Known(_) => {}
         }
-        if let Some(seen) = self.sessions.get_mut(session) {
-            seen.hinted_row = refuses.then(|| reading.row.clone());
-        }
         if refuses {
             self.out.push(Action::ReadTranscript { session: session.clone() });
         }
@@ -159,7 +156,9 @@ impl Core {
         let Some(account) = self.refusing_account(session, agent, self.now.wall) else {
             return;
         };
-        if self.names_a_return(&account, reading) {
+        // By its reset, or by the operator's word: a quiet client was refused before that.
+        let is_over = is_quiet(agent) && self.came_back_since(&account, agent.state_since);
+        if is_over || self.names_a_return(&account, reading) {
             return;
         }
         let seen_before = self.hits.get(session).is_some_and(|hit| hit.row == reading.row);
@@ -203,10 +202,7 @@ impl Core {
         }
         // The client went quiet when it painted the banner. If the printed clock time came round
         // since then, the limit has been reset while nobody looked.
-        let quiet = match agent.state {
-            AgentState::Idle | AgentState::Waiting(_) => true,
-            AgentState::Busy | AgentState::Unknown => false,
-        };
+        let quiet = is_quiet(agent);
         let five_hours =
             matches!(reading.verdict, Verdict::Exhausted { limit: LimitKind::FiveHour, .. });
         reading.verdict.resets_at().is_some_and(|resets_at| {
@@ -280,5 +276,13 @@ impl Core {
         let remedy = self.login_remedy(&account);
         self.note(NoteLevel::Error, format!("account={account} its login fails; {remedy}"));
         self.persist(Record::LoginFailed { account, reason, at: self.now.wall });
+    }
+}
+
+/// It paints nothing new; since when is known.
+fn is_quiet(agent: &AgentSeen) -> bool {
+    match agent.state {
+        AgentState::Idle | AgentState::Waiting(_) => true,
+        AgentState::Busy | AgentState::Unknown => false,
     }
 }

@@ -46,9 +46,6 @@ pub struct Session {
     pub armed: bool,
     /// The last row by which its screen told of a login that fails.
     pub login_row: Option<String>,
-    /// The refusal on its screen that was only a reason to look into its conversation file. If it turns
-    /// out that there is none, the screen decides from then on, but not by what is over.
-    pub hinted_row: Option<String>,
     /// What was said last of its agent's conversation file.
     pub transcript: Option<TranscriptSeen>,
     /// What its agent's hooks said last.
@@ -91,6 +88,11 @@ impl Newcomer {
 }
 
 impl Session {
+    /// Nobody has looked yet whether an agent is there.
+    pub fn is_unseen(&self) -> bool {
+        !self.looked_at && !self.panes.is_empty()
+    }
+
     /// The pane a new agent goes to when none is known: the one a person sees first.
     pub fn first_pane(&self) -> Option<PaneId> {
         self.panes.iter().find(|pane| pane.active).or(self.panes.first()).map(|pane| pane.pane)

@@ -10,6 +10,7 @@ use crate::core::choice::Purpose;
 use crate::core::durable::{OpenSwap, Phase};
 use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
+use crate::core::session::Session;
 use crate::core::trigger::Trigger;
 use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, OpId, SessionName};
@@ -87,6 +88,9 @@ impl Core {
         let Some(swap) = self.durable.swap.clone() else {
             return;
         };
+        if self.sessions.values().any(Session::is_unseen) {
+            return; // it came up since the look was ordered, which is ordered again
+        }
         let moves = match swap.phase {
             Phase::Checked => {
                 let moves = self.moves_to_target(&swap);

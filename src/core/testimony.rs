@@ -245,7 +245,7 @@ impl Core {
     }
 
     /// A moment that lies ahead was written down before the clock was set back: it dates nothing.
-    fn came_back_since(&self, account: &AccountName, at: Wall) -> bool {
+    pub(in crate::core) fn came_back_since(&self, account: &AccountName, at: Wall) -> bool {
         let since = self.standing(account).cleared_at;
         since.is_some_and(|since| at <= since && since <= self.now.wall)
     }

@@ -226,8 +226,22 @@ impl Sim {
         if removals == self.world.removals {
             self.count("ghosts");
             self.say(|| format!("   ghost: {}", brief(action)));
-            self.effect(life, action, Fate::AnswerLost);
+            match action {
+                Action::LaunchAgent(launch) => self.withdrawn_launch_runs(launch),
+                _ => self.effect(life, action, Fate::AnswerLost),
+            }
         }
+    }
+
+    /// A launch counts as not done only when its file was withdrawn: the command that runs later starts
+    /// nobody, but its fence is there.
+    fn withdrawn_launch_runs(&mut self, launch: &LaunchAgent) {
+        let name = launch.session.as_str();
+        if !self.world.tmux.contains_key(name) {
+            self.world.new_pane(name);
+        }
+        let session = self.world.tmux.entry(name.to_owned()).or_default();
+        session.fence = session.fence.max(Some(launch.fence));
     }
 
     fn stop_agents(

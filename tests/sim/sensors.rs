@@ -6,7 +6,7 @@ use claude_failover::core::action::OrderId;
 use claude_failover::core::event::{
     AgentSeen, AgentState, AgentsObserved, Event, PaneReading, PaneSeen, PaneStamp,
 };
-use claude_failover::ids::PaneId;
+use claude_failover::ids::{PaneId, ProcessRef};
 use claude_failover::moment::Wall;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 
@@ -21,6 +21,13 @@ pub struct Sent {
     pub panes: BTreeMap<PaneId, (Reading, u32)>,
     pub talks: SentTalks,
     arrivals: BTreeMap<&'static str, u64>,
+}
+
+impl Sent {
+    /// The daemon was told that this agent has no conversation file.
+    pub fn has_no_file(&self, process: ProcessRef) -> bool {
+        self.talks.get(&process).is_some_and(|said| said.ending.is_none())
+    }
 }
 
 impl Sim {

@@ -1,11 +1,15 @@
 //! The built binary on a host of its own, with the daemon down and up. What depends on the machine
 //! that the tests run on is left out here; `checks` has it.
 
+use std::time::Duration;
+
 use expect_test::expect;
 use fs_err as fs;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::edges::site::Site;
+use crate::support::eventually;
 
 /// Looked at on the machine, not in the site.
 const OF_THE_MACHINE: [&str; 8] =
@@ -115,6 +119,19 @@ fn a_daemon_at_work_is_asked_too() {
     let (text, code) = doctor(&site);
     assert!(text.contains("fail  daemon      it does not run, and has run before"), "{text}");
     assert_eq!(code, 1);
+    fs::remove_file(site.at("tmux.sock")).unwrap();
+    let (text, code) = doctor(&site);
+    let told =
+        "fail  tmux        the server on DIR/tmux.sock is process N, but its file was removed";
+    assert!(text.contains(told) && text.contains(" -> kill -USR1 "), "{text}");
+    assert_eq!(code, 1);
+    // So that the site can end it.
+    let pid = text.split_once("kill -USR1 ").unwrap().1.split(';').next().unwrap();
+    let server = Pid::from_raw(pid.parse().unwrap()).unwrap();
+    kill_process(server, Signal::USR1).unwrap();
+    eventually("its file is back", Duration::from_secs(10), || {
+        site.at("tmux.sock").exists().then_some(())
+    });
 }
 
 #[test]

@@ -371,7 +371,7 @@ impl Desk {
         }
     }
 
-    fn carry_out(&mut self, order: Action) {
+    pub fn carry_out(&mut self, order: Action) {
         let failed = || "it failed".to_owned();
         match order {
             Action::ObserveSessions => self.list(),

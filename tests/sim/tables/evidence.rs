@@ -116,6 +116,7 @@ fn what_a_screen_hinted_at_before_a_release_is_history() {
         desk.set_state("ded", AgentState::Idle);
         desk.banner("ded", LIMIT, Some(60));
         assert_eq!(desk.recorded("exhausted"), 0, "awaited");
+        desk.pass(SECOND);
         if released {
             desk.send(Verb::Account { verb: AccountVerb::Release, account: account("one") }.into());
         }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use claude_failover::core::action::Action;
 use claude_failover::core::durable::Phase;
-use claude_failover::core::event::AgentHome;
+use claude_failover::core::event::{AgentHome, Verb};
 use claude_failover::core::session::ENDED_AGAIN_AFTER;
 use claude_failover::quota::verdict::Verdict;
 
@@ -24,6 +25,28 @@ fn who_is_refused_during_a_swap_by_choice_follows_it() {
     desk.pass(15 * SECOND);
     assert_eq!(desk.recorded("trigger=preempt"), 1);
     assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=two", "idle ones have time");
+}
+
+/// The look that a swap has ordered knows nothing of a session that has come up since.
+#[test]
+fn who_comes_into_sight_while_a_swap_looks_around_is_taken_along() {
+    let mut desk = Desk::at_rest();
+    desk.send(Verb::Swap { to: None }.into());
+    let is_look = |order: &Action| matches!(order, Action::ObserveAgents { .. });
+    while !desk.orders.first().is_some_and(is_look) {
+        let order = desk.orders.remove(0);
+        desk.carry_out(order);
+    }
+    let seen = desk.agents.clone();
+    let look = desk.orders.remove(0);
+    desk.sessions.push("auto-13".to_owned());
+    desk.add_agent("auto-13", AgentHome::Homed(account("one")), Some(4));
+    desk.list();
+    let all = std::mem::replace(&mut desk.agents, seen);
+    desk.carry_out(look);
+    desk.agents = all;
+    desk.pass(15 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two auto-13=two ded=two");
 }
 
 #[test]
