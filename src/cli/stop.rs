@@ -15,7 +15,7 @@ const NOTES: &str = "\
 What is in flight is finished and recorded: mostly a second, ten at most, and up
 to a minute more while an account is being asked. tmux and the agents go on; the
 next start adopts them. Under systemd the unit stays stopped until
-`systemctl start claude-failover`.";
+`systemctl start claude-failover` (`--user`, if it is yours).";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = NOTES)]

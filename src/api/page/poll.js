@@ -77,7 +77,7 @@ function gone() {
   return {
     title: 'The daemon does not answer',
     then: [status ? 'What is shown below is from then. ' : '', 'This page tries again by itself. On the host: ',
-      h('code', '', 'systemctl status claude-failover')],
+      h('code', '', 'claude-failover doctor')],
     clock: ['Since ', moment(since, 'clock'), ' (', moment(since, 'ago'), ')'],
   };
 }
@@ -86,7 +86,7 @@ function gone() {
 const isOld = () => status?.state === 'normal' && now() - parse(status.at) > STALE_MS;
 const old = () => ({
   title: 'The daemon answers, but its state is old: does it hang?',
-  then: ['On the host: ', h('code', '', 'systemctl status claude-failover')],
+  then: ['On the host: ', h('code', '', 'claude-failover doctor')],
   clock: ['Its state is of ', moment(status.at, 'clock'), ' (', moment(status.at, 'ago'), ')'],
 });
 

@@ -93,7 +93,7 @@ pub fn word(user_home: &Path, path: &Path) -> String {
 const TEMPLATE: &str = r#"# claude-failover: the configuration that `claude-failover init` wrote for this host.
 #
 # Every key, with its default: etc/config.example.yaml in the sources. After a change:
-# `claude-failover check FILE`, then `systemctl reload claude-failover`; keys that are marked
+# `claude-failover check FILE`, then `claude-failover reload`; keys that are marked
 # [restart] need a restart.
 
 # [restart] The symlink that names the active account. Never a real directory:

@@ -96,8 +96,7 @@ impl Teller {
             "Next: tmux and the agents go on; the service manager starts the daemon again, which \
              fails for as long as the cause is there"
                 .to_owned(),
-            "You: journalctl -u claude-failover; if the disk is full or broken, mend that first"
-                .to_owned(),
+            "You: claude-failover logs; if the disk is full or broken, mend that first".to_owned(),
         ];
         let title = "The daemon has ended: it cannot go on";
         Notice::new(Level::Critical, "daemon/ended".to_owned(), now, title, lines)
@@ -123,9 +122,7 @@ fn reload_refused(problems: &[String], now: Wall) -> Notice {
         lines.push(format!("and {} more problems", problems.len() - PROBLEMS_TOLD_MAX));
     }
     lines.push("Next: the daemon goes on with the configuration that it has".to_owned());
-    lines.push(
-        "You: claude-failover check, mend the file, systemctl reload claude-failover".to_owned(),
-    );
+    lines.push("You: claude-failover check, mend the file, claude-failover reload".to_owned());
     let first = problems.first().map_or("", String::as_str);
     let key = format!("reload/{}", harmless::line(first, KEY_CHARS_MAX));
     let title = "The new configuration was refused; nothing has changed";
@@ -136,8 +133,8 @@ fn component_ended(name: &str, now: Wall) -> Notice {
     let lines = vec![
         "Why: its thread ended, or takes no orders; the log says more".to_owned(),
         "Next: the other parts go on; /health answers 503".to_owned(),
-        "You: journalctl -u claude-failover, then systemctl restart claude-failover, which ends \
-         no session"
+        "You: claude-failover logs, then systemctl restart claude-failover (--user, if it is \
+         yours); no session ends"
             .to_owned(),
     ];
     let title = format!("A part of the daemon has ended: {name}");
@@ -181,7 +178,7 @@ fn tmux_lost(reason: &str, now: Wall) -> Notice {
         "Next: it is tried again every moment; when the server is back, sessions are made anew \
          and their conversations resumed"
             .to_owned(),
-        "You: systemctl status claude-failover-tmux".to_owned(),
+        "You: claude-failover doctor says what is the matter and what helps".to_owned(),
     ];
     let title = "tmux cannot be reached: no agent is seen";
     Notice::new(Level::Critical, "tmux/lost".to_owned(), now, title, lines)

@@ -18,7 +18,7 @@ impl Scene<'_> {
                     "Next: tmux and the agents go on; nobody watches their accounts, starts tasks \
                      or resumes them until the daemon is started"
                         .to_owned(),
-                    "You: systemctl start claude-failover, when it is to go on".to_owned(),
+                    "You: systemctl start claude-failover (--user, if it is yours), when it is to go on".to_owned(),
                 ];
                 self.tell(Level::Info, "daemon/stopped".to_owned(), "The daemon was stopped", lines)
             }
@@ -60,7 +60,7 @@ impl Scene<'_> {
                 self.words.moment(last_at)
             ),
             next,
-            "You: journalctl -u claude-failover, around that time".to_owned(),
+            "You: claude-failover logs, around that time".to_owned(),
         ];
         let title =
             format!("The daemon is up again after an end that nobody asked for ({version})");

@@ -116,10 +116,10 @@ fn a_night_is_told_from_the_first_refusal_to_the_end() {
         [warning] The daemon is up again after an end that nobody asked for #
             Why: it had not been stopped: it crashed, was killed, or the host went down; its last record is of # (UTC)
             Next: sessions are adopted as they are
-            You: journalctl -u claude-failover, around that time
+            You: claude-failover logs, around that time
         [info] The daemon was stopped
             Next: tmux and the agents go on; nobody watches their accounts, starts tasks or resumes them until the daemon is started
-            You: systemctl start claude-failover, when it is to go on
+            You: systemctl start claude-failover (--user, if it is yours), when it is to go on
     "#]],
     );
 }
@@ -193,7 +193,7 @@ fn a_reload_adds_a_channel_and_a_refused_one_is_told_through_it() {
         [warning] The new configuration was refused; nothing has changed
             Why: # lnik: unknown key: the keys here are link, accounts, state_dir, runtime_dir, selection, pool, agent, tmux, lifecycle, quota, swap, watcher, dispatcher, janitor, notifications, http
             Next: the daemon goes on with the configuration that it has
-            You: claude-failover check, mend the file, systemctl reload claude-failover
+            You: claude-failover check, mend the file, claude-failover reload
     "#]],
     );
     fleet.stop_daemon();

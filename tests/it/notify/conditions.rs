@@ -61,11 +61,11 @@ fn what_is_wrong_with_the_daemon_is_told_once_and_that_tmux_is_back() {
             Why: line 5: x5: unknown
             and 2 more problems
             Next: the daemon goes on with the configuration that it has
-            You: claude-failover check, mend the file, systemctl reload claude-failover
+            You: claude-failover check, mend the file, claude-failover reload
         [critical] A part of the daemon has ended: watcher (component:watcher/ended)
             Why: its thread ended, or takes no orders; the log says more
             Next: the other parts go on; /health answers 503
-            You: journalctl -u claude-failover, then systemctl restart claude-failover, which ends no session
+            You: claude-failover logs, then systemctl restart claude-failover (--user, if it is yours); no session ends
         [warning] Task shop:t1 can never run (task:shop:t1/hopeless:malformed: priority: "urgent " is none)
             Why: malformed: priority: "urgent " is none
             Attempt: no agent has had it
@@ -74,7 +74,7 @@ fn what_is_wrong_with_the_daemon_is_told_once_and_that_tmux_is_back() {
         [critical] tmux cannot be reached: no agent is seen (tmux/lost)
             Why: no server on /run/t.sock
             Next: it is tried again every moment; when the server is back, sessions are made anew and their conversations resumed
-            You: systemctl status claude-failover-tmux
+            You: claude-failover doctor says what is the matter and what helps
         [warning] Task shop:t1 can never run (task:shop:t1/hopeless:malformed: priority: "urgent " is none)
             Why: malformed: priority: "urgent " is none
             Attempt: no agent has had it
@@ -85,7 +85,7 @@ fn what_is_wrong_with_the_daemon_is_told_once_and_that_tmux_is_back() {
         [critical] The daemon has ended: it cannot go on (daemon/ended)
             Why: append to /state/journal: No space left on device
             Next: tmux and the agents go on; the service manager starts the daemon again, which fails for as long as the cause is there
-            You: journalctl -u claude-failover; if the disk is full or broken, mend that first
+            You: claude-failover logs; if the disk is full or broken, mend that first
     "#]].assert_eq(&text(&told));
 }
 

@@ -397,13 +397,13 @@ fn a_start_says_what_was_before_it() {
         &expect![[r#"
         [info] The daemon was stopped (daemon/stopped)
             Next: tmux and the agents go on; nobody watches their accounts, starts tasks or resumes them until the daemon is started
-            You: systemctl start claude-failover, when it is to go on
+            You: systemctl start claude-failover (--user, if it is yours), when it is to go on
         [info] The daemon was started (0.1.0) (daemon/started)
             Next: sessions are adopted as they are
         [warning] The daemon is up again after an end that nobody asked for (0.1.0) (daemon/started-unclean)
             Why: it had not been stopped: it crashed, was killed, or the host went down; its last record is of 04:01 (Europe/Paris)
             Next: the swap 5 from primary to backup is gone on with, from facts
-            You: journalctl -u claude-failover, around that time
+            You: claude-failover logs, around that time
     "#]],
     );
 }
