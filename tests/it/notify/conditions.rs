@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use claude_failover::config::Autonomous;
 use claude_failover::core::event::HopelessTask;
+use claude_failover::core::launching::LaunchTrouble;
 use claude_failover::core::notice::Teller;
 use claude_failover::core::record::Record;
 use claude_failover::core::standing::PlanWindow;
@@ -20,6 +22,13 @@ const HOUR_MS: i64 = 3_600_000;
 fn started(script: &Script, swaps_max: u32, at_ms: i64) -> Core {
     let mut config = config();
     config.swap.max_per_hour = swaps_max;
+    config.pool.autonomous = Some(Autonomous {
+        prefix: "ccl-auto-".to_owned(),
+        start_index: 11,
+        min: 1,
+        max: 1,
+        workdir: "/srv".into(),
+    });
     let records = script.records.iter().map(|(_, record)| record);
     let mut core = Core::recover(Arc::new(config), records).unwrap();
     let now = Now { monotonic: Mono::default(), wall: at(at_ms) };
@@ -87,6 +96,41 @@ fn what_is_wrong_with_the_daemon_is_told_once_and_that_tmux_is_back() {
             Next: tmux and the agents go on; the service manager starts the daemon again, which fails for as long as the cause is there
             You: claude-failover logs; if the disk is full or broken, mend that first
     "#]].assert_eq(&text(&told));
+}
+
+#[test]
+fn who_cannot_be_launched_for_a_while_is_told_and_that_he_is_back() {
+    let script = Script::new()
+        .planned(3, "primary", "backup", by_refusal())
+        .checked(3)
+        .saved(3, "backup", &["ccl-auto-11"], false)
+        .flipped(3);
+    let mut core = started(&script, 12, HOUR_MS);
+    let mut teller = Teller::new(None);
+    let now = at(HOUR_MS);
+    let session = "ccl-auto-11".parse().unwrap();
+    let mut trouble = LaunchTrouble {
+        failures: 1,
+        why: "not done: writing the launch file: No space left on device".to_owned(),
+        again_at: Mono::default(),
+    };
+    core.launch_troubles.insert(session, trouble.clone());
+    assert_eq!(teller.look(&core, now), [], "perhaps it is a matter of a moment");
+    trouble.failures = 3;
+    core.launch_troubles.values_mut().for_each(|known| *known = trouble.clone());
+    let mut told = teller.look(&core, now);
+    assert_eq!(teller.look(&core, now), [], "it has been said");
+    core.launch_troubles.clear();
+    told.extend(teller.look(&core, now + Duration::from_secs(60)));
+    expect![[r#"
+        [warning] The agent of ccl-auto-11 cannot be resumed yet (session:ccl-auto-11/cannot-launch)
+            Why: not done: writing the launch file: No space left on device
+            Next: it is tried again every minute; its conversation is on record and not lost
+            You: mend what stands in the way; the conversation is resumed by itself then
+        [info] The agent of ccl-auto-11 is launched at last (session:ccl-auto-11/launched)
+            Next: its conversation goes on on backup
+    "#]]
+    .assert_eq(&text(&told));
 }
 
 #[test]
