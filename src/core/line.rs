@@ -54,7 +54,7 @@ impl fmt::Display for Record {
             Record::MoveStopping { session, process, .. } => {
                 write!(f, "session={session} stopping agent={process}")
             }
-            Record::MoveStopped { session } => write!(f, "session={session} agent stopped"),
+            Record::MoveStopped { session } => write!(f, "session={session} agent is stopped"),
             Record::MoveIdentified { session, conversation } => {
                 write!(f, "session={session} conversation={conversation} read from its screen")
             }

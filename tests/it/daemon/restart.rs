@@ -62,7 +62,7 @@ fn a_stop_in_the_middle_of_a_swap_is_clean_and_the_next_start_finishes_it() {
     let (mut fleet, talks) = held_up();
     fleet.stop_daemon();
     let log = fleet.log();
-    assert!(log.contains("agent stopped"), "what was in flight is recorded");
+    assert!(log.contains("agent is stopped"), "what was in flight is recorded");
     assert!(!log.contains("phase=Flipped"), "nothing new is begun");
     fleet.start_with(None);
     let status = fleet.await_all_on("b", &talks);

@@ -147,3 +147,26 @@ fn a_parked_fleet_wakes_when_an_account_comes_back() {
     fleet.prompt(DEDICATED, "who are you?");
     fleet.await_answer(&talks[DEDICATED], "OK acct=.claude-a");
 }
+
+/// As with a full disk: nothing that is to be launched can be written down.
+#[test]
+fn who_cannot_be_launched_comes_back_when_it_can() {
+    let (fleet, talks) = Fleet::up(Layout::default());
+    let launches = fleet.root().join("run/launch");
+    fs::remove_dir_all(&launches).unwrap();
+    fs::write(&launches, "no directory").unwrap();
+    fleet.order_swap(&["--to", "b"]);
+    let waits = |status: &serde_json::Value| {
+        let reasons = status["reasons"].as_array().unwrap().iter();
+        let stuck = |reason: &&serde_json::Value| {
+            reason.as_str().unwrap().contains("cannot be resumed yet: not done: ")
+        };
+        reasons.filter(stuck).count() == talks.len() && status["swap"]["last"]["outcome"] == "done"
+    };
+    let status = fleet.await_status("the swap goes on, and all are waited for", waits);
+    assert_eq!((&status["active_account"], &status["state"]), (&"b".into(), &"degraded".into()));
+    assert!(outside::agents(fleet.root()).is_empty());
+    fs::remove_file(&launches).unwrap();
+    let status = fleet.await_all_on("b", &talks);
+    assert_eq!(status["state"], "normal");
+}
