@@ -138,6 +138,9 @@ impl Core {
             limit.until = limit.until.max(self.now.wall + retry_after(standing.misses));
         }
         let known = standing.limits.get(&window);
+        if known.is_some_and(|known| !limit.printed && limit.since <= known.since) {
+            return; // the same refusal, heard again: how long it is guessed to last has grown since
+        }
         let later = known.is_none_or(|known| limit.until > known.until + SAME_RESET);
         let surer = known.is_some_and(|known| limit.printed && !known.printed);
         if later || surer {

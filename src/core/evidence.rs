@@ -273,7 +273,8 @@ impl Core {
             .collect();
         for (session, hit) in over {
             self.hits.remove(&session);
-            if hit.source == EvidenceSource::Pane {
+            // Where a hook has told of it, there is no conversation file, and the screen decides next.
+            if matches!(hit.source, EvidenceSource::Pane | EvidenceSource::Hook) {
                 self.persist(Record::RowLeft { session, row: hit.row });
             }
         }

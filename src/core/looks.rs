@@ -50,7 +50,10 @@ impl Core {
         let names: Vec<SessionName> = self.sessions.keys().cloned().collect();
         for name in names {
             let covered = answered.as_ref().is_some_and(|look| look.covers.contains(&name));
-            let agents = by_session.remove(&name).unwrap_or_default();
+            let mut agents = by_session.remove(&name).unwrap_or_default();
+            if let Some(session) = self.sessions.get(&name) {
+                agents.retain(|agent| session.ended != Some(agent.process));
+            }
             if let Some(session) = self.sessions.get_mut(&name)
                 && !session.looked_at
             {
@@ -102,7 +105,10 @@ impl Core {
             replaced || watched_before && here != Some(*process)
         });
         if let Some(process) = started {
-            session.newcomer = Some(Newcomer::seen(process, self.now.monotonic));
+            // Its first screen may have been read before it was seen itself.
+            let startup_row = session.user_row.clone();
+            session.newcomer =
+                Some(Newcomer { startup_row, ..Newcomer::seen(process, self.now.monotonic) });
         }
         session.first_look = false;
         if agent.is_none() && !session.looked_at {

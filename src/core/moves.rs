@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::Group;
 use crate::core::action::Action;
 use crate::core::event::AgentHome;
-use crate::core::job::{Fate, Job};
+use crate::core::job::Fate;
 use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
 use crate::core::{Core, TerminalState};
@@ -46,7 +46,7 @@ impl Core {
         };
         if self.config.group(session).is_none() {
             let reason = "its session left the configuration".to_owned();
-            if self.durable.jobs.get(session).is_some_and(Job::is_out) {
+            if self.durable.jobs.get(session).is_some_and(|job| job.is_out() || job.goes_back()) {
                 // Its agent may be up by now, in a place that is not ours any more.
                 self.end_job(session, Fate::Unknown { reason: reason.clone() });
             }
@@ -189,8 +189,9 @@ impl Core {
             self.orders.forget(&slot);
         }
         self.persist(Record::MoveEnded { session: session.clone(), outcome });
-        if self.agent_in(session).is_some() {
-            // What its agent was refused meanwhile was passed over.
+        if let Some(agent) = self.agent_in(session).cloned() {
+            // What its agent was refused meanwhile was passed over, and is not told again.
+            self.hear_transcript(session, &agent);
             self.out.push(Action::ReadTranscript { session: session.clone() });
         }
     }

@@ -37,6 +37,7 @@ impl Core {
             if let Some(session) = self.sessions.get_mut(&reading.session) {
                 session.remember_resume_ids(&reading.reading.resume_ids);
                 session.screen = reading.reading.activity;
+                session.user_row.clone_from(&reading.reading.last_user_row);
                 session.armed = reading.reading.armed;
             }
             self.say_unrecognised(&reading);

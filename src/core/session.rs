@@ -42,6 +42,8 @@ pub struct Session {
     pub newcomer: Option<Newcomer>,
     /// What its screen and title showed last.
     pub screen: Activity,
+    /// The last prompt on it.
+    pub user_row: Option<String>,
     /// Its agent's client waits for a reset and will go on by itself, as its screen showed last.
     pub armed: bool,
     /// The last row by which its screen told of a login that fails.
@@ -52,6 +54,8 @@ pub struct Session {
     pub reported: Option<Reported>,
     /// The last turn that failed, in the words of a hook.
     pub failed_turn: Option<FailedTurn>,
+    /// The last agent that was ended here for sure: a look that was taken before still shows it.
+    pub ended: Option<ProcessRef>,
     /// The last agent that could not be ended here, and when that was found.
     pub outlived: Option<(ProcessRef, Mono)>,
 }

@@ -51,6 +51,11 @@ impl Core {
         survivors: &[(ProcessRef, String)],
     ) {
         if let Some(pending) = self.orders.answer(&Slot::StopForTasks, order) {
+            for (session, process) in self.processes_to_end() {
+                if pending.covers.contains(&session) {
+                    self.note_ended(&session, process, survivors);
+                }
+            }
             for session in pending.covers {
                 self.agent_of_job_ended(&session, survivors);
             }
@@ -66,6 +71,7 @@ impl Core {
                 continue;
             }
             let process = moving.agent.process;
+            self.note_ended(&session, process, survivors);
             match survivors.iter().find(|(survivor, _)| *survivor == process) {
                 None => self.move_stopped(session),
                 Some((_, why)) => {
@@ -73,6 +79,19 @@ impl Core {
                     self.outlived(&session, process, reason);
                 }
             }
+        }
+    }
+
+    /// By the word of who ended it, not by silence.
+    fn note_ended(
+        &mut self,
+        session: &SessionName,
+        process: ProcessRef,
+        survivors: &[(ProcessRef, String)],
+    ) {
+        let lives = survivors.iter().any(|(survivor, _)| *survivor == process);
+        if let Some(seen) = self.sessions.get_mut(session).filter(|_| !lives) {
+            seen.ended = Some(process);
         }
     }
 

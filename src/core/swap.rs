@@ -27,6 +27,11 @@ impl Core {
             self.target_failed(reason);
             return true;
         }
+        // It was proven before anybody was touched. Refused since, and reset while we were away.
+        if (Phase::Saved..Phase::Verified).contains(&swap.phase) && self.is_unproven(&swap.target) {
+            self.target_failed("it was refused meanwhile, and is still to be proven".to_owned());
+            return true;
+        }
         match swap.phase {
             Phase::Planned => self.order_check(&swap.target),
             Phase::Checked => self.look_when_asked(),

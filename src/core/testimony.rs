@@ -115,7 +115,7 @@ impl Core {
         }
     }
 
-    fn hear_transcript(&mut self, session: &SessionName, agent: &AgentSeen) {
+    pub(in crate::core) fn hear_transcript(&mut self, session: &SessionName, agent: &AgentSeen) {
         if self.is_on_its_way(session) {
             return; // judged already; its next agent has a testimony of its own
         }

@@ -76,7 +76,11 @@ impl Sim {
                 // What an operator has released is good until somebody is refused there again.
                 let released = self.checks.released.get(home);
                 let long = long && released.is_none_or(|at| *at < agent.state_since);
-                refused && by_now && long && home != active && agent.filed && !agent.old
+                // So is one whose printed reset has passed, though it was printed too early.
+                let back = self.checks.shadow.standing(home).cleared_at;
+                let back = back.is_some_and(|at| at.0 > self.wall_of_past(agent.state_since));
+                let sits = refused && by_now && long && !back;
+                sits && home != active && agent.filed && !agent.old
             })
             .map(|(_, agent)| agent)
     }

@@ -49,6 +49,11 @@ impl Sim {
             prompt: None,
             assignment: None,
         };
+        if let Some(pane) = self.world.pane_mut(pane) {
+            // It paints its own screen over what its predecessor left.
+            pane.banner = None;
+            pane.last_user_row = None;
+        }
         self.world.agent_ever.insert(process, session.to_owned());
         self.world.agents.insert(pid, agent);
         self.world.agents_changed = true;

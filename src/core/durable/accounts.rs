@@ -107,8 +107,6 @@ impl Standing {
         self.held_since = None;
         self.spared_until = None;
         self.misses = 0;
-        // What was said before is over, also what nobody had weighed yet.
-        self.cleared_at = Some(at);
         if stood {
             self.doubt(at);
         }

@@ -62,7 +62,14 @@ impl Core {
                 | MoveStage::Launched { .. } => false,
             };
         }
-        if !self.is_accounted_for(session) || self.process_to_end(session, job).is_some() {
+        let to_end = self.process_to_end(session, job);
+        let out_of_reach = self.config.group(session).is_none() && job.account.is_some();
+        if out_of_reach && to_end.is_none() && job.goes_back() {
+            let reason = "its session left the configuration, perhaps with its agent".to_owned();
+            self.end_job(session, Fate::Unknown { reason });
+            return true;
+        }
+        if !self.is_accounted_for(session) || to_end.is_some() {
             return false; // ordered with all others, see `order_stop`
         }
         self.persist(Record::TaskLeft { session: session.clone() });

@@ -149,6 +149,12 @@ impl Job {
         matches!(self.stage, JobStage::Ending { .. } | JobStage::Closing { .. })
     }
 
+    /// Whether another agent is to have it.
+    pub fn goes_back(&self) -> bool {
+        let back = |fate: &Fate| matches!(fate, Fate::Requeued { .. } | Fate::GivenBack { .. });
+        matches!(&self.stage, JobStage::Ending { fate } if back(fate))
+    }
+
     /// Whether an agent was launched for it that may be at work.
     pub fn is_out(&self) -> bool {
         match self.stage {

@@ -105,25 +105,38 @@ fn a_resume_repaints_old_banners_and_they_are_history_until_a_turn() {
 }
 
 /// A screen does not decide while the conversation file is awaited. When there turns out to be none, it
-/// does, but not by what it showed before the account was released.
+/// does, but not by what a quiet client has shown since before its account was released.
 #[test]
-fn what_a_screen_hinted_at_before_a_release_is_history() {
-    for released in [true, false] {
+fn what_a_quiet_client_showed_before_a_release_is_history() {
+    for released_first in [false, true] {
         let mut desk = Desk::at_rest();
+        for name in ["ded", "auto-11"] {
+            desk.agent(name).home = AgentHome::Homed(account("three"));
+        }
+        desk.look();
+        desk.refuse("auto-11");
+        desk.pass(20 * SECOND);
+        assert_eq!(desk.recorded("account=three exhausted"), 1);
         desk.watcher_is_silent = true;
         desk.restart();
+        let release = Verb::Account { verb: AccountVerb::Release, account: account("three") };
+        if released_first {
+            desk.send(release.clone().into());
+            desk.pass(SECOND);
+        }
         desk.set_state("ded", AgentState::Busy);
         desk.set_state("ded", AgentState::Idle);
         desk.banner("ded", LIMIT, Some(60));
-        assert_eq!(desk.recorded("exhausted"), 0, "awaited");
+        assert_eq!(desk.recorded("account=three exhausted"), 1, "awaited");
         desk.pass(SECOND);
-        if released {
-            desk.send(Verb::Account { verb: AccountVerb::Release, account: account("one") }.into());
+        if !released_first {
+            desk.send(release.into());
         }
         desk.watcher_is_silent = false;
         desk.tell_transcripts();
         desk.banner("ded", LIMIT, Some(60));
-        assert_eq!(desk.recorded("exhausted"), usize::from(!released), "{released}");
+        let times = desk.recorded("account=three exhausted");
+        assert_eq!(times, 1 + usize::from(released_first));
     }
 }
 
