@@ -87,7 +87,12 @@ impl Core {
             );
             self.note_once(NoteLevel::Warn, text);
         }
-        agents.into_iter().next()
+        let mut agents = agents.into_iter();
+        let counts = agents.next();
+        if let Some(session) = self.sessions.get_mut(name) {
+            session.beside = agents.collect();
+        }
+        counts
     }
 
     fn agent_observed(&mut self, name: &SessionName, agents: Vec<AgentSeen>) {

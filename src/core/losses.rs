@@ -103,7 +103,7 @@ impl Core {
             let decided = hit.confirmed && self.is_out(&hit.account);
             let ends = self.durable.jobs.get(session).is_some_and(Job::is_over);
             let free = !self.durable.moves.contains_key(session) && !ends;
-            let free = free && !self.outlives(session, agent);
+            let free = free && !self.outlives(session, agent) && self.is_of_last_turn(hit, session);
             (elsewhere && decided && free)
                 .then(|| (session.clone(), hit.row.clone(), SavedAgent::from(agent)))
         });

@@ -54,6 +54,8 @@ pub struct Session {
     pub reported: Option<Reported>,
     /// The last turn that failed, in the words of a hook.
     pub failed_turn: Option<FailedTurn>,
+    /// Agents that do not count, beside the one that does; one of them may have a task of ours.
+    pub beside: Vec<AgentSeen>,
     /// The last agent that was ended here for sure: a look that was taken before still shows it.
     pub ended: Option<ProcessRef>,
     /// The last agent that could not be ended here, and when that was found.

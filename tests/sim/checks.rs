@@ -337,6 +337,12 @@ impl Sim {
                 && self.life.as_ref().is_some_and(|life| {
                     life.watched.iter().any(|pane| Some(pane.pane) == agent.pane)
                 });
+            // Of two in one session the other counts; it may have ended a moment ago.
+            let other_counts = self.life.as_ref().is_some_and(|life| {
+                let seen = life.core.sessions.get(&session).and_then(|seen| seen.agent.as_ref());
+                seen.is_some_and(|seen| seen.process != agent.process)
+            });
+            let alone = if other_counts { 2 } else { alone };
             let is_over = before.jobs.get(&session).is_some_and(Job::is_over);
             let listed = is_over || moves.iter().any(|moving| moving.session == session);
             assert!(

@@ -220,7 +220,9 @@ impl Core {
         session: &SessionName,
         job: &Job,
     ) -> Option<&AgentSeen> {
-        self.agent_in(session).filter(|agent| self.is_agent_of(session, agent, job))
+        let beside = self.sessions.get(session).map_or(&[][..], |seen| &seen.beside);
+        let mut agents = self.agent_in(session).into_iter().chain(beside);
+        agents.find(|agent| self.is_agent_of(session, agent, job))
     }
 
     /// By its conversation, or by its process where a client does not tell or has begun another one,

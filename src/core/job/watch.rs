@@ -117,7 +117,9 @@ impl Core {
         let in_sight = self.is_in_sight(session);
         let moving = self.durable.moves.contains_key(session);
         let is_there = self.agent_of_job(session, job).is_some();
-        let state = if is_there { self.state_of(session).map(|(state, _)| state) } else { None };
+        let counts =
+            self.agent_in(session).is_some_and(|agent| self.is_agent_of(session, agent, job));
+        let state = if counts { self.state_of(session).map(|(state, _)| state) } else { None };
         let panes = self.sessions.get(session).map(|seen| seen.panes.as_slice());
         let is_listed = job.pane.is_none_or(|pane| {
             panes.is_some_and(|panes| panes.iter().any(|listed| listed.pane == pane))
