@@ -23,7 +23,8 @@ pub(in crate::core) const LAUNCHES_MAX: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// An agent that could not be launched: nothing ran, and nothing will of what was ordered.
+/// An agent that could not be launched. Nothing ran, and nothing will of what was ordered; after an
+/// answer that never came the next try finds whoever came up all the same.
 #[derive(Debug, Clone)]
 pub struct LaunchTrouble {
     pub failures: u32,
@@ -34,6 +35,10 @@ pub struct LaunchTrouble {
 }
 
 impl LaunchTrouble {
+    fn is_stuck(&self) -> bool {
+        self.failures >= LAUNCHES_MAX
+    }
+
     fn pause(&self) -> Duration {
         let doubled = self.failures.saturating_sub(1).min(u32::BITS - 1);
         FIRST_PAUSE.saturating_mul(1 << doubled).min(PAUSE_MAX)
@@ -128,8 +133,15 @@ impl Core {
             self.end_move(&session, MoveOutcome::Dropped { reason });
         } else if agent.home == AgentHome::Homed(target.clone()) {
             let (pane, at) = (agent.pane, self.now.wall);
+            self.launch_troubles.remove(&session);
             self.persist(Record::MoveLaunched { session: session.clone(), pane, at });
             self.watches.insert(session, Watch::since(self.now.monotonic));
+        } else if self.launch_troubles.contains_key(&session)
+            && agent.process != moving.agent.process
+        {
+            // People were told that we cannot.
+            let reason = "somebody has resumed it there by hand".to_owned();
+            self.end_move(&session, MoveOutcome::Dropped { reason });
         } else {
             let process = agent.process;
             self.persist(Record::MoveStopping { session, process, finished: false });
@@ -143,6 +155,7 @@ impl Core {
             // It is there: its answer is late or lost.
             let (session, pane, at) = (moving.session.clone(), agent.pane, self.now.wall);
             self.orders.forget(&Slot::Launch(session.clone()));
+            self.launch_troubles.remove(&session);
             self.watches.insert(session.clone(), Watch::since(self.now.monotonic));
             self.persist(Record::MoveLaunched { session, pane, at });
             return true;
@@ -266,7 +279,17 @@ impl Core {
     pub fn stuck_launches(&self) -> impl Iterator<Item = (&SessionName, &str)> {
         self.launch_troubles
             .iter()
-            .filter(|(_, trouble)| trouble.failures >= LAUNCHES_MAX)
+            .filter(|(_, trouble)| trouble.is_stuck())
             .map(|(session, trouble)| (session, trouble.why.as_str()))
+    }
+
+    /// It waits for a person to mend what stands in the way of its launch.
+    pub(in crate::core) fn is_stuck(&self, session: &SessionName) -> bool {
+        let rests = self
+            .durable
+            .moves
+            .get(session)
+            .is_some_and(|moving| matches!(moving.stage, MoveStage::Stopped | MoveStage::Held));
+        rests && self.launch_troubles.get(session).is_some_and(LaunchTrouble::is_stuck)
     }
 }

@@ -58,6 +58,14 @@ impl Core {
             self.end_move(session, MoveOutcome::Held);
             return true;
         }
+        if moving.stage == MoveStage::Stopped
+            && self.is_stuck(session)
+            && self.holds_up_the_swap(&moving)
+        {
+            // It could not be launched before this swap either, and nobody waits for its next try.
+            self.end_move(session, MoveOutcome::Held);
+            return true;
+        }
         match &moving.stage {
             MoveStage::Staying { until } => self.end_stay(&moving, *until <= self.now.wall),
             MoveStage::Stopping => false,

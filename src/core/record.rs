@@ -436,7 +436,8 @@ pub enum MoveStage {
     Launched {
         pane: PaneId,
     },
-    /// Stopped and not launched again: no account would take it. The next swap does.
+    /// Stopped and not launched again: no account would take it, or its launch cannot be done. Launched
+    /// when there is an account, and no swap is open.
     Held,
 }
 
@@ -449,7 +450,7 @@ pub enum MoveOutcome {
     Blocked { reason: String },
     /// The session stays at its shell.
     Failed { reason: String },
-    /// Another account must take it; it stays stopped until then.
+    /// It stays stopped until an account takes it and it can be launched.
     Held,
     /// Its session left the configuration, or its agent was ended by its operator.
     Dropped { reason: String },

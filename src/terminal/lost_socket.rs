@@ -22,7 +22,7 @@ const SERVER_NAME: &str = "tmux: server\n";
 /// The server of ours that listens where the file `socket` was; `None` when the file is there, or
 /// nobody listens.
 pub fn orphan(socket: &Path) -> Option<ProcessRef> {
-    if socket.symlink_metadata().is_ok() {
+    if !is_missing(socket) {
         return None;
     }
     let inodes = listeners(&fs_err::read(SOCKETS).ok()?, socket);
@@ -33,8 +33,17 @@ pub fn orphan(socket: &Path) -> Option<ProcessRef> {
     table::all().into_iter().find_map(|pid| {
         let server = table::identity(pid)?;
         let name = fs_err::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        (name == SERVER_NAME && holds(pid, &wanted)).then_some(server)
+        // Another mount namespace may have a file of that name, and its own server on it.
+        let its_own = Path::new("/proc").join(format!("{pid}/root"));
+        let its_own = its_own.join(socket.strip_prefix("/").unwrap_or(socket));
+        let found = name == SERVER_NAME && holds(pid, &wanted) && is_missing(&its_own);
+        found.then_some(server)
     })
+}
+
+/// What cannot be looked at is not missing.
+fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Asks that server to make the file anew, and does not wait for it.

@@ -34,7 +34,12 @@ pub fn check(config: &Config, uid: u32, kind: Kind) -> Vec<Finding> {
             format!(
                 "the server on {at} is process {pid}, but its file was removed: nobody finds it"
             ),
-            format!("kill -USR1 {pid}; the daemon does so by itself when it connects"),
+            match socket.parent().filter(|dir| !dir.exists()) {
+                Some(dir) => {
+                    format!("install -d -m 700 {}, then kill -USR1 {pid}", shell_word(dir))
+                }
+                None => format!("kill -USR1 {pid}; the daemon does so by itself when it connects"),
+            },
         ));
         return findings;
     }

@@ -124,7 +124,7 @@ pub enum MoveEnd {
     Blocked,
     /// Its session stays at its shell.
     Failed,
-    /// Stopped until an account takes it; another swap may have done so since.
+    /// Stopped until an account takes it and it can be launched; that may be done since.
     Held,
     /// Left as it was.
     Dropped,

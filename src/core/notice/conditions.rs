@@ -144,7 +144,7 @@ fn component_ended(name: &str, now: Wall) -> Notice {
 fn cannot_launch(session: &SessionName, why: &str, now: Wall) -> Notice {
     let lines = vec![
         format!("Why: {why}"),
-        "Next: it is tried again every minute; its conversation is on record and not lost"
+        "Next: it is tried again, at least once a minute; its conversation is on record and not lost"
             .to_owned(),
         "You: mend what stands in the way; the conversation is resumed by itself then".to_owned(),
     ];

@@ -103,7 +103,7 @@ impl Why {
                     format!("its agent goes to {to} when its turn ends, or at {until}")
                 }
                 MoveStage::Held => {
-                    "its agent is ended and waits for an account that takes it".to_owned()
+                    "its agent is ended, and is resumed as soon as it can be".to_owned()
                 }
                 MoveStage::Stopping
                 | MoveStage::Stopped

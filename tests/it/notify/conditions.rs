@@ -125,7 +125,7 @@ fn who_cannot_be_launched_for_a_while_is_told_and_that_he_is_back() {
     expect![[r#"
         [warning] The agent of ccl-auto-11 cannot be resumed yet (session:ccl-auto-11/cannot-launch)
             Why: not done: writing the launch file: No space left on device
-            Next: it is tried again every minute; its conversation is on record and not lost
+            Next: it is tried again, at least once a minute; its conversation is on record and not lost
             You: mend what stands in the way; the conversation is resumed by itself then
         [info] The agent of ccl-auto-11 is launched at last (session:ccl-auto-11/launched)
             Next: its conversation goes on on backup

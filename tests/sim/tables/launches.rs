@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use claude_failover::core::event::AgentHome;
 use claude_failover::task::Priority;
 
 use crate::tables::desk::{Desk, session};
@@ -86,4 +87,38 @@ fn a_task_that_was_not_launched_has_all_its_attempts_left() {
     }
     assert_eq!(desk.deliveries(), 1);
     assert_eq!(desk.core.held_tasks()[0].attempt, 1);
+}
+
+/// The last try was seven seconds ago, the next is 53 s away.
+fn with_one_stuck(name: &str) -> Desk {
+    let mut desk = Desk::at_rest();
+    desk.no_launch = full();
+    desk.lose_session(name);
+    desk.pass(250 * SECOND);
+    assert_eq!(desk.core.stuck_launches().count(), 1);
+    desk
+}
+
+#[test]
+fn a_swap_does_not_wait_for_who_could_not_be_launched_before_it() {
+    let mut desk = with_one_stuck("auto-11");
+    desk.no_launch = None;
+    desk.banner("ded", LIMIT, Some(60));
+    desk.pass(10 * SECOND);
+    assert_eq!((desk.phase(), desk.active()), (None, "two"));
+    assert_eq!(desk.homes(), "auto-12=two ded=two");
+    desk.pass(MINUTE);
+    desk.work();
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+}
+
+#[test]
+fn who_is_resumed_by_hand_meanwhile_is_left_to_that() {
+    let mut desk = with_one_stuck("ded");
+    let by_hand = desk.add_agent("ded", AgentHome::Linked, Some(1));
+    desk.look();
+    desk.pass(2 * MINUTE);
+    assert!(!desk.stops.contains(&by_hand));
+    assert!(desk.core.durable.moves.is_empty());
+    assert_eq!(desk.core.stuck_launches().count(), 0);
 }
