@@ -7,7 +7,6 @@ use crate::core::action::{Action, NoteLevel};
 use crate::core::event::{AgentSeen, AgentState, AgentsObserved};
 use crate::core::orders::Slot;
 use crate::core::record::{MoveStage, Record, SavedAgent};
-use crate::core::session::Newcomer;
 use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
 
@@ -110,10 +109,7 @@ impl Core {
             replaced || watched_before && here != Some(*process)
         });
         if let Some(process) = started {
-            // Its first screen may have been read before it was seen itself.
-            let startup_row = session.user_row.clone();
-            session.newcomer =
-                Some(Newcomer { startup_row, ..Newcomer::seen(process, self.now.monotonic) });
+            session.meet(process, self.now.monotonic);
         }
         session.first_look = false;
         if agent.is_none() && !session.looked_at {

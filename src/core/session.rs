@@ -99,6 +99,12 @@ impl Session {
         !self.looked_at && !self.panes.is_empty()
     }
 
+    /// An agent has started here. Its first screen may have been read before it was seen itself.
+    pub fn meet(&mut self, process: ProcessRef, now: Mono) {
+        let startup_row = self.user_row.clone();
+        self.newcomer = Some(Newcomer { startup_row, ..Newcomer::seen(process, now) });
+    }
+
     /// The pane a new agent goes to when none is known: the one a person sees first.
     pub fn first_pane(&self) -> Option<PaneId> {
         self.panes.iter().find(|pane| pane.active).or(self.panes.first()).map(|pane| pane.pane)
