@@ -20,7 +20,7 @@ pub const PAGE: &str = concat!(
 
 /// INVARIANT: the hashes are those of the style and of the script in [`PAGE`].
 pub const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-gVAC9U0y1pVuU2n7qSADGefSWLyA+4lIVGXk9IBE7gw='; \
+    script-src 'sha256-gPL9DD0MCIHW7C73MDtFmGfLuVy3Ilx6MoqaLXT3ZgI='; \
     style-src 'sha256-rtJfqD90X6Vp2zYAvrDNqYWHUggTt2r+xPhvY+S+ykg='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
