@@ -1,8 +1,6 @@
 //! Stopped agents are launched again here: when it is their turn, under a fence of their own, and
 //! never beside a live agent with the same conversation.
 
-use std::time::Duration;
-
 use crate::core::action::{Action, LaunchAgent, NoteLevel, OrderId};
 use crate::core::args;
 use crate::core::durable::Phase;
@@ -10,40 +8,11 @@ use crate::core::event::{AgentHome, AgentSeen};
 use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
 use crate::core::session::Session;
+use crate::core::setback::{Setback, TOLD_FROM};
 use crate::core::verify::{SILENT_CLIENT_UP, Watch};
 use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, PaneId, SessionName};
 use crate::moment::Mono;
-
-/// After so many launches that were surely not done a swap goes on without this agent, and people are
-/// told. It is tried on: what stands in the way is the host's (a full disk, a directory that is gone).
-pub(in crate::core) const LAUNCHES_MAX: u32 = 3;
-
-/// The pause after the first; each pause is twice the one before.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-
-/// An agent that could not be launched. Nothing ran, and nothing will of what was ordered; after an
-/// answer that never came the next try finds whoever came up all the same.
-#[derive(Debug, Clone)]
-pub struct LaunchTrouble {
-    pub failures: u32,
-    /// Why the last one was not done.
-    pub why: String,
-    /// Not tried again before this.
-    pub again_at: Mono,
-}
-
-impl LaunchTrouble {
-    fn is_stuck(&self) -> bool {
-        self.failures >= LAUNCHES_MAX
-    }
-
-    fn pause(&self) -> Duration {
-        let doubled = self.failures.saturating_sub(1).min(u32::BITS - 1);
-        FIRST_PAUSE.saturating_mul(1 << doubled).min(PAUSE_MAX)
-    }
-}
 
 impl Core {
     /// Whether this stopped agent may be launched now, and on which account.
@@ -255,20 +224,17 @@ impl Core {
         if matches!(self.terminal, TerminalState::Lost { .. }) {
             return; // asked again with the same fence when the server is back
         }
-        let now = self.now.monotonic;
         let before = self.launch_troubles.get(session);
-        let failures = before.map_or(0, |trouble| trouble.failures) + 1;
-        let is_news = failures <= LAUNCHES_MAX || before.is_none_or(|known| known.why != why);
-        let mut trouble = LaunchTrouble { failures, why, again_at: now };
-        trouble.again_at = now + trouble.pause();
-        if is_news {
-            let pause_s = trouble.pause().as_secs();
-            let why = &trouble.why;
+        let changed = before.is_none_or(|known| known.why != why);
+        let trouble = Setback::after(before, why, self.now.monotonic);
+        let lasts = trouble.is_lasting();
+        if changed || trouble.failures <= TOLD_FROM {
+            let (pause_s, why) = (trouble.pause().as_secs(), &trouble.why);
             let text = format!("session={session} launch not done, again in {pause_s} s: {why}");
             self.note(NoteLevel::Warn, text);
         }
         self.launch_troubles.insert(session.clone(), trouble);
-        if failures >= LAUNCHES_MAX && self.holds_up_the_swap(&moving) {
+        if lasts && self.holds_up_the_swap(&moving) {
             self.end_move(session, MoveOutcome::Held);
         } else {
             self.persist(Record::MoveStopped { session: session.clone() });
@@ -279,7 +245,7 @@ impl Core {
     pub fn stuck_launches(&self) -> impl Iterator<Item = (&SessionName, &str)> {
         self.launch_troubles
             .iter()
-            .filter(|(_, trouble)| trouble.is_stuck())
+            .filter(|(_, trouble)| trouble.is_lasting())
             .map(|(session, trouble)| (session, trouble.why.as_str()))
     }
 
@@ -290,6 +256,6 @@ impl Core {
             .moves
             .get(session)
             .is_some_and(|moving| matches!(moving.stage, MoveStage::Stopped | MoveStage::Held));
-        rests && self.launch_troubles.get(session).is_some_and(LaunchTrouble::is_stuck)
+        rests && self.launch_troubles.get(session).is_some_and(Setback::is_lasting)
     }
 }

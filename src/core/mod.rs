@@ -8,7 +8,7 @@
 //! [`account`] (what is known of an account), [`choice`] (which one next), [`park`] (when to move, wait
 //! and wake), [`proof`] (whether a target answers), [`swap`] (the phases), [`moves`] (one agent on its
 //! way: [`saving`], [`stopping`], [`launching`], [`verify`]), [`job`] (tasks), [`session`] (what must
-//! exist: [`looks`], [`losses`]),
+//! exist: [`looks`], [`losses`]), [`setback`] (what is tried again),
 //! [`verbs`] (what an operator wants, and is told: [`steer`]), [`service`] and [`link`] (the daemon and the
 //! account in use), [`orders`] and [`timer`] (waiting); and, used by
 //! nobody here, [`history`] (what records tell people) and [`why`] (about one thing).
@@ -39,6 +39,7 @@ pub mod saving;
 pub mod screen;
 pub mod service;
 pub mod session;
+pub mod setback;
 pub mod standing;
 pub mod steer;
 pub mod stopping;
@@ -61,11 +62,11 @@ use crate::core::durable::{Durable, IllegalRecord};
 use crate::core::event::{Event, TasksOffered};
 use crate::core::evidence::Hit;
 use crate::core::job::watch::JobWatch;
-use crate::core::launching::LaunchTrouble;
 use crate::core::orders::{Orders, Silence, Slot};
 use crate::core::proof::Proof;
 use crate::core::record::Record;
 use crate::core::session::Session;
+use crate::core::setback::Setback;
 use crate::core::verify::Watch;
 use crate::ids::{AccountName, OpId, SessionName, TaskRef};
 use crate::moment::{Mono, Now, Wall};
@@ -98,8 +99,11 @@ pub struct Core {
     pub flipped_at: Option<Mono>,
     /// Sessions whose creation failed, and why; tried again at the next observation.
     pub creation_failures: BTreeMap<SessionName, String>,
-    /// Agents that could not be launched; tried again ever more slowly.
-    pub launch_troubles: BTreeMap<SessionName, LaunchTrouble>,
+    /// Agents that could not be launched. Nothing ran, and nothing will of what was ordered; after an
+    /// answer that never came the next try finds whoever came up all the same.
+    pub launch_troubles: BTreeMap<SessionName, Setback>,
+    /// Tasks that no agent could be launched for.
+    pub task_troubles: BTreeMap<TaskRef, Setback>,
     /// The head of the queue, as last offered.
     pub queue: TasksOffered,
     pub job_watches: BTreeMap<SessionName, JobWatch>,
@@ -175,6 +179,7 @@ impl Core {
             flipped_at: None,
             creation_failures: BTreeMap::new(),
             launch_troubles: BTreeMap::new(),
+            task_troubles: BTreeMap::new(),
             queue: TasksOffered::default(),
             job_watches: BTreeMap::new(),
             proof: Proof::default(),

@@ -66,6 +66,9 @@ impl Core {
             self.end_move(session, MoveOutcome::Held);
             return true;
         }
+        if self.tells_its_conversation_by_now(&moving) {
+            return true;
+        }
         match &moving.stage {
             MoveStage::Staying { until } => self.end_stay(&moving, *until <= self.now.wall),
             MoveStage::Stopping => false,
@@ -73,6 +76,27 @@ impl Core {
             MoveStage::Launching { fence } => self.launch_again(&moving, *fence),
             MoveStage::Launched { pane } => self.verify(&moving, *pane),
         }
+    }
+
+    /// It had not said yet which conversation it has when it was saved. True when it has since.
+    fn tells_its_conversation_by_now(&mut self, moving: &Move) -> bool {
+        let lives = matches!(moving.stage, MoveStage::Staying { .. } | MoveStage::Stopping);
+        if !lives || moving.agent.conversation.is_some() {
+            return false;
+        }
+        let agent = self.agent_in(&moving.session);
+        let agent = agent.filter(|agent| agent.process == moving.agent.process);
+        let Some(conversation) = agent.and_then(|agent| agent.conversation.clone()) else {
+            return false;
+        };
+        // One conversation is resumed in one session alone.
+        let taken = |other: &Move| other.agent.conversation.as_ref() == Some(&conversation);
+        if self.durable.moves.values().any(taken) {
+            return false;
+        }
+        let session = moving.session.clone();
+        self.persist(Record::MoveIdentified { session, conversation });
+        true
     }
 
     /// Whether the open swap waits for the launch of this stopped agent.

@@ -118,10 +118,9 @@ impl Core {
 
     fn save(&mut self, swap: &OpenSwap, moves: Vec<Move>) {
         for saved in &moves {
-            // The launch of a task that is on its way is the move's matter from now on.
-            if self.durable.jobs.contains_key(&saved.session) {
-                self.orders.forget(&Slot::Launch(saved.session.clone()));
-            }
+            // A launch that is on its way, of a task or of an earlier move, is this move's matter from
+            // now on: its answer would be taken for the answer to the swap's own.
+            self.orders.forget(&Slot::Launch(saved.session.clone()));
         }
         self.tell_attached(swap, &moves);
         if swap.phase == Phase::Checked {

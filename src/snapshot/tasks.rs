@@ -41,5 +41,8 @@ pub fn troubles(core: &Core) -> Vec<String> {
         };
         Some(format!("task {} in {} {state}: {reason}", held.task, held.session))
     };
-    core.held_tasks().iter().filter_map(in_trouble).collect()
+    let mut troubles: Vec<String> = core.held_tasks().iter().filter_map(in_trouble).collect();
+    let unbegun = core.stuck_tasks();
+    troubles.extend(unbegun.map(|(task, why)| format!("task {task} cannot be begun yet: {why}")));
+    troubles
 }

@@ -47,8 +47,8 @@ pub struct Checks {
     adopted: BTreeSet<ProcessRef>,
     /// Processes that were ordered to end.
     ordered: BTreeSet<ProcessRef>,
-    /// Idle agents of ours that were ended for the sake of a task.
-    pub made_room: BTreeSet<ProcessRef>,
+    /// Agents that were ordered to end because their task was over, or to make room for one.
+    pub ended_for_tasks: BTreeSet<ProcessRef>,
     /// Agents whose time to finish a turn is over.
     stays_over: BTreeSet<ProcessRef>,
     /// When a client that tells nothing was last seen on an account.
@@ -213,7 +213,7 @@ impl Sim {
                 }
             }
             Record::TaskMakingRoom { process, .. } => {
-                self.checks.made_room.insert(*process);
+                self.checks.ended_for_tasks.insert(*process);
             }
             Record::TaskEnding { session, .. } => self.checks.settle(session),
             Record::MoveLaunching { session, .. } => self.check_launching(&before, session),

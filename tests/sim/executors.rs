@@ -115,6 +115,9 @@ impl Sim {
             | Action::ClearSignals { .. }
             | Action::ReadConversation { .. }
             | Action::HandleDialog { .. } => {
+                if let Action::StopAgents { agents, .. } = &action {
+                    self.note_ended_for_tasks(agents);
+                }
                 let fate = self.fate(&action);
                 let mut delay = self.rng.within(3..200);
                 if of_files(&action)

@@ -24,6 +24,15 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// The daemon was told last of this agent with its conversation.
+    pub fn has_told_of(&self, process: ProcessRef) -> bool {
+        self.agents.as_ref().is_some_and(|seen| {
+            let knows =
+                |agent: &AgentSeen| agent.process == process && agent.conversation.is_some();
+            seen.agents.iter().any(knows)
+        })
+    }
+
     /// The daemon was told that this agent has no conversation file.
     pub fn has_no_file(&self, process: ProcessRef) -> bool {
         self.talks.get(&process).is_some_and(|said| said.ending.is_none())

@@ -343,7 +343,7 @@ impl Sim {
 
     /// Whether this agent is ended because its task is over, or to make room for one.
     pub fn is_over_for(&self, agent: &Agent) -> bool {
-        if self.checks.made_room.contains(&agent.process) {
+        if self.checks.ended_for_tasks.contains(&agent.process) {
             return true;
         }
         let Ok(session) = agent.session.parse::<SessionName>() else { return false };
@@ -352,6 +352,17 @@ impl Sim {
             JobStage::Ending { .. } => agent.launched_fence.is_some(),
             _ => false,
         })
+    }
+
+    /// By the time they end the job may be closed.
+    pub fn note_ended_for_tasks(&mut self, agents: &[ProcessRef]) {
+        for process in agents {
+            let agent = self.world.agents.get(&process.pid);
+            let agent = agent.filter(|agent| agent.process == *process);
+            if agent.is_some_and(|agent| self.is_over_for(agent)) {
+                self.checks.ended_for_tasks.insert(*process);
+            }
+        }
     }
 
     /// Whether this process was one of ours in a session whose task is over.
@@ -394,6 +405,7 @@ impl Sim {
     pub fn takes_task(&mut self, pid: i32) -> bool {
         let Some(agent) = self.world.agents.get_mut(&pid) else { return false };
         let conversation = agent.conversation.clone();
+        let lives_on = agent.survived;
         let Some(assigned) = agent.assignment.as_mut() else { return true };
         if assigned.manner == Manner::Deaf {
             return false;
@@ -419,6 +431,9 @@ impl Sim {
         self.count("tasks received");
         self.say(|| format!("   pid {pid} receives {name}"));
         let Some(task) = self.world.queue.tasks.get_mut(&name) else { return true };
+        if lives_on && task.place != Place::Inbox {
+            return true; // it could not be ended with its task, and that has been told
+        }
         assert!(others.is_empty() || task.retried, "{name}: pid {pid} beside {others:?}");
         assert_eq!(task.place, Place::Inbox, "{name} is delivered after its end");
         let marker = task.marker.clone();

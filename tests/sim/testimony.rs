@@ -162,13 +162,13 @@ impl Sim {
         }
     }
 
-    /// The watcher looks for the files of the agents whose conversation it knows.
+    /// The watcher looks for the files of the agents that it has told of with their conversation.
     fn endings_now(&self) -> Vec<TranscriptSeen> {
         let Some(life) = &self.life else { return Vec::new() };
         let mut endings = Vec::new();
         for pane in &life.watched {
             for agent in self.world.agents.values().filter(|a| a.pane == Some(pane.pane)) {
-                if agent.old || !agent.filed {
+                if agent.old || !agent.filed || !life.sent.has_told_of(agent.process) {
                     continue;
                 }
                 let talk = self.world.talks.get(&agent.conversation);

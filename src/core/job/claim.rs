@@ -10,6 +10,7 @@ use crate::core::job::{Fate, Job, JobStage};
 use crate::core::orders::Slot;
 use crate::core::record::Record;
 use crate::core::session::Session;
+use crate::core::setback::Setback;
 use crate::core::{Core, TerminalState};
 use crate::ids::{ConversationId, ProjectName, SessionName, TaskRef};
 use crate::task::Offer;
@@ -30,6 +31,12 @@ impl Core {
             self.note(NoteLevel::Warn, format!("the queues are polled: {why}"));
         }
         self.queue = offered;
+        // One that nobody offers any more is somebody else's.
+        let mut troubles = std::mem::take(&mut self.task_troubles);
+        troubles.retain(|task, _| {
+            self.is_held(task) || self.queue.offers.iter().any(|offer| offer.task == *task)
+        });
+        self.task_troubles = troubles;
     }
 
     /// Claims one task for one session. True when it did.
@@ -191,9 +198,25 @@ impl Core {
                 self.queue.offers.retain(|offer| offer.task != *task);
                 let now = self.now.monotonic;
                 self.session_rests.insert(session.clone(), now + REFUSED_REST);
-                self.end_job(&session, Fate::GivenBack { reason });
+                self.give_back_untried(&session, reason);
             }
         }
+    }
+
+    /// It goes back with its attempts because something of the host's was in the way.
+    pub(in crate::core) fn give_back_untried(&mut self, session: &SessionName, reason: String) {
+        let Some(job) = self.durable.jobs.get(session) else { return };
+        let task = job.task().clone();
+        let before = self.task_troubles.get(&task);
+        let setback = Setback::after(before, reason.clone(), self.now.monotonic);
+        self.task_troubles.insert(task, setback);
+        self.end_job(session, Fate::GivenBack { reason });
+    }
+
+    /// Tasks that could not be begun for a while, and why.
+    pub fn stuck_tasks(&self) -> impl Iterator<Item = (&TaskRef, &str)> {
+        let lasting = self.task_troubles.iter().filter(|(_, trouble)| trouble.is_lasting());
+        lasting.map(|(task, trouble)| (task, trouble.why.as_str()))
     }
 
     /// Before its launch a task goes back as soon as it could not be worked on. True when it did.
@@ -234,7 +257,8 @@ impl Core {
         };
         self.task_rests.retain(|_, until| now < *until);
         if let Some(length) = task_rest {
-            self.task_rests.insert(task.clone(), now + length);
+            let set_back = self.task_troubles.get(task).map(|trouble| trouble.again_at);
+            self.task_rests.insert(task.clone(), (now + length).max(set_back.unwrap_or(now)));
         }
         if let Some(length) = session_rest {
             self.session_rests.insert(session.clone(), now + length);

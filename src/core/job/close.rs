@@ -91,8 +91,7 @@ impl Core {
         let job = self.durable.jobs.get(session).cloned();
         let agent = job.and_then(|job| self.agent_of_job(session, &job).map(|agent| agent.pane));
         if let Some(pane) = agent {
-            let at = self.now.wall;
-            self.persist(Record::TaskLaunched { session: session.clone(), pane, at });
+            self.job_is_up(session, pane);
             return true;
         }
         let gone = self.terminal == TerminalState::Seen && !self.sessions.contains_key(session);

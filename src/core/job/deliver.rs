@@ -71,7 +71,7 @@ impl Core {
             let text = format!("session={session} takes no task: {why}");
             self.note_once(NoteLevel::Error, text);
             self.leave_alone(session);
-            self.end_job(session, Fate::GivenBack { reason: why });
+            self.give_back_untried(session, why);
             return;
         }
         if !self.may_dispatch() {
@@ -154,9 +154,9 @@ impl Core {
         fence: u64,
     ) -> bool {
         if let Some(agent) = self.agent_of_job(session, job) {
-            let (pane, at) = (agent.pane, self.now.wall);
+            let pane = agent.pane;
             self.orders.forget(&Slot::Launch(session.clone()));
-            self.persist(Record::TaskLaunched { session: session.clone(), pane, at });
+            self.job_is_up(session, pane);
             return true;
         }
         let on_its_way = self.orders.is_open(&Slot::Launch(session.clone()));
@@ -196,8 +196,7 @@ impl Core {
         match result {
             Ok(pane) => {
                 self.session_made(session);
-                let at = self.now.wall;
-                self.persist(Record::TaskLaunched { session: session.clone(), pane, at });
+                self.job_is_up(session, pane);
                 self.out.push(Action::ObserveSessions);
             }
             // Asked again with the same fence when the server is back.
@@ -210,6 +209,13 @@ impl Core {
                 self.lose_job(session, false);
             }
         }
+    }
+
+    pub(in crate::core) fn job_is_up(&mut self, session: &SessionName, pane: PaneId) {
+        let Some(job) = self.durable.jobs.get(session) else { return };
+        self.task_troubles.remove(&job.offer.task);
+        let at = self.now.wall;
+        self.persist(Record::TaskLaunched { session: session.clone(), pane, at });
     }
 
     /// Launched: it has the task, it asks something, it is gone, or it is deaf.

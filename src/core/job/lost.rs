@@ -63,8 +63,8 @@ impl Core {
         }
         if let Some(agent) = self.agent_of_job(session, job) {
             // It was only out of sight.
-            let (pane, at) = (agent.pane, self.now.wall);
-            self.persist(Record::TaskLaunched { session: session.clone(), pane, at });
+            let pane = agent.pane;
+            self.job_is_up(session, pane);
             return true;
         }
         self.ask_whether_it_arrived(session, job);
@@ -150,7 +150,7 @@ impl Core {
             (JobStage::Lost { session_gone: false, .. }, Ok(None)) if not_launched.is_some() => {
                 let reason = format!("it was not launched: {}", not_launched.unwrap_or_default());
                 self.leave_alone(session);
-                self.end_job(session, Fate::GivenBack { reason });
+                self.give_back_untried(session, reason);
             }
             (JobStage::Lost { session_gone: false, .. }, Ok(words)) => {
                 let when = if words.is_some() { "at work" } else { "before the task arrived" };

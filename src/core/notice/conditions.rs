@@ -7,7 +7,7 @@ use crate::core::event::HopelessTask;
 use crate::core::notice::words::Words;
 use crate::core::notice::{KEY_CHARS_MAX, Notice, Teller, zone};
 use crate::core::{Core, TerminalState};
-use crate::ids::SessionName;
+use crate::ids::{SessionName, TaskRef};
 use crate::moment::Wall;
 use crate::task::harmless;
 
@@ -21,6 +21,7 @@ pub struct Conditions {
     dead_components: Vec<String>,
     tmux_lost: Option<String>,
     stuck_launches: BTreeMap<SessionName, String>,
+    stuck_tasks: BTreeMap<TaskRef, String>,
     hopeless: Vec<HopelessTask>,
 }
 
@@ -40,6 +41,10 @@ impl Conditions {
             stuck_launches: core
                 .stuck_launches()
                 .map(|(session, why)| (session.clone(), why.to_owned()))
+                .collect(),
+            stuck_tasks: core
+                .stuck_tasks()
+                .map(|(task, why)| (task.clone(), why.to_owned()))
                 .collect(),
             hopeless: core.queue.hopeless.clone(),
         }
@@ -71,6 +76,7 @@ impl Teller {
         let freed = before.stuck_launches.keys();
         let freed = freed.filter(|session| !seen.stuck_launches.contains_key(session));
         notices.extend(freed.filter_map(|session| launched_at_last(core, session, now)));
+        notices.extend(of_stuck_tasks(core, &before.stuck_tasks, &seen.stuck_tasks, now));
         let failed = seen.hopeless.iter().filter(|task| !before.hopeless.contains(task));
         notices.extend(failed.map(task_failed));
         match (&before.tmux_lost, &seen.tmux_lost) {
@@ -159,6 +165,35 @@ fn launched_at_last(core: &Core, session: &SessionName, now: Wall) -> Option<Not
     let title = format!("The agent of {session} is launched at last");
     let key = format!("session:{session}/launched");
     Some(Notice::new(Level::Info, key, now, &title, lines))
+}
+
+/// Once for all of them: what stands in the way of one mostly stands in the way of the others.
+fn of_stuck_tasks(
+    core: &Core,
+    before: &BTreeMap<TaskRef, String>,
+    seen: &BTreeMap<TaskRef, String>,
+    now: Wall,
+) -> Option<Notice> {
+    match (before.is_empty(), seen.iter().next()) {
+        (true, Some((task, why))) => {
+            let lines = vec![
+                format!("Why: {why}"),
+                "Next: it is tried again, at least once in a few minutes; it keeps its attempts"
+                    .to_owned(),
+                "You: mend what stands in the way; tasks are begun by themselves then".to_owned(),
+            ];
+            let title = format!("Task {task} cannot be begun yet");
+            Some(Notice::new(Level::Warning, "tasks/cannot-begin".to_owned(), now, &title, lines))
+        }
+        (false, None) => {
+            let mut at_work = core.durable.jobs.values().filter(|job| job.is_out());
+            let begun = at_work.find(|job| before.contains_key(job.task()))?.task();
+            let lines = vec!["Next: tasks are begun as before".to_owned()];
+            let title = format!("Task {begun} is begun at last");
+            Some(Notice::new(Level::Info, "tasks/begun".to_owned(), now, &title, lines))
+        }
+        (true, None) | (false, Some(_)) => None,
+    }
 }
 
 fn task_failed(HopelessTask { task, reason, at }: &HopelessTask) -> Notice {

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use claude_failover::config::Autonomous;
 use claude_failover::core::event::HopelessTask;
-use claude_failover::core::launching::LaunchTrouble;
 use claude_failover::core::notice::Teller;
 use claude_failover::core::record::Record;
+use claude_failover::core::setback::Setback;
 use claude_failover::core::standing::PlanWindow;
 use claude_failover::core::{Core, TerminalState};
+use claude_failover::ids::PaneId;
 use claude_failover::moment::{Mono, Now};
 use expect_test::expect;
 
-use crate::history::script::{Script, account, at, by_refusal};
-use crate::notify::notices::{config, text};
+use crate::history::script::{Script, account, at, by_refusal, session};
+use crate::notify::notices::{config, offer, text};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -109,7 +110,7 @@ fn who_cannot_be_launched_for_a_while_is_told_and_that_he_is_back() {
     let mut teller = Teller::new(None);
     let now = at(HOUR_MS);
     let session = "ccl-auto-11".parse().unwrap();
-    let mut trouble = LaunchTrouble {
+    let mut trouble = Setback {
         failures: 1,
         why: "not done: writing the launch file: No space left on device".to_owned(),
         again_at: Mono::default(),
@@ -129,6 +130,49 @@ fn who_cannot_be_launched_for_a_while_is_told_and_that_he_is_back() {
             You: mend what stands in the way; the conversation is resumed by itself then
         [info] The agent of ccl-auto-11 is launched at last (session:ccl-auto-11/launched)
             Next: its conversation goes on on backup
+    "#]]
+    .assert_eq(&text(&told));
+}
+
+fn with_a_launched_task() -> Script {
+    let session = || session("ccl-auto-11");
+    let conversation = "82840528-5c4e-4114-8dc2-50dc43ea65c9".parse().unwrap();
+    Script::new()
+        .now(0, |at| Record::TaskClaimed {
+            session: session(),
+            offer: Box::new(offer()),
+            attempt: 1,
+            at,
+        })
+        .then(0, Record::TaskMarked { session: session(), conversation })
+        .then(0, Record::TaskLaunching { session: session(), fence: 1, account: account("backup") })
+        .now(0, |at| Record::TaskLaunched { session: session(), pane: PaneId(1), at })
+}
+
+#[test]
+fn tasks_that_cannot_be_begun_are_told_once_for_all_and_that_one_is_at_last() {
+    let mut core = started(&Script::new(), 12, HOUR_MS);
+    let mut teller = Teller::new(None);
+    let now = at(HOUR_MS);
+    let trouble = Setback {
+        failures: 3,
+        why: "it was not launched: writing the launch file: No space left on device".to_owned(),
+        again_at: Mono::default(),
+    };
+    core.task_troubles.insert("shop:t1".parse().unwrap(), trouble.clone());
+    let mut told = teller.look(&core, now);
+    core.task_troubles.insert("shop:t2".parse().unwrap(), trouble);
+    assert_eq!(teller.look(&core, now), [], "it has been said");
+    core.durable.jobs = with_a_launched_task().state.jobs;
+    core.task_troubles.clear();
+    told.extend(teller.look(&core, now + Duration::from_secs(60)));
+    expect![[r#"
+        [warning] Task shop:t1 cannot be begun yet (tasks/cannot-begin)
+            Why: it was not launched: writing the launch file: No space left on device
+            Next: it is tried again, at least once in a few minutes; it keeps its attempts
+            You: mend what stands in the way; tasks are begun by themselves then
+        [info] Task shop:t1 is begun at last (tasks/begun)
+            Next: tasks are begun as before
     "#]]
     .assert_eq(&text(&told));
 }

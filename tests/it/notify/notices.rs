@@ -314,7 +314,7 @@ fn lost_sessions_are_told_and_that_they_are_back() {
     );
 }
 
-fn offer() -> Offer {
+pub fn offer() -> Offer {
     Offer {
         task: "shop:t1".parse().unwrap(),
         path: "/srv/shop/.agent-queue/inbox/t1.md".into(),

@@ -89,6 +89,41 @@ fn a_task_that_was_not_launched_has_all_its_attempts_left() {
     assert_eq!(desk.core.held_tasks()[0].attempt, 1);
 }
 
+#[test]
+fn tasks_that_cannot_be_begun_are_shown_until_one_is() {
+    let mut desk = free_pool();
+    desk.no_launch = full();
+    desk.last_words = Ok(None);
+    desk.offer(&[offer("p:a", Priority::Default)]);
+    let stuck = |desk: &Desk| desk.core.stuck_tasks().count();
+    assert_eq!(stuck(&desk), 0, "perhaps it is a matter of a moment");
+    desk.pass(10 * MINUTE);
+    assert_eq!(stuck(&desk), 1);
+    let tries = desk.refused_launches;
+    desk.pass(60 * MINUTE);
+    let tries = desk.refused_launches - tries;
+    assert!((50..=65).contains(&tries), "once a minute, not {tries} times an hour");
+    desk.no_launch = None;
+    while desk.deliveries() == 0 {
+        desk.pass(SECOND);
+        assert!(desk.now_ms < 72 * 60_000, "it is not begun");
+    }
+    assert_eq!(stuck(&desk), 0);
+}
+
+/// Somebody has taken its file away.
+#[test]
+fn a_task_that_nobody_offers_any_more_is_in_nobodys_way() {
+    let mut desk = free_pool();
+    desk.no_launch = full();
+    desk.last_words = Ok(None);
+    desk.offer(&[offer("p:a", Priority::Default)]);
+    desk.pass(10 * MINUTE);
+    desk.offer(&[]);
+    desk.pass(MINUTE);
+    assert_eq!(desk.core.stuck_tasks().count(), 0);
+}
+
 /// The last try was seven seconds ago, the next is 53 s away.
 fn with_one_stuck(name: &str) -> Desk {
     let mut desk = Desk::at_rest();

@@ -9,6 +9,7 @@ mod launches;
 mod left_behind;
 mod parking;
 mod parking_edges;
+mod rare;
 mod sessions;
 mod steer;
 mod swap;

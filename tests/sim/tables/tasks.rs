@@ -89,7 +89,7 @@ impl Desk {
     }
 
     /// What nobody has taken.
-    fn tell_offers(&mut self) {
+    pub fn tell_offers(&mut self) {
         let free = |offer: &&Offer| !self.taken.contains(&offer.task);
         let offers = self.inbox.iter().filter(free).cloned().collect();
         self.send(Event::TasksOffered(TasksOffered { offers, ..TasksOffered::default() }));
@@ -177,7 +177,7 @@ impl Desk {
         self.launches.iter().filter(fresh).count()
     }
 
-    fn held(&self) -> Vec<(String, HeldState)> {
+    pub fn held(&self) -> Vec<(String, HeldState)> {
         self.core.held_tasks().iter().map(|held| (held.task.to_string(), held.state)).collect()
     }
 }

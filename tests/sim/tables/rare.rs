@@ -1,0 +1,175 @@
+//! What only long simulations met: news that come late, twice or in the wrong moment.
+
+use std::time::Duration;
+
+use claude_failover::core::action::Action;
+use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
+use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
+use claude_failover::task::{HeldState, Priority};
+
+use crate::tables::desk::{Desk, account, config, id, session};
+use crate::tables::tasks::{free_pool, offer};
+use crate::tables::testimony::{limit, record_end};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const LIMIT: &str = "You've hit your session limit · resets 4pm (UTC)";
+
+impl Desk {
+    /// Carries out what is ordered until the next order is such a one.
+    fn work_until(&mut self, is: impl Fn(&Action) -> bool) {
+        while !self.orders.first().is_some_and(&is) {
+            assert!(!self.orders.is_empty(), "it was not ordered");
+            let order = self.orders.remove(0);
+            self.carry_out(order);
+        }
+    }
+}
+
+fn is_launch(order: &Action) -> bool {
+    matches!(order, Action::LaunchAgent(_))
+}
+
+#[test]
+fn a_look_from_before_an_agent_was_ended_does_not_bring_it_back() {
+    let mut desk = Desk::at_work();
+    let seen = desk.agents.clone();
+    desk.signal("auto-11", true, "");
+    assert_eq!(desk.results(), "p:a=done(signal)");
+    let alive = std::mem::replace(&mut desk.agents, seen);
+    desk.look();
+    assert!(desk.core.sessions[&session("auto-11")].agent.is_none());
+    desk.agents = alive;
+    desk.offer(&[offer("p:b", Priority::Default)]);
+    assert_eq!(desk.deliveries(), 2, "its session is free");
+}
+
+/// The daemon was away when the target was refused and when it was reset.
+#[test]
+fn a_target_that_was_refused_meanwhile_is_proven_before_anybody_is_brought_to_it() {
+    let mut desk = Desk::at_rest();
+    desk.agent("auto-12").home = AgentHome::Homed(account("two"));
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
+    let refusal = limit(&desk, 30);
+    record_end(&mut desk, "auto-12", refusal);
+    let is_refusal = |line: String| line.contains("account=two exhausted");
+    let refused = desk.journal.iter().position(|record| is_refusal(record.to_string()));
+    desk.journal.truncate(refused.expect("it is on record") + 1);
+    desk.endings.clear();
+    desk.now_ms += 40 * 60_000;
+    desk.set_clock_right();
+    desk.restart();
+    desk.pass(MINUTE);
+    assert_eq!(desk.noted("target=two failed: it was refused meanwhile"), 1);
+    assert_eq!(desk.active(), "three");
+}
+
+/// Its agent may come up in a place that is not ours any more.
+#[test]
+fn a_task_whose_session_leaves_the_configuration_in_its_launch_is_left_to_a_person() {
+    let mut desk = free_pool();
+    desk.inbox = vec![offer("p:a", Priority::Default)];
+    desk.tell_offers();
+    desk.work_until(is_launch);
+    desk.orders.clear();
+    let mut changed = config();
+    if let Some(pool) = &mut changed.pool.autonomous {
+        (pool.start_index, pool.min, pool.max) = (21, 1, 1);
+    }
+    desk.send(Event::ConfigReloaded(changed.into()));
+    desk.work();
+    desk.pass(5 * MINUTE);
+    assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Unknown)]);
+    assert_eq!(desk.deliveries(), 0);
+}
+
+#[test]
+fn the_same_refusal_heard_again_does_not_make_its_guessed_end_later() {
+    let mut desk = Desk::at_rest();
+    desk.agent("auto-12").home = AgentHome::Homed(account("three"));
+    desk.look();
+    let verdict = Verdict::Exhausted { limit: LimitKind::FiveHour, resets_at: None };
+    let until = |desk: &Desk| {
+        let limits = &desk.core.standing(&account("three")).limits;
+        limits.values().map(|limit| limit.until).collect::<Vec<_>>()
+    };
+    record_end(&mut desk, "auto-12", verdict);
+    let guessed = until(&desk);
+    assert_eq!(guessed.len(), 1);
+    for _ in 0..3 {
+        desk.pass(MINUTE);
+        desk.restart();
+        assert_eq!(until(&desk), guessed);
+    }
+    assert_eq!(desk.recorded("account=three exhausted"), 1);
+}
+
+/// A client that tells nothing is in a turn when its screen shows another prompt than it came up with.
+#[test]
+fn the_first_screen_of_a_client_may_be_read_before_it_is_seen() {
+    let mut desk = Desk::at_rest();
+    desk.watcher_is_silent = true;
+    let prompt = Some("> mend the build".to_owned());
+    desk.agents.retain(|agent| agent.session != session("ded"));
+    desk.look();
+    desk.show("ded", Reading { last_user_row: prompt.clone(), ..Reading::clear() });
+    desk.add_agent("ded", AgentHome::Homed(account("one")), None);
+    desk.agent("ded").state = AgentState::Unknown;
+    desk.look();
+    desk.pass(MINUTE);
+    let verdict = Verdict::Exhausted { limit: LimitKind::FiveHour, resets_at: None };
+    let banner =
+        Reading { verdict, row: LIMIT.to_owned(), last_user_row: prompt, ..Reading::clear() };
+    for _ in 0..3 {
+        desk.show("ded", banner.clone());
+    }
+    assert_eq!(desk.recorded("exhausted"), 0, "repainted from its conversation");
+    let asked_since = Reading {
+        last_user_row: Some("> go on".to_owned()),
+        row: LIMIT.replace("4pm", "5pm"),
+        ..banner
+    };
+    for _ in 0..3 {
+        desk.show("ded", asked_since.clone());
+    }
+    assert_eq!(desk.recorded("exhausted"), 1);
+}
+
+#[test]
+fn who_tells_its_conversation_while_it_finishes_its_turn_is_resumed_in_it() {
+    let mut desk = Desk::at_rest();
+    desk.agent("ded").conversation = None;
+    desk.set_state("ded", AgentState::Busy);
+    desk.core.durable.agents.remove(&session("ded"));
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(15 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one");
+    desk.agent("ded").conversation = Some(id(1));
+    desk.look();
+    desk.set_state("ded", AgentState::Idle);
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+    assert_eq!(desk.agent("ded").conversation, Some(id(1)));
+}
+
+/// Ordered before a swap, answered after it has saved the agent.
+#[test]
+fn a_launch_that_is_answered_late_is_not_the_swaps() {
+    let mut desk = Desk::at_rest();
+    desk.agents.retain(|agent| agent.session != session("ded"));
+    desk.sessions.retain(|name| name != "ded");
+    desk.list();
+    desk.work_until(is_launch);
+    let launch = desk.orders.remove(0);
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
+    desk.carry_out(launch);
+    desk.work();
+    desk.pass(MINUTE);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+    assert_eq!(desk.active(), "two");
+}
