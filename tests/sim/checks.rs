@@ -221,6 +221,16 @@ impl Sim {
                 if !matches!(outcome, MoveOutcome::Held) {
                     self.say(|| format!("   {session} {outcome}"));
                 }
+                if let MoveOutcome::Dropped { reason } = outcome
+                    && reason.starts_with("its task is over")
+                {
+                    let talk = before.moves.get(session).map(|moving| &moving.agent.conversation);
+                    let job = before.jobs.get(session).map(|job| &job.conversation);
+                    assert!(
+                        talk == Some(&None) || talk == job,
+                        "{session} is left to its shell for the end of another agent's task"
+                    );
+                }
                 if let MoveOutcome::Failed { reason } = outcome {
                     // What did not run is tried until it runs.
                     assert!(!reason.contains(FAULT), "{session} is left at its shell: {reason}");

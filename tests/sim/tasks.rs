@@ -507,6 +507,11 @@ impl Sim {
         }
     }
 
+    fn is_offered(&self, task: &TaskRef) -> bool {
+        let offered = self.life.as_ref().and_then(|life| life.said.offered.as_ref());
+        offered.is_some_and(|offered| offered.offers.iter().any(|offer| offer.task == *task))
+    }
+
     /// Nobody who has long been waiting, was never tried and comes first is passed over.
     fn check_order(&self, offer: &Offer) {
         let shadow = &self.checks.shadow;
@@ -514,6 +519,8 @@ impl Sim {
         for task in self.world.queue.tasks.values() {
             let waits = task.place == Place::Inbox && task.marker.is_none() && !task.foreign;
             let long = self.now.saturating_sub(task.arrived_at.max(started)) > TOLD_MS;
+            // Only so many of a project are offered.
+            let long = long && self.is_offered(&task.offer.task);
             let project = &task.offer.task.project;
             let busy = shadow.jobs.values().any(|job| job.offer.task.project == *project);
             assert!(

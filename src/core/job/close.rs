@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::core::action::{Action, NoteLevel, OrderId};
 use crate::core::job::{Fate, Job, JobStage};
 use crate::core::orders::Slot;
-use crate::core::record::{MoveOutcome, MoveStage, Record};
+use crate::core::record::{Move, MoveOutcome, MoveStage, Record};
 use crate::core::{Core, TerminalState};
 use crate::ids::{ProcessRef, SessionName, TaskRef};
 use crate::task::TaskResult;
@@ -40,10 +40,12 @@ impl Core {
 
     /// Who worked on it is ended, with all that it started.
     pub(in crate::core) fn end_agent_of_job(&mut self, session: &SessionName, job: &Job) -> bool {
-        if let Some(fence) = job.launching {
-            return self.settle_launch(session, fence);
-        }
-        if let Some(moving) = self.durable.moves.get(session) {
+        // Another agent's comes back whatever became of the task.
+        let own = |moving: &&Move| {
+            let talk = &moving.agent.conversation;
+            talk.is_none() || *talk == job.conversation
+        };
+        if let Some(moving) = self.durable.moves.get(session).filter(own) {
             return match moving.stage {
                 MoveStage::Staying { .. } | MoveStage::Held => {
                     let reason = "its task is over".to_owned();
@@ -61,6 +63,9 @@ impl Core {
                 | MoveStage::Launching { .. }
                 | MoveStage::Launched { .. } => false,
             };
+        }
+        if let Some(fence) = job.launching {
+            return self.settle_launch(session, fence);
         }
         let to_end = self.process_to_end(session, job);
         let out_of_reach = self.config.group(session).is_none() && job.account.is_some();
@@ -96,7 +101,8 @@ impl Core {
         }
         let gone = self.terminal == TerminalState::Seen && !self.sessions.contains_key(session);
         let gone = gone || self.config.group(session).is_none();
-        let held_up = !self.is_in_sight(session) || self.durable.swap.is_some();
+        let moves = self.durable.swap.is_some() || self.durable.moves.contains_key(session);
+        let held_up = moves || !self.is_in_sight(session);
         if gone || !held_up && !self.order_job(session, fence) {
             self.persist(Record::TaskNotLaunched { session: session.clone() });
             return true;

@@ -160,7 +160,9 @@ impl Core {
             return true;
         }
         let on_its_way = self.orders.is_open(&Slot::Launch(session.clone()));
-        if on_its_way || !self.is_in_sight(session) || self.durable.swap.is_some() {
+        // Another agent may have come to its session before it did, and be moved by now.
+        let moves = self.durable.swap.is_some() || self.durable.moves.contains_key(session);
+        if on_its_way || !self.is_in_sight(session) || moves {
             return false;
         }
         if self.working_account().is_none_or(|working| job.account.as_ref() != Some(working)) {

@@ -66,23 +66,28 @@ fn a_target_that_was_refused_meanwhile_is_proven_before_anybody_is_brought_to_it
     assert_eq!(desk.active(), "three");
 }
 
-/// Its agent may come up in a place that is not ours any more.
+/// Its agent told nothing, so that nobody can end it in a place that is not ours any more.
 #[test]
-fn a_task_whose_session_leaves_the_configuration_in_its_launch_is_left_to_a_person() {
+fn a_task_whose_session_leaves_the_configuration_before_its_agent_is_ended_is_left_to_a_person() {
     let mut desk = free_pool();
-    desk.inbox = vec![offer("p:a", Priority::Default)];
-    desk.tell_offers();
-    desk.work_until(is_launch);
+    desk.comes_up = None;
+    desk.offer(&[offer("p:a", Priority::Default)]);
+    desk.add_agent("auto-11", AgentHome::Homed(account("one")), None);
+    desk.agent("auto-11").state = AgentState::Unknown;
+    desk.look();
+    desk.now_ms += 60_000;
+    desk.set_clock_right();
+    desk.send(Event::DeadlineReached);
+    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
     desk.orders.clear();
     let mut changed = config();
     if let Some(pool) = &mut changed.pool.autonomous {
-        (pool.start_index, pool.min, pool.max) = (21, 1, 1);
+        (pool.start_index, pool.min, pool.max) = (12, 1, 1);
     }
     desk.send(Event::ConfigReloaded(changed.into()));
     desk.work();
     desk.pass(5 * MINUTE);
     assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Unknown)]);
-    assert_eq!(desk.deliveries(), 0);
 }
 
 #[test]
@@ -95,15 +100,20 @@ fn the_same_refusal_heard_again_does_not_make_its_guessed_end_later() {
         let limits = &desk.core.standing(&account("three")).limits;
         limits.values().map(|limit| limit.until).collect::<Vec<_>>()
     };
+    record_end(&mut desk, "auto-12", verdict.clone());
+    desk.pass(6 * 60 * MINUTE);
+    assert_eq!(until(&desk), []);
+    // Refused once more after its end: the next guess is a longer one.
+    desk.agent("auto-12").home = AgentHome::Homed(account("three"));
+    desk.look();
     record_end(&mut desk, "auto-12", verdict);
     let guessed = until(&desk);
     assert_eq!(guessed.len(), 1);
     for _ in 0..3 {
-        desk.pass(MINUTE);
+        desk.pass(SECOND);
         desk.restart();
         assert_eq!(until(&desk), guessed);
     }
-    assert_eq!(desk.recorded("account=three exhausted"), 1);
 }
 
 /// A client that tells nothing is in a turn when its screen shows another prompt than it came up with.
