@@ -154,7 +154,15 @@ impl Core {
             }
             (JobStage::Lost { session_gone: false, .. }, Ok(words)) => {
                 let when = if words.is_some() { "at work" } else { "before the task arrived" };
-                self.end_job(session, Fate::Requeued { reason: format!("its agent ended {when}") });
+                let fate = match self.holds_a_stranger(session) {
+                    true => Fate::Unknown {
+                        reason:
+                            "its agent is gone, or is the one in its session that tells nothing"
+                                .to_owned(),
+                    },
+                    false => Fate::Requeued { reason: format!("its agent ended {when}") },
+                };
+                self.end_job(session, fate);
             }
             (JobStage::Lost { .. } | JobStage::Launching { .. }, Err(why)) => {
                 let watch = self.job_watches.entry(session.clone()).or_default();
@@ -168,6 +176,13 @@ impl Core {
             }
             _ => {}
         }
+    }
+
+    /// An agent that tells nothing and whose arguments cannot be read: it may be anybody's.
+    fn holds_a_stranger(&self, session: &SessionName) -> bool {
+        let Some(seen) = self.sessions.get(session) else { return false };
+        let mut agents = seen.agent.iter().chain(&seen.beside);
+        agents.any(|agent| agent.conversation.is_none() && agent.args.is_none())
     }
 
     /// The agent that had the task comes back with its conversation, and goes on.

@@ -29,6 +29,9 @@ pub const START_WALL: i64 = 1_772_352_000_000;
 /// No table needs more records; a core that goes round in circles does.
 const JOURNAL_MAX: usize = 200_000;
 
+/// Nor more orders at a stretch.
+const ORDERS_MAX: usize = 10_000;
+
 pub struct Desk {
     pub core: Core,
     pub now_ms: u64,
@@ -365,7 +368,10 @@ impl Desk {
 
     /// Carries out every order, and those that follow from it.
     pub fn work(&mut self) {
+        let mut carried_out = 0;
         while !self.orders.is_empty() {
+            carried_out += 1;
+            assert!(carried_out < ORDERS_MAX, "it does not come to rest: {:#?}", self.tail());
             let order = self.orders.remove(0);
             self.carry_out(order);
         }
@@ -438,7 +444,9 @@ impl Desk {
             self.send(Event::AgentLaunched { order, session, result: Ok(pane) });
             return;
         }
-        if let Some(why) = self.no_launch.clone() {
+        let beyond = |later: &LaunchAgent| later.session == session && later.fence > launch.fence;
+        let passed = self.launches.iter().any(beyond).then(|| "its fence is passed".to_owned());
+        if let Some(why) = self.no_launch.clone().or(passed) {
             self.refused_launches += 1;
             self.send(Event::AgentLaunched { order, session, result: Err(why) });
             return;

@@ -183,3 +183,28 @@ fn a_launch_that_is_answered_late_is_not_the_swaps() {
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
     assert_eq!(desk.active(), "two");
 }
+
+/// Before the launch of its task had run somebody began an agent of his own there.
+#[test]
+fn a_task_waits_while_somebody_elses_agent_is_moved_in_its_session() {
+    let mut desk = free_pool();
+    desk.inbox = vec![offer("p:a", Priority::Default)];
+    desk.tell_offers();
+    desk.work_until(is_launch);
+    desk.orders.clear();
+    desk.add_agent("auto-11", AgentHome::Homed(account("one")), Some(9));
+    desk.agent("auto-11").args = Some(Vec::new());
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(20 * SECOND);
+    let talks = |desk: &Desk, name: &str| {
+        let name = session(name);
+        let here = desk.agents.iter().filter(|agent| agent.session == name);
+        here.map(|agent| agent.conversation.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(talks(&desk, "auto-11"), [Some(id(9))]);
+    assert_eq!(desk.homes().matches("=one").count(), 0);
+    assert_eq!((desk.refused_launches, desk.deliveries()), (1, 1), "it goes to another session");
+    assert_eq!(talks(&desk, "auto-12").len(), 1);
+}
