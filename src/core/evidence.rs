@@ -9,6 +9,7 @@ use crate::config::Group;
 use crate::core::Core;
 use crate::core::action::{Action, NoteLevel};
 use crate::core::event::{AgentHome, AgentSeen, AgentState};
+use crate::core::orders::Slot;
 use crate::core::record::{MoveStage, Record};
 use crate::core::standing::{Limit, PlanWindow};
 use crate::core::timer;
@@ -96,6 +97,9 @@ impl Core {
             AgentHome::Elsewhere => None,
             AgentHome::Linked => {
                 let since = self.active_since();
+                if self.orders.is_open(&Slot::Flip) {
+                    return None; // it may have been done, and its answer is on its way
+                }
                 if self.link_seen.is_some() && self.link_seen != self.durable.active {
                     return None; // a flip of ours is not on record yet
                 }

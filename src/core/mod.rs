@@ -142,7 +142,7 @@ struct Watched {
     held: Option<Vec<HeldTask>>,
 }
 
-/// With an agent on its way we are woken within `WALL_CHECK`: a longer pause is not ours.
+/// While anybody's time is measured we are woken within `WALL_CHECK`: a longer pause is not ours.
 const OVERSLEPT: Duration = Duration::from_secs(60);
 
 /// Notes are said once; past this many different ones the memory starts anew.
@@ -264,17 +264,26 @@ impl Core {
         std::mem::take(&mut self.out)
     }
 
-    /// While the host sleeps our clock goes on and nothing else does: who was just launched gets its
-    /// time all the same.
+    /// While the host sleeps our clock goes on and nothing else does: orders, who was just launched and
+    /// who is at work get their time all the same.
     fn wake_from_sleep(&mut self, now: Now) {
         let gap = now.monotonic - self.now.monotonic;
-        if self.watches.is_empty() || gap < OVERSLEPT {
+        if gap < OVERSLEPT || !self.waits_for_somebody() {
             return;
         }
         self.note(NoteLevel::Info, format!("nothing was done for {} s", gap.as_secs()));
+        self.orders.sleep(gap);
         for watch in self.watches.values_mut() {
             watch.sleep(gap);
         }
+        for watch in self.job_watches.values_mut() {
+            watch.sleep(gap);
+        }
+    }
+
+    /// Whether somebody's time is measured.
+    fn waits_for_somebody(&self) -> bool {
+        !(self.orders.is_empty() && self.watches.is_empty() && self.job_watches.is_empty())
     }
 
     /// Everything that follows from the state as it is now.

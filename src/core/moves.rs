@@ -91,7 +91,10 @@ impl Core {
         };
         // One conversation is resumed in one session alone.
         let taken = |other: &Move| other.agent.conversation.as_ref() == Some(&conversation);
-        if self.durable.moves.values().any(taken) {
+        let known = self.durable.agents.iter().any(|(name, other)| {
+            *name != moving.session && other.conversation.as_ref() == Some(&conversation)
+        });
+        if known || self.durable.moves.values().any(taken) {
             return false;
         }
         let session = moving.session.clone();

@@ -134,6 +134,13 @@ impl Orders {
             .collect()
     }
 
+    /// Nobody could answer for so long.
+    pub fn sleep(&mut self, length: Duration) {
+        for pending in self.pending.values_mut() {
+            pending.deadline = pending.deadline + length;
+        }
+    }
+
     /// Forgets what was asked in `slot`; its answer will be stale.
     pub fn forget(&mut self, slot: &Slot) {
         self.pending.remove(slot);

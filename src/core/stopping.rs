@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::core::Core;
 use crate::core::action::{Action, OrderId};
+use crate::core::durable::Phase;
 use crate::core::orders::Slot;
 use crate::core::record::{MoveCause, MoveOutcome, MoveStage, Record};
 use crate::ids::{ConversationId, OpId, PaneId, ProcessRef, SessionName};
@@ -22,11 +23,14 @@ impl Core {
         for session in nobody {
             self.persist(Record::MoveStopped { session });
         }
+        // How a stuck swap goes on an operator says.
+        let stuck = self.durable.swap.as_ref().filter(|swap| swap.phase == Phase::Stuck);
+        let stuck = stuck.map(|swap| swap.op);
         let stopping: Vec<(SessionName, ProcessRef)> = self
             .durable
             .moves
             .values()
-            .filter(|moving| moving.stage == MoveStage::Stopping)
+            .filter(|moving| moving.stage == MoveStage::Stopping && Some(moving.op) != stuck)
             .filter(|moving| self.config.group(&moving.session).is_some())
             .map(|moving| (moving.session.clone(), moving.agent.process))
             .collect();

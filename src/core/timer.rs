@@ -33,6 +33,8 @@ pub enum Timer {
     LaunchAgain,
     ThrottleOver,
     TaskDue,
+    /// A longer pause than this is not ours: the host has slept.
+    SleepNoticed,
     DrainOver,
 }
 
@@ -93,6 +95,9 @@ impl Core {
         let throttled = self.throttled_until().map(|at| self.on_wall(at));
         waits.extend(throttled.map(|at| (at, Timer::ThrottleOver)));
         waits.extend(self.job_wakeups().into_iter().map(|at| (at, Timer::TaskDue)));
+        if self.waits_for_somebody() {
+            waits.push((now.monotonic + WALL_CHECK, Timer::SleepNoticed));
+        }
         // What is due already was looked at just now: only another event can get it going.
         waits.into_iter().filter(|(at, _)| *at > now.monotonic).min_by_key(|(at, _)| *at)
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use claude_failover::config::{Config, Group};
 use claude_failover::core::action::{Action, LaunchAgent};
 use claude_failover::core::durable::{Durable, OpenSwap, Phase};
-use claude_failover::core::event::{AgentHome, AgentState, Event};
+use claude_failover::core::event::{AgentHome, AgentSeen, AgentState, Event};
 use claude_failover::core::job::Job;
 use claude_failover::core::record::{Move, MoveOutcome, MoveStage, Record};
 use claude_failover::core::standing::AccountState;
@@ -16,7 +16,7 @@ use claude_failover::moment::Wall;
 use crate::choices::Choices;
 use crate::executors::FAULT;
 use crate::run::Sim;
-use crate::world::{Agent, World};
+use crate::world::{Agent, Banner, World};
 
 /// A sensor's news are old after this.
 const TOLD_MS: u64 = 5_000;
@@ -51,8 +51,12 @@ pub struct Checks {
     pub ended_for_tasks: BTreeSet<ProcessRef>,
     /// Agents whose time to finish a turn is over.
     stays_over: BTreeSet<ProcessRef>,
-    /// When a client that tells nothing was last seen on an account.
-    silent_seen: BTreeMap<AccountName, u64>,
+    /// When a client that tells nothing was last seen on an account, or ended there.
+    pub silent_seen: BTreeMap<AccountName, u64>,
+    /// Since when clients that tell nothing are in sight.
+    undated: BTreeMap<ProcessRef, u64>,
+    /// When each account's login was last found mended, and since when it had failed.
+    mended: BTreeMap<AccountName, (u64, Wall)>,
     way_back_answers: u32,
     /// When swaps flipped the link, within the last hour.
     flips: Vec<u64>,
@@ -77,6 +81,11 @@ impl Checks {
     pub fn event(&mut self, event: &Event, world: &mut World, now: u64) {
         match event {
             Event::AgentsObserved(seen) => {
+                let silent = seen.agents.iter().filter(|agent| agent.conversation.is_none());
+                let since = |agent: &AgentSeen| {
+                    (agent.process, self.undated.get(&agent.process).copied().unwrap_or(now))
+                };
+                self.undated = silent.map(since).collect();
                 for agent in &seen.agents {
                     if agent.conversation.is_some() {
                         self.choices.told.insert(agent.process);
@@ -150,6 +159,7 @@ impl Sim {
         let wall = Wall(self.wall());
         let before = self.checks.take_record(record);
         match record {
+            Record::DaemonStarted { .. } => self.checks.undated.clear(),
             Record::SwapPlanned { op, source, target, trigger, .. } => {
                 assert!(*op > self.checks.last_op, "op numbers do not rise");
                 self.checks.last_op = *op;
@@ -177,6 +187,11 @@ impl Sim {
                     limit.until <= wall || lifted || by_hand || self.checks.clock_jumped,
                     "{account} comes back before its reset"
                 );
+            }
+            Record::LoginMended { account, .. } => {
+                if let Some(login) = &before.standing(account).login {
+                    self.checks.mended.insert(account.clone(), (self.now, login.since));
+                }
             }
             Record::AccountProven { account, .. } => self.check_proven(&before, account),
             Record::AccountReleased { account, .. } => {
@@ -296,8 +311,17 @@ impl Sim {
         let returned = before.standing(account).cleared_at.map_or(0, |at| at.0);
         let told_until = |at| self.wall_of(at + TOLD_MS.min(self.now - at));
         let since_return = truth.refused_last.is_some_and(|at| told_until(at) > returned);
+        // Nothing dates what a client shows that tells nothing and came into sight after that.
+        let undated = self.world.owned_agents(|_| true).any(|(_, agent)| {
+            let shown = agent.pane.and_then(|pane| self.world.pane(pane));
+            let refused =
+                shown.is_some_and(|pane| matches!(pane.banner, Some(Banner::Limit { .. })));
+            let seen = self.checks.undated.get(&agent.process);
+            let came_later = seen.is_some_and(|at| self.wall_of(*at) >= returned);
+            refused && came_later && agent.home == AgentHome::Homed(account.clone())
+        });
         assert!(
-            since_return || by_hand || self.checks.clock_jumped,
+            since_return || undated || by_hand || self.checks.clock_jumped,
             "{account} is called exhausted by what it said before it came back"
         );
         assert!(
@@ -309,6 +333,9 @@ impl Sim {
     /// Somebody has had an answer since its reset.
     fn check_proven(&self, before: &Durable, account: &AccountName) {
         let since = before.standing(account).unproven_since.expect("only in doubt it is proven");
+        // An answer since a login failed is what may have told that it works.
+        let mended = self.checks.mended.get(account).filter(|(at, _)| *at == self.now);
+        let since = mended.map_or(since, |(_, failed)| *failed);
         let answered = self.world.account(account).answered_last;
         // What ends a limit early, or a failed login, is heard of a moment after it was said.
         let since_reset =

@@ -353,6 +353,11 @@ impl Sim {
     pub fn agent_exits(&mut self, pid: i32, prints_its_id: bool) {
         if let Some(agent) = self.world.end_agent(pid, prints_its_id) {
             self.say(|| format!("   pid {pid} of {} ends", agent.session));
+            if let AgentHome::Homed(account) = &agent.home
+                && (agent.old || !agent.writes)
+            {
+                self.checks.silent_seen.insert(account.clone(), self.now);
+            }
         }
     }
 }

@@ -6,10 +6,8 @@
 //! `SIM_SEEDS=1000000 cargo test --profile long --test sim histories`. What fails is made shorter before
 //! it is printed, with the `SEED` that plays just that; `bugs/` has the bugs that show that it can fail.
 //!
-//! Known, and not mended yet: 225109 (an agent that was saved before it had told its conversation, and is
-//! ended later as a straggler, has no id on its move), 348327 (an operator's agent sits refused), 51100 (a
-//! task is delivered after its end, behind a dialog, over a sleep of the host), 45893 (the conversation of a
-//! finished task is called lost: the model's, it seems).
+//! Known, and not mended yet: 65477 (a person moves the link while the daemon is away in the middle of a
+//! swap that moves no link; a linked agent's refusal there is counted against the account in use).
 
 mod calm;
 mod checks;

@@ -276,7 +276,12 @@ impl Sim {
     fn close(&mut self, result: &TaskResult) -> Result<(), String> {
         self.world.queue.changed = true;
         let task = &result.task;
-        let worker = self.worker_on(task);
+        // Nobody is ended in a session that is not ours any more.
+        let ours = |pid: &i32| {
+            let session = self.world.agents.get(pid).and_then(|agent| agent.session.parse().ok());
+            session.is_some_and(|name: SessionName| self.config_of_core().group(&name).is_some())
+        };
+        let worker = self.worker_on(task).filter(ours);
         let known = self.world.queue.tasks.get_mut(task).ok_or("no such task")?;
         let place = if result.done { Place::Done } else { Place::Failed };
         if known.place != Place::Inbox {

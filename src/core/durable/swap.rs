@@ -71,9 +71,9 @@ impl Durable {
                 swap.phase = Phase::Flipped;
                 let changed = swap.source != swap.target;
                 self.active = Some(swap.target.clone());
-                // Waking where we are moves no link, unless somebody has moved it meanwhile.
-                self.active_since = *at;
+                // Waking where we are moves no link.
                 if changed {
+                    self.active_since = *at;
                     self.count_flip(*at);
                 }
             }
@@ -91,9 +91,10 @@ impl Durable {
             }
             Record::SwapUnflipped { at, .. } => {
                 swap.phase = Phase::Unflipped;
+                if swap.source != swap.target {
+                    self.active_since = *at;
+                }
                 self.active = Some(swap.source.clone());
-                // Somebody may have moved it meanwhile, also where we had not.
-                self.active_since = *at;
             }
             Record::SwapRestored { .. } => swap.phase = Phase::Restored,
             Record::SwapRolledBack { at, .. } => self.close_swap(*at, SwapOutcome::RolledBack),

@@ -21,6 +21,8 @@ const GIVEN_BACK_REST: Duration = Duration::from_secs(2);
 const TROUBLED_REST: Duration = Duration::from_secs(30);
 /// Where one task cannot be claimed, perhaps none can be.
 const REFUSED_REST: Duration = Duration::from_secs(5);
+/// A task that was not tried for so long after its rest waits for something else, or is gone.
+const TRIED_LATELY: Duration = Duration::from_secs(600);
 const REQUEUED_REST: Duration = Duration::from_secs(10);
 
 impl Core {
@@ -31,12 +33,6 @@ impl Core {
             self.note(NoteLevel::Warn, format!("the queues are polled: {why}"));
         }
         self.queue = offered;
-        // One that nobody offers any more is somebody else's.
-        let mut troubles = std::mem::take(&mut self.task_troubles);
-        troubles.retain(|task, _| {
-            self.is_held(task) || self.queue.offers.iter().any(|offer| offer.task == *task)
-        });
-        self.task_troubles = troubles;
     }
 
     /// Claims one task for one session. True when it did.
@@ -215,7 +211,10 @@ impl Core {
 
     /// Tasks that could not be begun for a while, and why.
     pub fn stuck_tasks(&self) -> impl Iterator<Item = (&TaskRef, &str)> {
-        let lasting = self.task_troubles.iter().filter(|(_, trouble)| trouble.is_lasting());
+        let lasting = self.task_troubles.iter().filter(|(_, trouble)| {
+            let tried_lately = self.now.monotonic < trouble.again_at + TRIED_LATELY;
+            trouble.is_lasting() && tried_lately
+        });
         lasting.map(|(task, trouble)| (task, trouble.why.as_str()))
     }
 
@@ -256,6 +255,10 @@ impl Core {
             }
         };
         self.task_rests.retain(|_, until| now < *until);
+        self.task_troubles.retain(|_, trouble| now < trouble.again_at + TRIED_LATELY);
+        if !matches!(fate, Fate::GivenBack { .. }) {
+            self.task_troubles.remove(task);
+        }
         if let Some(length) = task_rest {
             let set_back = self.task_troubles.get(task).map(|trouble| trouble.again_at);
             self.task_rests.insert(task.clone(), (now + length).max(set_back.unwrap_or(now)));

@@ -43,7 +43,8 @@ impl Core {
         // Another agent's comes back whatever became of the task.
         let own = |moving: &&Move| {
             let talk = &moving.agent.conversation;
-            talk.is_none() || *talk == job.conversation
+            let same = talk.is_none() || *talk == job.conversation;
+            same || job.process == Some(moving.agent.process)
         };
         if let Some(moving) = self.durable.moves.get(session).filter(own) {
             return match moving.stage {
@@ -101,6 +102,11 @@ impl Core {
         }
         let gone = self.terminal == TerminalState::Seen && !self.sessions.contains_key(session);
         let gone = gone || self.config.group(session).is_none();
+        if self.durable.swap.is_none() && self.is_stuck(session) {
+            // Another's, and nobody knows for how long: what was ordered is not waited for.
+            self.persist(Record::TaskNotLaunched { session: session.clone() });
+            return true;
+        }
         let moves = self.durable.swap.is_some() || self.durable.moves.contains_key(session);
         let held_up = moves || !self.is_in_sight(session);
         if gone || !held_up && !self.order_job(session, fence) {

@@ -160,6 +160,11 @@ impl Core {
             return true;
         }
         let on_its_way = self.orders.is_open(&Slot::Launch(session.clone()));
+        if !on_its_way && self.durable.swap.is_none() && self.is_stuck(session) {
+            // That other agent cannot be launched for a while: this task does not wait for it.
+            self.lose_job(session, true);
+            return true;
+        }
         // Another agent may have come to its session before it did, and be moved by now.
         let moves = self.durable.swap.is_some() || self.durable.moves.contains_key(session);
         if on_its_way || !self.is_in_sight(session) || moves {

@@ -46,7 +46,7 @@ impl Core {
         let process = known
             // One that had not told its conversation yet has lost its terminal in any case.
             .filter(|agent| agent.conversation.is_none() || agent.conversation == job.conversation)
-            .filter(|agent| session_gone || agent.conversation.is_some())
+            .filter(|agent| agent.conversation.is_some() || !self.sessions.contains_key(session))
             .map(|agent| agent.process)
             .or(job.process);
         let (session, at) = (session.clone(), self.now.wall);
@@ -143,6 +143,10 @@ impl Core {
             (JobStage::Lost { session_gone: true, .. }, Ok(Some(_))) => {
                 self.resume_job(session, &job);
             }
+            (JobStage::Lost { .. }, Ok(None)) if self.holds_a_stranger(session) => {
+                let reason = "whether its agent is the one in its session that tells nothing";
+                self.end_job(session, Fate::Unknown { reason: reason.to_owned() });
+            }
             (JobStage::Lost { session_gone: true, .. }, Ok(None)) => {
                 let reason = "its session went before the task arrived".to_owned();
                 self.end_job(session, Fate::GivenBack { reason });
@@ -187,6 +191,10 @@ impl Core {
 
     /// The agent that had the task comes back with its conversation, and goes on.
     pub(in crate::core) fn resume_job(&mut self, session: &SessionName, job: &Job) {
+        if self.durable.moves.contains_key(session) {
+            return; // another agent's is not overwritten; asked again when that has ended
+        }
+        self.task_troubles.remove(job.task());
         let Some((op, target)) = self.restore_numbers() else {
             return; // asked again when an account is known
         };

@@ -241,7 +241,8 @@ impl Core {
         });
         // Not by its age: the clock may have been set since the task was claimed. What it was started
         // with goes before its pane: others come to that, and ours to others.
-        let named = agent.args.as_deref().and_then(args::named_conversation);
+        let named = || agent.args.as_deref().and_then(args::named_conversation);
+        let named = self.earlier_id(session, agent.process).or_else(named);
         let silent = agent.conversation.is_none()
             && match named {
                 Some(named) => Some(&named) == job.conversation.as_ref(),

@@ -70,6 +70,22 @@ pub struct TurnEnded {
 }
 
 impl JobWatch {
+    /// The agent could do nothing for so long.
+    pub fn sleep(&mut self, length: Duration) {
+        let moments = [Some(&mut self.since), Some(&mut self.progressed)];
+        let known = [
+            self.state.as_mut().map(|(_, since)| since),
+            self.gone_since.as_mut(),
+            self.turn_ended.as_mut().map(|ended| &mut ended.heard),
+            self.signal_heard.as_mut(),
+            self.dialog_at.as_mut(),
+            self.not_before.as_mut(),
+        ];
+        for moment in moments.into_iter().chain(known).flatten() {
+            *moment = *moment + length;
+        }
+    }
+
     /// What its predecessor did says nothing about this agent, except that it was through.
     fn meet(&mut self, process: Option<ProcessRef>) {
         self.process = process;

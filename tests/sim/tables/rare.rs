@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use claude_failover::core::action::Action;
-use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
+use claude_failover::core::event::{AccountVerb, AgentHome, AgentState, Event, LastWords, Verb};
+use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 use claude_failover::task::{HeldState, Priority};
 
@@ -75,7 +76,7 @@ fn a_task_whose_session_leaves_the_configuration_before_its_agent_is_ended_is_le
     desk.add_agent("auto-11", AgentHome::Homed(account("one")), None);
     desk.agent("auto-11").state = AgentState::Unknown;
     desk.look();
-    desk.now_ms += 60_000;
+    desk.now_ms += 50_000;
     desk.set_clock_right();
     desk.send(Event::DeadlineReached);
     desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
@@ -207,4 +208,57 @@ fn a_task_waits_while_somebody_elses_agent_is_moved_in_its_session() {
     assert_eq!(desk.homes().matches("=one").count(), 0);
     assert_eq!((desk.refused_launches, desk.deliveries()), (1, 1), "it goes to another session");
     assert_eq!(talks(&desk, "auto-12").len(), 1);
+}
+
+/// The answer to its launch was lost, and who came up there tells nothing: perhaps it is at work.
+#[test]
+fn a_task_is_not_given_away_beside_somebody_who_tells_nothing() {
+    let mut desk = free_pool();
+    desk.inbox = vec![offer("p:a", Priority::Default)];
+    desk.tell_offers();
+    desk.work_until(is_launch);
+    desk.orders.clear();
+    desk.add_agent("auto-11", AgentHome::Homed(account("one")), None);
+    desk.agent("auto-11").state = AgentState::Unknown;
+    desk.look();
+    desk.last_words = Ok(Some(Box::new(LastWords { ending: Ending::default(), text: None })));
+    desk.pass(3 * MINUTE);
+    assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Unknown)]);
+    assert_eq!((desk.stops.len(), desk.deliveries()), (0, 0));
+}
+
+impl Desk {
+    /// Nothing is done and nothing happens for so long.
+    fn host_sleeps(&mut self, length: Duration) {
+        self.now_ms += u64::try_from(length.as_millis()).expect("small");
+        self.set_clock_right();
+        self.send(Event::DeadlineReached);
+    }
+}
+
+#[test]
+fn what_was_ordered_before_the_host_slept_is_answered_after_it() {
+    let mut desk = free_pool();
+    desk.inbox = vec![offer("p:a", Priority::Default)];
+    desk.tell_offers();
+    desk.work_until(is_launch);
+    desk.host_sleeps(10 * MINUTE);
+    let launches = desk.orders.iter().filter(|order| is_launch(order)).count();
+    assert_eq!(launches, 1, "it is not asked for again");
+    desk.work();
+    assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Sending)]);
+    desk.host_sleeps(10 * MINUTE);
+    desk.work();
+    assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Sending)], "it is not deaf");
+}
+
+#[test]
+fn the_hosts_sleep_is_no_stall() {
+    let mut desk = Desk::at_work();
+    desk.host_sleeps(8 * 60 * MINUTE);
+    desk.work();
+    desk.pass(MINUTE);
+    assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Running)]);
+    desk.pass(8 * 60 * MINUTE);
+    assert_eq!(desk.recorded("stalled"), 1, "silence in its own time is one");
 }
