@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claude_failover::core::action::Action;
-use claude_failover::core::event::{AccountVerb, AgentHome, AgentState, Event, LastWords, Verb};
+use claude_failover::core::event::{AgentHome, AgentState, Event, LastWords, Verb};
 use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 use claude_failover::task::{HeldState, Priority};
