@@ -56,7 +56,7 @@ impl fmt::Display for Record {
             }
             Record::MoveStopped { session } => write!(f, "session={session} agent is stopped"),
             Record::MoveIdentified { session, conversation } => {
-                write!(f, "session={session} conversation={conversation} read from its screen")
+                write!(f, "session={session} conversation={conversation} known now")
             }
             Record::MoveLaunching { session, fence } => {
                 write!(f, "session={session} launching fence={fence}")

@@ -361,7 +361,7 @@ pub enum Record {
     MoveStopped {
         session: SessionName,
     },
-    /// The id was found on the screen after the agent ended.
+    /// The agent told its id late, or printed it when it ended.
     MoveIdentified {
         session: SessionName,
         conversation: ConversationId,

@@ -143,30 +143,22 @@ impl Core {
             (JobStage::Lost { session_gone: true, .. }, Ok(Some(_))) => {
                 self.resume_job(session, &job);
             }
-            (JobStage::Lost { .. }, Ok(None)) if self.holds_a_stranger(session) => {
-                let reason = "whether its agent is the one in its session that tells nothing";
+            (JobStage::Lost { session_gone: false, .. }, Ok(None)) if not_launched.is_some() => {
+                let reason = format!("it was not launched: {}", not_launched.unwrap_or_default());
+                self.leave_alone(session);
+                self.give_back_untried(session, reason);
+            }
+            (JobStage::Lost { .. }, Ok(_)) if self.holds_a_stranger(session) => {
+                let reason = "its agent is gone, or is the one in its session that tells nothing";
                 self.end_job(session, Fate::Unknown { reason: reason.to_owned() });
             }
             (JobStage::Lost { session_gone: true, .. }, Ok(None)) => {
                 let reason = "its session went before the task arrived".to_owned();
                 self.end_job(session, Fate::GivenBack { reason });
             }
-            (JobStage::Lost { session_gone: false, .. }, Ok(None)) if not_launched.is_some() => {
-                let reason = format!("it was not launched: {}", not_launched.unwrap_or_default());
-                self.leave_alone(session);
-                self.give_back_untried(session, reason);
-            }
             (JobStage::Lost { session_gone: false, .. }, Ok(words)) => {
                 let when = if words.is_some() { "at work" } else { "before the task arrived" };
-                let fate = match self.holds_a_stranger(session) {
-                    true => Fate::Unknown {
-                        reason:
-                            "its agent is gone, or is the one in its session that tells nothing"
-                                .to_owned(),
-                    },
-                    false => Fate::Requeued { reason: format!("its agent ended {when}") },
-                };
-                self.end_job(session, fate);
+                self.end_job(session, Fate::Requeued { reason: format!("its agent ended {when}") });
             }
             (JobStage::Lost { .. } | JobStage::Launching { .. }, Err(why)) => {
                 let watch = self.job_watches.entry(session.clone()).or_default();
@@ -191,13 +183,15 @@ impl Core {
 
     /// The agent that had the task comes back with its conversation, and goes on.
     pub(in crate::core) fn resume_job(&mut self, session: &SessionName, job: &Job) {
-        if self.durable.moves.contains_key(session) {
-            return; // another agent's is not overwritten; asked again when that has ended
-        }
-        self.task_troubles.remove(job.task());
-        let Some((op, target)) = self.restore_numbers() else {
-            return; // asked again when an account is known
+        // Not over another agent's move, and not before an account is known: asked again, not at once.
+        let numbers = self.restore_numbers();
+        let Some((op, target)) = numbers.filter(|_| !self.durable.moves.contains_key(session))
+        else {
+            let watch = self.job_watches.entry(session.clone()).or_default();
+            watch.not_before = Some(self.now.monotonic + READS_APART);
+            return;
         };
+        self.task_troubles.remove(job.task());
         let agent = SavedAgent {
             conversation: job.conversation.clone(),
             home: AgentHome::Homed(target.clone()),

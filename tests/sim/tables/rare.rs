@@ -31,6 +31,15 @@ fn is_launch(order: &Action) -> bool {
     matches!(order, Action::LaunchAgent(_))
 }
 
+/// Of a task, for `auto-11`.
+fn with_a_launch_on_its_way() -> Desk {
+    let mut desk = free_pool();
+    desk.inbox = vec![offer("p:a", Priority::Default)];
+    desk.tell_offers();
+    desk.work_until(is_launch);
+    desk
+}
+
 #[test]
 fn a_look_from_before_an_agent_was_ended_does_not_bring_it_back() {
     let mut desk = Desk::at_work();
@@ -106,6 +115,8 @@ fn the_same_refusal_heard_again_does_not_make_its_guessed_end_later() {
     assert_eq!(until(&desk), []);
     // Refused once more after its end: the next guess is a longer one.
     desk.agent("auto-12").home = AgentHome::Homed(account("three"));
+    let stays = desk.agent("auto-12").process;
+    desk.endure.push(stays);
     desk.look();
     record_end(&mut desk, "auto-12", verdict);
     let guessed = until(&desk);
@@ -188,10 +199,7 @@ fn a_launch_that_is_answered_late_is_not_the_swaps() {
 /// Before the launch of its task had run somebody began an agent of his own there.
 #[test]
 fn a_task_waits_while_somebody_elses_agent_is_moved_in_its_session() {
-    let mut desk = free_pool();
-    desk.inbox = vec![offer("p:a", Priority::Default)];
-    desk.tell_offers();
-    desk.work_until(is_launch);
+    let mut desk = with_a_launch_on_its_way();
     desk.orders.clear();
     desk.add_agent("auto-11", AgentHome::Homed(account("one")), Some(9));
     desk.agent("auto-11").args = Some(Vec::new());
@@ -213,10 +221,7 @@ fn a_task_waits_while_somebody_elses_agent_is_moved_in_its_session() {
 /// The answer to its launch was lost, and who came up there tells nothing: perhaps it is at work.
 #[test]
 fn a_task_is_not_given_away_beside_somebody_who_tells_nothing() {
-    let mut desk = free_pool();
-    desk.inbox = vec![offer("p:a", Priority::Default)];
-    desk.tell_offers();
-    desk.work_until(is_launch);
+    let mut desk = with_a_launch_on_its_way();
     desk.orders.clear();
     desk.add_agent("auto-11", AgentHome::Homed(account("one")), None);
     desk.agent("auto-11").state = AgentState::Unknown;
@@ -238,10 +243,7 @@ impl Desk {
 
 #[test]
 fn what_was_ordered_before_the_host_slept_is_answered_after_it() {
-    let mut desk = free_pool();
-    desk.inbox = vec![offer("p:a", Priority::Default)];
-    desk.tell_offers();
-    desk.work_until(is_launch);
+    let mut desk = with_a_launch_on_its_way();
     desk.host_sleeps(10 * MINUTE);
     let launches = desk.orders.iter().filter(|order| is_launch(order)).count();
     assert_eq!(launches, 1, "it is not asked for again");
