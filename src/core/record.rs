@@ -212,10 +212,13 @@ pub enum Record {
     SwapStopped {
         op: OpId,
     },
+    /// `moved`: the swap stays on its account, but somebody else had moved the link away from it.
     SwapFlipped {
         op: OpId,
         #[serde(default)]
         at: Wall,
+        #[serde(default)]
+        moved: bool,
     },
     SwapCanaryProven {
         op: OpId,
@@ -236,10 +239,13 @@ pub enum Record {
         op: OpId,
         reason: String,
     },
+    /// `moved` as for `SwapFlipped`.
     SwapUnflipped {
         op: OpId,
         #[serde(default)]
         at: Wall,
+        #[serde(default)]
+        moved: bool,
     },
     SwapRestored {
         op: OpId,

@@ -195,14 +195,16 @@ impl Core {
             return;
         };
         let (op, phase, at) = (swap.op, swap.phase, self.now.wall);
+        let elsewhere = self.link_seen.is_some() && self.link_seen != self.durable.active;
+        let moved = elsewhere && swap.source == swap.target;
         match (phase, result) {
             (Phase::Stopped, Ok(())) => {
                 self.flipped_at = Some(self.now.monotonic);
-                self.persist(Record::SwapFlipped { op, at });
+                self.persist(Record::SwapFlipped { op, at, moved });
             }
             (Phase::Aborting, Ok(())) => {
                 self.flipped_at = Some(self.now.monotonic);
-                self.persist(Record::SwapUnflipped { op, at });
+                self.persist(Record::SwapUnflipped { op, at, moved });
             }
             (_, Ok(())) => {}
             (_, Err(why)) => self.flip_failed(&why),

@@ -162,7 +162,7 @@ fn an_account_is_told_by_what_stood_against_it() {
         .planned(18, "backup", "third", Trigger::SetAside)
         .then(100, Record::SwapAborting { op: OpId(18), reason: "no home".to_owned() })
         .then(100, Record::SwapSaved { op: OpId(18), moves: Vec::new() })
-        .now(100, |at| Record::SwapUnflipped { op: OpId(18), at })
+        .now(100, |at| Record::SwapUnflipped { op: OpId(18), at, moved: false })
         .then(100, Record::SwapRestored { op: OpId(18) })
         .now(100, |at| Record::SwapRolledBack { op: OpId(18), at })
         .now(86_400_000, |at| Record::AccountReleased { account: account("backup"), at })

@@ -5,9 +5,6 @@
 //! `SIM_FIRST` on. The long run before a release is a million, on all cores:
 //! `SIM_SEEDS=1000000 cargo test --profile long --test sim histories`. What fails is made shorter before
 //! it is printed, with the `SEED` that plays just that; `bugs/` has the bugs that show that it can fail.
-//!
-//! Known, and not mended yet: 65477 (a person moves the link while the daemon is away in the middle of a
-//! swap that moves no link; a linked agent's refusal there is counted against the account in use).
 
 mod calm;
 mod checks;

@@ -67,13 +67,15 @@ impl Durable {
                 self.save_moves(moves);
             }
             Record::SwapStopped { .. } => swap.phase = Phase::Stopped,
-            Record::SwapFlipped { at, .. } => {
+            Record::SwapFlipped { at, moved, .. } => {
                 swap.phase = Phase::Flipped;
                 let changed = swap.source != swap.target;
                 self.active = Some(swap.target.clone());
-                // Waking where we are moves no link.
-                if changed {
+                // Waking where we are moves no link, unless somebody else had.
+                if changed || *moved {
                     self.active_since = *at;
+                }
+                if changed {
                     self.count_flip(*at);
                 }
             }
@@ -89,9 +91,9 @@ impl Durable {
                 swap.way_back_saved = false;
                 swap.trouble = Some(reason.clone());
             }
-            Record::SwapUnflipped { at, .. } => {
+            Record::SwapUnflipped { at, moved, .. } => {
                 swap.phase = Phase::Unflipped;
-                if swap.source != swap.target {
+                if swap.source != swap.target || *moved {
                     self.active_since = *at;
                 }
                 self.active = Some(swap.source.clone());

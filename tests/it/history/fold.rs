@@ -176,7 +176,7 @@ fn a_swap_that_turns_back() {
     let op = OpId(4);
     let script = turned_back()
         .saved(4, "primary", &["ccl-1"], false)
-        .now(100, |at| Record::SwapUnflipped { op, at })
+        .now(100, |at| Record::SwapUnflipped { op, at, moved: false })
         .ended(800, "ccl-1", MoveOutcome::Verified)
         .then(10, Record::SwapRestored { op })
         .now(10, |at| Record::SwapRolledBack { op, at });

@@ -115,7 +115,11 @@ impl Script {
 
     pub fn flipped(self, op: u64) -> Self {
         let op = OpId(op);
-        self.then(500, Record::SwapStopped { op }).now(20, |at| Record::SwapFlipped { op, at })
+        self.then(500, Record::SwapStopped { op }).now(20, |at| Record::SwapFlipped {
+            op,
+            at,
+            moved: false,
+        })
     }
 
     pub fn proven_by(self, op: u64, name: &str) -> Self {

@@ -142,7 +142,7 @@ fn a_swap_that_fails_is_told_as_what_it_leaves() {
     };
     let back = failing(Script::new())
         .saved(4, "primary", &["ccl-auto-11"], false)
-        .now(100, |at| Record::SwapUnflipped { op: OpId(4), at })
+        .now(100, |at| Record::SwapUnflipped { op: OpId(4), at, moved: false })
         .then(10, Record::SwapRestored { op: OpId(4) })
         .now(10, |at| Record::SwapRolledBack { op: OpId(4), at });
     told(
@@ -175,7 +175,7 @@ fn a_swap_that_fails_is_told_as_what_it_leaves() {
         .planned(4, "primary", "backup", Trigger::Operator)
         .aborting(4, "the home is missing")
         .saved(4, "primary", &["ccl-auto-11"], false)
-        .now(10, |at| Record::SwapUnflipped { op: OpId(4), at })
+        .now(10, |at| Record::SwapUnflipped { op: OpId(4), at, moved: false })
         .then(10, Record::SwapRestored { op: OpId(4) })
         .now(10, |at| Record::SwapRolledBack { op: OpId(4), at });
     let levels: Vec<&str> = notices(&by_hand).iter().map(|notice| notice.level.word()).collect();

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use claude_failover::core::action::Action;
 use claude_failover::core::event::{AgentHome, AgentState, Event, LastWords, Verb};
+use claude_failover::moment::Wall;
 use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 use claude_failover::task::{HeldState, Priority};
 
 use crate::tables::desk::{Desk, account, config, id, session};
 use crate::tables::tasks::{free_pool, offer};
-use crate::tables::testimony::{limit, record_end};
+use crate::tables::testimony::{limit, record_end, write_end};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -74,6 +75,35 @@ fn a_target_that_was_refused_meanwhile_is_proven_before_anybody_is_brought_to_it
     desk.pass(MINUTE);
     assert_eq!(desk.noted("target=two failed: it was refused meanwhile"), 1);
     assert_eq!(desk.active(), "three");
+}
+
+/// A person moved the link while the daemon was away, in the middle of a swap that moves no link.
+#[test]
+fn what_an_agent_heard_where_somebody_had_moved_the_link_is_not_the_active_accounts() {
+    let mut desk = Desk::at_rest();
+    for minutes in [300, 200, 10] {
+        let refusal = limit(&desk, minutes);
+        record_end(&mut desk, "ded", refusal);
+        desk.pass(15 * SECOND);
+    }
+    desk.agent("ded").home = AgentHome::Linked;
+    desk.look();
+    desk.pass(10 * MINUTE);
+    let stopped = desk.journal.iter().rposition(|r| r.to_string().contains("phase=Stopped"));
+    desk.journal.truncate(stopped.expect("it woke where it is") + 1);
+    desk.link = account("two");
+    let elsewhere = Wall(desk.wall_ms + 2_000);
+    desk.now_ms += 30_000;
+    desk.set_clock_right();
+    desk.restart();
+    assert_eq!((desk.phase(), desk.active(), desk.link.as_str()), (None, "three", "three"));
+    desk.restart(); // nothing but the journal remembers the move now
+    desk.pass(30 * SECOND);
+    let refusal = limit(&desk, 60);
+    write_end(&mut desk, "ded", refusal, elsewhere);
+    desk.tell_transcripts();
+    desk.work();
+    assert!(desk.core.is_available(&account("three")));
 }
 
 /// Its agent told nothing, so that nobody can end it in a place that is not ours any more.

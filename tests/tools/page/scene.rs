@@ -233,7 +233,7 @@ impl Scene {
                         .collect(),
                 },
             ),
-            (-42, Record::SwapFlipped { op, at }),
+            (-42, Record::SwapFlipped { op, at, moved: false }),
             (-42, ended("ccl-auto-11", MoveOutcome::Verified)),
             (-42, ended("ccl-auto-12", failed)),
             (-42, Record::SwapDone { op, at: at + Duration::from_millis(2_700) }),
