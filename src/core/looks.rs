@@ -179,9 +179,11 @@ impl Core {
             let same_talk = moving.is_some_and(|moving| {
                 agent.conversation.is_some() && agent.conversation == moving.agent.conversation
             });
-            let launched_there = moving
-                .is_some_and(|moving| moving.stage == MoveStage::Launched { pane: agent.pane });
-            (!same_talk, !launched_there, works, Some(agent.process) != known, agent.pane)
+            let its_own = moving.is_some_and(|moving| {
+                moving.stage == MoveStage::Launched { pane: agent.pane }
+                    || moving.agent.process == agent.process
+            });
+            (!same_talk, !its_own, works, Some(agent.process) != known, agent.pane)
         });
     }
 

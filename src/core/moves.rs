@@ -70,12 +70,17 @@ impl Core {
             return true;
         }
         match &moving.stage {
-            MoveStage::Staying { until } => self.end_stay(&moving, *until <= self.now.wall),
+            MoveStage::Staying { until } => self.end_stay(&moving, self.is_stay_over(*until)),
             MoveStage::Stopping => false,
             MoveStage::Stopped | MoveStage::Held => self.launch_when_due(&moving),
             MoveStage::Launching { fence } => self.launch_again(&moving, *fence),
             MoveStage::Launched { pane } => self.verify(&moving, *pane),
         }
+    }
+
+    /// Nobody stays longer than the grace: an end that lies further ahead was set by another clock.
+    fn is_stay_over(&self, until: Wall) -> bool {
+        until <= self.now.wall || until > self.now.wall + self.config.swap.busy_grace
     }
 
     /// It had not said yet which conversation it has when it was saved. True when it has since.
@@ -121,7 +126,12 @@ impl Core {
             return false; // there is nowhere to go: it stays alive where it is
         };
         let session = &moving.session;
-        let Some(agent) = self.agent_in(session) else {
+        // Whoever came in its place is not ours to end.
+        let it = self.agent_in(session).filter(|agent| {
+            agent.process == moving.agent.process
+                || agent.conversation.is_some() && agent.conversation == moving.agent.conversation
+        });
+        let Some(agent) = it else {
             if self.sessions.get(session).is_some_and(|seen| seen.looked_at) {
                 let reason = "it ended while it finished its turn".to_owned();
                 self.end_move(session, MoveOutcome::Dropped { reason });

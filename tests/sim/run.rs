@@ -196,6 +196,9 @@ impl Sim {
         self.sense_agents_at = self.sense_agents_at.map(|at| at + length);
         self.sense_panes_at = self.sense_panes_at.map(|at| at + length);
         self.sense_talks_at = self.sense_talks_at.map(|at| at + length);
+        if let Some(life) = &mut self.life {
+            life.said.last_order_at += length;
+        }
     }
 
     pub fn wall(&self) -> i64 {
