@@ -311,6 +311,7 @@ impl Core {
                     let (process, at) = (agent.process, report.at);
                     seen.failed_turn = Some(FailedTurn { process, at, reading });
                 }
+                self.note_reported_turn(session, &agent);
                 self.hear_failed_turn(session, &agent);
             }
             News::TurnEnded { .. } => self.turn_ended_well(session, &agent),
@@ -365,6 +366,11 @@ impl Core {
         if self.testimony(session, agent).is_none() {
             self.clear_hit(session, "its turn ended well");
         }
+        self.note_reported_turn(session, agent);
+    }
+
+    /// A client that tells no state has taken a turn, whenever its screen shows that.
+    fn note_reported_turn(&mut self, session: &SessionName, agent: &AgentSeen) {
         if agent.state == AgentState::Unknown {
             self.turn_taken(session);
         }

@@ -216,7 +216,10 @@ impl Sim {
                 }) || self.checks.clock_jumped;
                 assert!(by_hand || self.world.link == target, "a swap is done and the link is not");
             }
-            Record::SwapSaved { moves, .. } => self.check_saved(&before, moves),
+            Record::SwapSaved { moves, .. } => {
+                self.check_saved(&before, moves);
+                self.note_saved(moves);
+            }
             Record::SwapRolledBack { .. } => self.checks.swaps_rolled_back += 1,
             Record::AgentAdopted { agent, .. } => {
                 self.checks.adopted.insert(agent.process);
@@ -390,6 +393,22 @@ impl Sim {
         }
     }
 
+    /// Who is in no turn when it is saved may begin one before its end is ordered.
+    fn note_saved(&mut self, moves: &[Move]) {
+        for moving in moves.iter().filter(|moving| moving.stage == MoveStage::Stopping) {
+            let process = moving.agent.process;
+            let known = self.world.agents.get(&process.pid);
+            if known.is_some_and(|agent| agent.process == process && !self.is_in_a_turn(agent)) {
+                self.checks.stays_over.insert(process);
+            }
+        }
+    }
+
+    /// And the core has been told so.
+    pub fn is_in_a_turn(&self, agent: &Agent) -> bool {
+        agent.state == AgentState::Busy && agent.busy_told && self.now - agent.state_since > TOLD_MS
+    }
+
     fn check_launching(&self, before: &Durable, session: &SessionName) {
         let stuck = before.swap.as_ref().is_some_and(|swap| swap.phase == Phase::Stuck);
         let mine = before.moves.get(session).map(|moving| moving.op)
@@ -506,16 +525,10 @@ impl Sim {
     /// An agent in a turn is left alone until its time is over, unless it came up in this swap.
     fn check_stop(&self, pid: i32) {
         let Some(agent) = self.world.agents.get(&pid) else { return };
-        let told = agent.busy_told && self.now - agent.state_since > TOLD_MS;
         let way_back =
             self.checks.shadow.swap.as_ref().is_some_and(|swap| swap.phase >= Phase::Aborting);
         let orphan = agent.pane.is_none();
-        if agent.state != AgentState::Busy
-            || !told
-            || way_back
-            || orphan
-            || self.checks.clock_jumped
-        {
+        if !self.is_in_a_turn(agent) || way_back || orphan || self.checks.clock_jumped {
             return;
         }
         // An order that was lost is given again, whatever the agent has begun meanwhile.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use claude_failover::config::Group;
 use claude_failover::core::durable::{Durable, Phase};
-use claude_failover::core::event::{AgentHome, AgentState};
+use claude_failover::core::event::AgentHome;
 use claude_failover::core::job::Job;
 use claude_failover::core::record::{Move, MoveCause, MoveStage, Record};
 use claude_failover::core::standing::AccountState;
@@ -241,10 +241,7 @@ impl Sim {
     }
 
     fn is_at_work(&self, process: &ProcessRef) -> bool {
-        self.up(*process).is_some_and(|agent| {
-            let told = agent.busy_told && self.now - agent.state_since > TOLD_MS;
-            agent.state == AgentState::Busy && told && !self.checks.clock_jumped
-        })
+        self.up(*process).is_some_and(|agent| self.is_in_a_turn(agent) && !self.checks.clock_jumped)
     }
 
     /// Whoever was sent ahead and refused is as well off there as where it was. With the link on its

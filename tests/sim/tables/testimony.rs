@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use claude_failover::core::action::Action;
 use claude_failover::core::agent_state::StateSource;
-use claude_failover::core::event::{AgentHome, AgentState, AgentsObserved, Event, PaneReading};
+use claude_failover::core::event::{
+    AccountVerb, AgentHome, AgentState, AgentsObserved, Event, PaneReading,
+};
 use claude_failover::core::moves::NUDGE;
 use claude_failover::core::standing::AccountState;
 use claude_failover::moment::Wall;
@@ -12,6 +14,7 @@ use claude_failover::quota::report::{News, Report};
 use claude_failover::quota::transcript::{ApiError, Ending};
 use claude_failover::quota::verdict::{Activity, Dialog, LimitKind, Reading, Verdict};
 
+use crate::tables::account_edges::{only_one, verb, with};
 use crate::tables::desk::{Desk, account, id, session};
 
 const LIMIT: &str = "You've hit your session limit · resets 4pm (UTC)";
@@ -351,4 +354,27 @@ fn a_straggler_whose_turn_ended_well_is_not_nudged_and_a_refused_one_is() {
         let nudged = launch.argv.last().is_some_and(|argument| argument == NUDGE);
         assert_eq!((&launch.session, nudged), (&session("auto-11"), refused));
     }
+}
+
+/// Its screen could not be read for a while, and the account has been released since.
+#[test]
+fn the_screen_of_a_turn_that_was_reported_is_no_news_of_a_client_that_tells_no_state() {
+    let mut desk = with(only_one);
+    desk.watcher_is_silent = true;
+    desk.agents.retain(|agent| agent.session != session("ded"));
+    desk.look();
+    desk.add_agent("ded", AgentHome::Homed(account("one")), None);
+    desk.agent("ded").state = AgentState::Unknown;
+    desk.look();
+    desk.pass(60 * SECOND);
+    let (refusal, at) = (limit(&desk, HOUR_MIN), Wall(desk.wall_ms));
+    report(&mut desk, "ded", failed(refusal.clone()), at);
+    assert_eq!(desk.recorded("account=one exhausted"), 1);
+    verb(&mut desk, AccountVerb::Release, "one");
+    let prompt = Some("> go on".to_owned());
+    for _ in 0..3 {
+        desk.show("ded", Reading { last_user_row: prompt.clone(), ..reading(refusal.clone()) });
+        desk.pass(SECOND);
+    }
+    assert_eq!(desk.noted("evidence=pane"), 0);
 }
