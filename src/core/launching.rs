@@ -198,6 +198,10 @@ impl Core {
         result: Result<PaneId, String>,
     ) {
         if self.orders.answer(&Slot::Launch(session.clone()), order).is_none() {
+            if result.is_ok() {
+                // Its agent may be in a pane of its own, where nobody looks yet.
+                self.out.push(Action::ObserveSessions);
+            }
             return;
         }
         if !self.durable.moves.contains_key(session) {

@@ -323,10 +323,12 @@ impl Core {
     }
 
     /// Answers to what was ordered on the way forward must not be taken for the way back's.
-    /// A launch among them may still run: the next one has a higher fence.
+    /// A launch among them may still run: the next one has a higher fence. A launch that is not this
+    /// swap's own is not of its way: its answer says in which pane that agent is.
     fn forget_forward_orders(&mut self) {
-        let launches: Vec<Slot> =
-            self.durable.moves.keys().map(|session| Slot::Launch(session.clone())).collect();
+        let op = self.durable.swap.as_ref().map(|swap| swap.op);
+        let own = self.durable.moves.values().filter(|moving| Some(moving.op) == op);
+        let launches: Vec<Slot> = own.map(|moving| Slot::Launch(moving.session.clone())).collect();
         for slot in [Slot::Check, Slot::Probe, Slot::Look, Slot::Flip].iter().chain(&launches) {
             self.orders.forget(slot);
         }

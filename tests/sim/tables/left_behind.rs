@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use claude_failover::core::action::Action;
 use claude_failover::core::durable::Phase;
-use claude_failover::core::event::{AgentHome, Verb};
+use claude_failover::core::event::{AgentHome, AgentState, Verb};
 use claude_failover::core::session::ENDED_AGAIN_AFTER;
 use claude_failover::quota::verdict::Verdict;
 
 use crate::tables::account_edges::{figures_alone, with};
-use crate::tables::desk::{Desk, account};
+use crate::tables::desk::{Desk, account, session};
 use crate::tables::testimony::{limit, record_end};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -66,4 +66,50 @@ fn who_cannot_be_ended_is_tried_again_after_a_while() {
     desk.work();
     desk.pass(15 * SECOND);
     assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one");
+}
+
+/// A pool agent in its turn while everybody else has followed a swap to `two`.
+fn with_a_straggler() -> Desk {
+    let mut desk = Desk::at_rest();
+    desk.set_state("auto-11", AgentState::Busy);
+    let refusal = limit(&desk, 60);
+    record_end(&mut desk, "ded", refusal);
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=one auto-12=two ded=two");
+    desk
+}
+
+/// The grace is ten minutes; its end was reckoned by a clock that was three hours fast.
+#[test]
+fn nobody_stays_for_hours_because_the_clock_was_set_back() {
+    let mut desk = with_a_straggler();
+    desk.wall_ms -= 3 * 3_600_000;
+    desk.pass(60 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+}
+
+/// One pane further on somebody's agent was known before the one that finishes its turn.
+#[test]
+fn nobody_else_is_ended_for_the_one_that_finishes_its_turn() {
+    let mut desk = with_a_straggler();
+    let straggler = desk.agent("auto-11").process;
+    let theirs = desk.add_agent("auto-11", AgentHome::Homed(account("one")), Some(9));
+    desk.agents.rotate_right(1);
+    desk.look();
+    assert_eq!(
+        desk.core.sessions[&session("auto-11")].agent.as_ref().map(|a| a.process),
+        Some(straggler)
+    );
+    desk.pass(15 * 60 * SECOND);
+    assert!(desk.stops.contains(&straggler) && !desk.stops.contains(&theirs));
+}
+
+#[test]
+fn whoever_came_in_the_place_of_the_one_that_finished_its_turn_is_not_ended() {
+    let mut desk = with_a_straggler();
+    desk.agents.retain(|agent| agent.session != session("auto-11"));
+    let theirs = desk.add_agent("auto-11", AgentHome::Homed(account("one")), Some(9));
+    desk.look();
+    desk.pass(15 * 60 * SECOND);
+    assert!(!desk.stops.contains(&theirs));
 }

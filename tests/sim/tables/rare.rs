@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use claude_failover::core::action::Action;
+use claude_failover::core::action::{Action, OrderId};
 use claude_failover::core::event::{AgentHome, AgentState, Event, LastWords, Verb};
+use claude_failover::ids::{PaneId, ProcessRef};
 use claude_failover::moment::Wall;
 use claude_failover::quota::transcript::Ending;
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
@@ -224,6 +225,55 @@ fn a_launch_that_is_answered_late_is_not_the_swaps() {
     desk.pass(MINUTE);
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
     assert_eq!(desk.active(), "two");
+}
+
+/// An agent comes back to `ded`, and a person has begun one in its pane: it gets a pane of its own.
+/// Gives the order of the launch, and the person's agent.
+fn with_a_launch_beside_a_person() -> (Desk, OrderId, ProcessRef) {
+    let mut desk = Desk::at_rest();
+    desk.agents.retain(|agent| agent.session != session("ded"));
+    desk.sessions.retain(|name| name != "ded");
+    desk.list();
+    desk.work_until(is_launch);
+    let Action::LaunchAgent(launch) = desk.orders.remove(0) else { unreachable!() };
+    let person = desk.add_agent("ded", AgentHome::Homed(account("one")), None);
+    desk.agent("ded").state = AgentState::Unknown;
+    (desk, launch.order, person)
+}
+
+fn launched(order: OrderId) -> Event {
+    Event::AgentLaunched { order, session: session("ded"), result: Ok(PaneId(9)) }
+}
+
+/// Neither has said yet who it is, so that its pane alone tells which one came back.
+#[test]
+fn a_launch_from_before_a_swap_is_heard_of_when_the_swaps_target_has_failed() {
+    let (mut desk, order, person) = with_a_launch_beside_a_person();
+    desk.broken = vec![account("two")];
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    let three = account("three");
+    desk.work_until(
+        |order| matches!(order, Action::CheckTarget { account, .. } if *account == three),
+    );
+    let back = desk.add_agent("ded", AgentHome::Homed(account("one")), None);
+    let agent = desk.agents.last_mut().expect("just added");
+    (agent.pane, agent.state) = (PaneId(9), AgentState::Unknown);
+    desk.send(launched(order));
+    assert_eq!(desk.recorded("session=ded launched pane=%9"), 1);
+    desk.work();
+    desk.pass(MINUTE);
+    assert!(desk.stops.contains(&back) && !desk.stops.contains(&person), "{:?}", desk.stops);
+}
+
+#[test]
+fn who_was_launched_and_is_not_waited_for_any_more_is_looked_for() {
+    let (mut desk, order, _) = with_a_launch_beside_a_person();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
+    desk.orders.clear();
+    desk.send(launched(order));
+    let listings = desk.orders.iter().filter(|order| matches!(order, Action::ObserveSessions));
+    assert_eq!(listings.count(), 1, "nobody knows its pane");
 }
 
 /// Before the launch of its task had run somebody began an agent of his own there.
