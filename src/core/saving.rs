@@ -236,8 +236,8 @@ impl Core {
             moving.agent.process = self.last_process(moving);
             if let Some(agent) = self.agent_in(&moving.session)
                 && agent.home == AgentHome::Homed(swap.target.clone())
-                && (agent.conversation.is_none() && launched
-                    || agent.conversation == moving.agent.conversation)
+                && (launched || agent.conversation.is_some())
+                && !self.is_another(moving, agent)
             {
                 moving.agent.process = agent.process;
             }

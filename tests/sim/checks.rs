@@ -107,7 +107,9 @@ impl Checks {
 
     /// One of our orders ends this agent: from now on its conversation is our debt.
     pub fn stopped(&mut self, agent: &Agent) {
-        if agent.old {
+        // A person has begun it a moment ago, and nothing tells it from one that we have launched.
+        let unknown = agent.launched_fence.is_none() && agent.args.is_none() && !agent.filed;
+        if agent.old || unknown {
             return; // it may have told nobody its id
         }
         if let Ok(session) = agent.session.parse() {
