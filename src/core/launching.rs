@@ -12,7 +12,7 @@ use crate::core::setback::{Setback, TOLD_FROM};
 use crate::core::verify::{SILENT_CLIENT_UP, Watch};
 use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, PaneId, SessionName};
-use crate::moment::Mono;
+use crate::moment::{Mono, Wall};
 
 impl Core {
     /// Whether this stopped agent may be launched now, and on which account.
@@ -113,8 +113,18 @@ impl Core {
             self.end_move(&session, MoveOutcome::Dropped { reason });
         } else {
             let process = agent.process;
-            self.persist(Record::MoveStopping { session, process, finished: false });
+            let until = self.may_finish_until(&session);
+            self.persist(Record::MoveStopping { session, process, finished: false, until });
         }
+    }
+
+    /// Up where it was before, by a launch that ran late or by hand, and at work: as anybody whom a
+    /// swap finds in a turn it has its time. On the way back nobody has.
+    fn may_finish_until(&self, session: &SessionName) -> Option<Wall> {
+        let goes_back =
+            self.durable.swap.as_ref().is_some_and(|swap| swap.phase >= Phase::Aborting);
+        let stays = self.is_in_turn(session) && !goes_back;
+        stays.then(|| self.now.wall + self.config.swap.busy_grace)
     }
 
     /// After a crash or a lost answer: the same fence again, so that it runs at most once.

@@ -51,6 +51,9 @@ impl fmt::Display for Record {
                 write!(f, "op={op} session={session} restore on account={target}")
             }
             Record::StuckCleared { op, verb } => write!(f, "op={op} stuck ended by {verb:?}"),
+            Record::MoveStopping { session, process, until: Some(until), .. } => {
+                write!(f, "session={session} staying agent={process} until={until}")
+            }
             Record::MoveStopping { session, process, .. } => {
                 write!(f, "session={session} stopping agent={process}")
             }

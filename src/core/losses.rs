@@ -29,7 +29,7 @@ impl Core {
         for (session, process) in lost {
             self.orders.forget(&Slot::Launch(session.clone()));
             self.watches.remove(&session);
-            self.persist(Record::MoveStopping { session, process, finished: false });
+            self.persist(Record::MoveStopping { session, process, finished: false, until: None });
         }
     }
 

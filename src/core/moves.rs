@@ -161,7 +161,8 @@ impl Core {
         self.ramp_on(moving);
         let text = format!("claude-failover: this agent is ended and resumed on {active} now");
         self.tell_if_attached(session, text);
-        self.persist(Record::MoveStopping { session: session.clone(), process, finished });
+        let session = session.clone();
+        self.persist(Record::MoveStopping { session, process, finished, until: None });
         true
     }
 

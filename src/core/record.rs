@@ -355,14 +355,17 @@ pub enum Record {
         fence: u64,
     },
 
-    /// This process of the move is to be ended now: a straggler whose time has come, or one that
-    /// came up where it must not stay.
+    /// This process of the move is to be ended: a straggler whose time has come, or one that came up
+    /// where it must not stay.
     MoveStopping {
         session: SessionName,
         process: ProcessRef,
         /// Its turn ended well before: it has nothing to go on with.
         #[serde(default)]
         finished: bool,
+        /// Not before its turn ends, or this moment at the latest; `None`: now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Wall>,
     },
     MoveStopped {
         session: SessionName,

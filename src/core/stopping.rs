@@ -158,6 +158,8 @@ impl Core {
             .values()
             .filter(|m| m.op == op && m.cause == MoveCause::Swap && m.stage == MoveStage::Stopped)
             .filter(|moving| moving.agent.conversation.is_none())
+            // Whose session is not ours any more is dropped: there is nothing to ask for.
+            .filter(|moving| self.config.group(&moving.session).is_some())
             .filter_map(|moving| Some((moving.session.clone(), moving.pane?)))
             .collect();
         let any = !nameless.is_empty();

@@ -65,6 +65,7 @@ pub fn night() -> Script {
         session: session("ccl-1"),
         process: agent().process,
         finished: true,
+        until: None,
     };
     Script::new()
         .started(500)

@@ -38,10 +38,15 @@ impl Durable {
             return Err(illegal(record, "no such move is open"));
         };
         match record {
-            Record::MoveStopping { process, finished, .. } => {
+            Record::MoveStopping { process, finished, until, .. } => {
                 moving.agent.process = *process;
                 moving.cut &= !finished;
                 moving.stage = MoveStage::Stopping;
+                if let Some(until) = *until {
+                    moving.cause = MoveCause::Straggler;
+                    moving.stage = MoveStage::Staying { until };
+                    moving.refused = false; // it takes turns there
+                }
             }
             Record::MoveStopped { .. } => {
                 moving.stage = MoveStage::Stopped;

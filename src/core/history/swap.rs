@@ -227,6 +227,10 @@ impl MoveEnd {
         }
     }
 
+    pub(in crate::core) fn by_stop(until: Option<Wall>) -> Self {
+        if until.is_some() { MoveEnd::Staying } else { MoveEnd::Open }
+    }
+
     pub(in crate::core) fn by(stage: &MoveStage) -> Self {
         match stage {
             MoveStage::Staying { .. } => MoveEnd::Staying,

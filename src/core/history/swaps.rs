@@ -91,9 +91,9 @@ impl History {
                 let id = self.push(self.at, Happening::Restore(restore));
                 self.moves.insert(session.clone(), (*op, id));
             }
-            // One that stayed follows now.
-            Record::MoveStopping { session, .. } => {
-                self.set_move(session, MoveEnd::Open, None, None);
+            // One that stayed follows now, unless it has a turn to finish.
+            Record::MoveStopping { session, until, .. } => {
+                self.set_move(session, MoveEnd::by_stop(*until), None, None);
             }
             Record::MoveEnded { session, outcome } => {
                 let (end, reason) = MoveEnd::of(outcome);

@@ -114,9 +114,9 @@ impl Teller {
                     self.moved.insert(saved.session.clone(), MoveEnd::by(&saved.stage));
                 }
             }
-            Record::MoveStopping { session, .. } => {
+            Record::MoveStopping { session, until, .. } => {
                 if let Some(end) = self.moved.get_mut(session) {
-                    *end = MoveEnd::Open;
+                    *end = MoveEnd::by_stop(*until);
                 }
             }
             Record::MoveEnded { session, outcome } => {

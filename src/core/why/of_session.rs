@@ -37,6 +37,10 @@ impl Why {
 
     pub(in crate::core::why) fn of_move(&self, record: &Record, at: Wall) -> Option<Said> {
         let told = match record {
+            Record::MoveStopping { session, until: Some(until), .. } => {
+                said(format!("{} goes when its turn ends, or at {until}", self.its_agent(session)))
+                    .because("it came up where it was before, and is at work")
+            }
             Record::MoveStopping { session, finished, .. } => {
                 let then = if *finished { "its turn is over" } else { "its time to stay is over" };
                 said(format!("{} is ended now", self.its_agent(session))).because(then)

@@ -38,6 +38,7 @@ fn a_swap_from_its_refusal_to_the_last_session_that_follows() {
         session: session("ccl-1"),
         process: agent().process,
         finished: true,
+        until: None,
     };
     let script = script.then(30_000, stopping);
     check(

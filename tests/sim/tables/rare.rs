@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use claude_failover::core::Core;
 use claude_failover::core::action::{Action, OrderId};
 use claude_failover::core::event::{AgentHome, AgentState, Event, LastWords, Verb};
+use claude_failover::core::record::Record;
 use claude_failover::ids::{PaneId, ProcessRef};
 use claude_failover::moment::Wall;
 use claude_failover::quota::transcript::Ending;
@@ -274,6 +276,66 @@ fn who_was_launched_and_is_not_waited_for_any_more_is_looked_for() {
     desk.send(launched(order));
     let listings = desk.orders.iter().filter(|order| matches!(order, Action::ObserveSessions));
     assert_eq!(listings.count(), 1, "nobody knows its pane");
+}
+
+/// `ded` is being brought back on `one` while all others go to `two`; its launch runs late.
+fn at_work_by_a_launch_from_before_a_swap() -> Desk {
+    let mut desk = Desk::at_rest();
+    desk.agents.retain(|agent| agent.session != session("ded"));
+    desk.sessions.retain(|name| name != "ded");
+    desk.list();
+    desk.work_until(is_launch);
+    let launch = desk.orders.remove(0);
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
+    desk.comes_up = Some(AgentState::Busy);
+    desk.carry_out(launch);
+    desk.comes_up = Some(AgentState::Idle);
+    desk.work();
+    desk.pass(MINUTE);
+    assert_eq!((desk.phase(), desk.active()), (None, "two"), "it holds nobody up");
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one");
+    desk
+}
+
+#[test]
+fn who_is_at_work_by_a_launch_from_before_a_swap_finishes_its_turn_there() {
+    let mut desk = at_work_by_a_launch_from_before_a_swap();
+    desk.restart();
+    desk.pass(MINUTE);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one");
+    desk.set_state("ded", AgentState::Idle);
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+    assert_eq!(desk.agent("ded").conversation, Some(id(1)));
+}
+
+#[test]
+fn nor_has_it_more_time_for_that_turn_than_others() {
+    let mut desk = at_work_by_a_launch_from_before_a_swap();
+    desk.pass(desk.core.config.swap.busy_grace);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+}
+
+/// The daemon was away when its session left the configuration.
+#[test]
+fn the_screen_of_a_session_that_is_not_ours_any_more_is_not_read() {
+    let mut desk = Desk::at_rest();
+    desk.agent("ded").conversation = None;
+    desk.core.durable.agents.remove(&session("ded"));
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    let is_read = |order: &Action| matches!(order, Action::ReadPane { .. });
+    desk.work_until(is_read);
+    let mut changed = config();
+    changed.pool.dedicated.clear();
+    desk.core = Core::recover(changed.into(), &desk.journal).expect("the journal is ours");
+    let started = Record::DaemonStarted { version: "t".to_owned(), pid: 2 };
+    let orders = desk.core.start(desk.now(), Some(account("one")), started);
+    assert!(!orders.iter().any(is_read));
+    desk.restart();
+    desk.pass(15 * SECOND);
+    assert_eq!((desk.phase(), desk.active()), (None, "two"), "nor does it hold up the swap");
 }
 
 /// Before the launch of its task had run somebody began an agent of his own there.
