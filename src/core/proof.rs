@@ -95,6 +95,7 @@ impl Core {
         for session in canaries {
             let reason = "its account does not take it either; it waits there".to_owned();
             self.end_move(&session, MoveOutcome::Dropped { reason });
+            self.adopt_after_move(&session, None);
         }
     }
 

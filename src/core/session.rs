@@ -259,7 +259,10 @@ impl Core {
 
     pub(in crate::core) fn session_made(&mut self, session: &SessionName) {
         let made_at = Some(self.now.monotonic);
-        self.sessions.entry(session.clone()).or_default().made_at = made_at;
+        // One that has left the configuration meanwhile is nobody's of ours.
+        if self.config.group(session).is_some() {
+            self.sessions.entry(session.clone()).or_default().made_at = made_at;
+        }
     }
 
     /// Tells the watcher and the monitor where to look, when that has changed.

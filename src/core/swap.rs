@@ -81,7 +81,9 @@ impl Core {
             return false;
         }
         self.tell_sensors();
-        let covers = self.sessions.keys().cloned().collect();
+        // One that has just been made is not listed yet: the watcher knows nothing of its panes.
+        let listed = self.sessions.iter().filter(|(_, session)| !session.panes.is_empty());
+        let covers = listed.map(|(name, _)| name.clone()).collect();
         if let Some(order) = self.open_order(Slot::Look, covers) {
             self.out.push(Action::ObserveAgents { order });
         }

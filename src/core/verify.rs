@@ -8,7 +8,7 @@ use crate::core::event::{AgentHome, AgentSeen, AgentState, PaneReading};
 use crate::core::record::{Move, MoveCause, MoveOutcome, Record, SavedAgent};
 use crate::core::testimony::Testimony;
 use crate::core::trigger::EvidenceSource;
-use crate::ids::{AccountName, PaneId, SessionName};
+use crate::ids::{AccountName, ConversationId, PaneId, SessionName};
 use crate::moment::Mono;
 use crate::quota::verdict::{Dialog, Verdict};
 
@@ -332,16 +332,9 @@ impl Core {
         let verified = outcome == MoveOutcome::Verified;
         let session = moving.session.clone();
         self.end_move(&session, outcome);
-        if let Some(agent) = self.agent_in(&session) {
-            let mut agent = SavedAgent::from(agent);
-            if verified && agent.conversation.is_none() {
-                // A client that does not tell: it was launched to resume this one.
-                agent.conversation.clone_from(&moving.agent.conversation);
-            }
-            if self.durable.agents.get(&session) != Some(&agent) {
-                self.persist(Record::AgentAdopted { session: session.clone(), agent });
-            }
-        }
+        // A client that does not tell: it was launched to resume this one.
+        let resumed = if verified { moving.agent.conversation.as_ref() } else { None };
+        self.adopt_after_move(&session, resumed);
         if probing {
             // One that was deaf to its nudge says nothing of the account.
             if verified && answered {
@@ -354,6 +347,20 @@ impl Core {
                 return;
             };
             self.persist(Record::SwapCanaryProven { op, session: Some(session) });
+        }
+    }
+
+    /// While its move was open nobody was adopted there; `resumed`: what it was launched to resume.
+    pub(in crate::core) fn adopt_after_move(
+        &mut self,
+        session: &SessionName,
+        resumed: Option<&ConversationId>,
+    ) {
+        let Some(agent) = self.agent_in(session) else { return };
+        let mut agent = SavedAgent::from(agent);
+        agent.conversation = agent.conversation.or_else(|| resumed.cloned());
+        if self.durable.agents.get(session) != Some(&agent) {
+            self.persist(Record::AgentAdopted { session: session.clone(), agent });
         }
     }
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use claude_failover::core::action::Action;
 use claude_failover::core::durable::Phase;
-use claude_failover::core::event::{AgentHome, AgentState, Verb};
+use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
 use claude_failover::core::session::ENDED_AGAIN_AFTER;
 use claude_failover::quota::verdict::Verdict;
 
 use crate::tables::account_edges::{figures_alone, with};
-use crate::tables::desk::{Desk, account, session};
+use crate::tables::desk::{Desk, account, config, session};
 use crate::tables::testimony::{limit, record_end};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -112,4 +112,34 @@ fn whoever_came_in_the_place_of_the_one_that_finished_its_turn_is_not_ended() {
     desk.look();
     desk.pass(15 * 60 * SECOND);
     assert!(!desk.stops.contains(&theirs));
+}
+
+/// It has been made and is not listed yet, so that a look knows nothing of its panes.
+#[test]
+fn who_is_in_a_session_that_was_made_while_a_swap_looks_around_is_taken_along() {
+    let mut desk = Desk::at_rest();
+    let mut grown = config();
+    grown.pool.autonomous.as_mut().expect("it has a pool").min = 3;
+    desk.send(Event::ConfigReloaded(grown.into()));
+    let is_creation = |order: &Action| matches!(order, Action::CreateSession { .. });
+    let create = desk.orders.iter().position(is_creation).expect("the pool grows");
+    let create = desk.orders.remove(create);
+    desk.carry_out(create);
+    let is_listing = |order: &Action| matches!(order, Action::ObserveSessions);
+    desk.orders.retain(|order| !is_listing(order));
+    desk.send(Verb::Swap { to: None }.into());
+    let is_look = |order: &Action| matches!(order, Action::ObserveAgents { .. });
+    while !desk.orders.first().is_some_and(is_look) {
+        let order = desk.orders.remove(0);
+        desk.carry_out(order);
+    }
+    let look = desk.orders.remove(0);
+    let seen = desk.agents.clone();
+    desk.add_agent("auto-13", AgentHome::Homed(account("one")), Some(4));
+    desk.list();
+    let all = std::mem::replace(&mut desk.agents, seen);
+    desk.carry_out(look);
+    desk.agents = all;
+    desk.pass(15 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two auto-13=two ded=two");
 }

@@ -406,3 +406,20 @@ fn the_hosts_sleep_is_no_stall() {
     desk.pass(8 * 60 * MINUTE);
     assert_eq!(desk.recorded("stalled"), 1, "silence in its own time is one");
 }
+
+/// Its answer comes when the session has left the configuration.
+#[test]
+fn nobody_looks_into_the_pane_of_a_launch_whose_session_is_not_ours_any_more() {
+    let mut desk = with_a_launch_on_its_way();
+    let launch = desk.orders.remove(0);
+    let mut changed = config();
+    changed.pool.autonomous = None;
+    desk.send(Event::ConfigReloaded(changed.into()));
+    desk.orders.clear();
+    desk.carry_out(launch);
+    let ours = |order: &Action| match order {
+        Action::WatchPanes { panes } => panes.iter().all(|(name, _)| *name == session("ded")),
+        _ => true,
+    };
+    assert!(desk.orders.iter().all(ours), "{:?}", desk.orders);
+}
