@@ -62,7 +62,7 @@ use crate::core::durable::{Durable, IllegalRecord};
 use crate::core::event::{Event, TasksOffered};
 use crate::core::evidence::Hit;
 use crate::core::job::watch::JobWatch;
-use crate::core::orders::{Orders, Silence, Slot};
+use crate::core::orders::{Orders, Pending, Silence, Slot};
 use crate::core::proof::Proof;
 use crate::core::record::Record;
 use crate::core::session::Session;
@@ -313,25 +313,25 @@ impl Core {
     }
 
     fn expire_orders(&mut self) {
-        for (slot, silence) in self.orders.overdue(self.now.monotonic) {
+        for (slot, pending, silence) in self.orders.overdue(self.now.monotonic) {
             let text = format!("no answer to order {slot:?}: {silence:?}");
             self.note(NoteLevel::Warn, text);
             if silence == Silence::GiveUp {
-                self.give_up(slot);
+                self.give_up(slot, &pending);
             }
         }
     }
 
     /// Silence for too long counts as the failure that the executor could not report.
-    fn give_up(&mut self, slot: Slot) {
+    fn give_up(&mut self, slot: Slot, pending: &Pending) {
         let why = "no answer from the executor".to_owned();
         match slot {
             Slot::Check => self.target_failed(why),
             Slot::Probe => self.probe_failed(&why),
             Slot::Look => self.look_failed(),
             Slot::Survey => {} // ordered again for as long as a session has not been looked at
-            Slot::Stop => self.stop_failed(&why),
-            Slot::StopForTasks => self.stop_for_tasks_failed(&why),
+            Slot::Stop => self.stop_failed(&pending.ends, &why),
+            Slot::StopForTasks => self.stop_for_tasks_failed(&pending.ends, &why),
             Slot::Flip => self.flip_failed(&why),
             Slot::Create(session) => {
                 self.creation_failures.insert(session, why);

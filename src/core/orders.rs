@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::core::action::OrderId;
-use crate::ids::{SessionName, TaskRef};
+use crate::ids::{ProcessRef, SessionName, TaskRef};
 use crate::moment::Mono;
 
 /// Times one slot is ordered before the core takes silence for failure.
@@ -63,6 +63,8 @@ pub struct Pending {
     pub deadline: Mono,
     /// The sessions that a `Stop`, `Look` or `Survey` order covers.
     pub covers: Vec<SessionName>,
+    /// The processes that a `Stop` order ends. Who is to be ended since then is asked for in turn.
+    pub ends: Vec<ProcessRef>,
 }
 
 #[derive(Debug, Default)]
@@ -93,8 +95,16 @@ impl Orders {
         }
         self.last = OrderId(self.last.0 + 1);
         let deadline = now + slot.timeout(stop_grace);
-        self.pending.insert(slot, Pending { order: self.last, deadline, covers });
+        let ends = Vec::new();
+        self.pending.insert(slot, Pending { order: self.last, deadline, covers, ends });
         Some(self.last)
+    }
+
+    /// What the order just opened in `slot` ends.
+    pub fn ends(&mut self, slot: &Slot, processes: &[ProcessRef]) {
+        if let Some(pending) = self.pending.get_mut(slot) {
+            pending.ends = processes.to_vec();
+        }
     }
 
     /// Takes the pending order that `order` answers. `None`: it is stale, drop the answer.
@@ -112,15 +122,15 @@ impl Orders {
     }
 
     /// Slots whose answer is overdue, and whether to ask again.
-    pub fn overdue(&mut self, now: Mono) -> Vec<(Slot, Silence)> {
-        let late: Vec<Slot> = self
+    pub fn overdue(&mut self, now: Mono) -> Vec<(Slot, Pending, Silence)> {
+        let late: Vec<(Slot, Pending)> = self
             .pending
             .iter()
             .filter(|(_, pending)| pending.deadline <= now)
-            .map(|(slot, _)| slot.clone())
+            .map(|(slot, pending)| (slot.clone(), pending.clone()))
             .collect();
         late.into_iter()
-            .map(|slot| {
+            .map(|(slot, pending)| {
                 self.pending.remove(&slot);
                 let attempts = self.attempts.entry(slot.clone()).or_default();
                 *attempts += 1;
@@ -129,7 +139,7 @@ impl Orders {
                 if silence == Silence::GiveUp {
                     self.attempts.remove(&slot);
                 }
-                (slot, silence)
+                (slot, pending, silence)
             })
             .collect()
     }
@@ -164,6 +174,10 @@ impl Orders {
 mod tests {
     use super::*;
 
+    fn said(orders: &mut Orders, now: Mono) -> Vec<(Slot, Silence)> {
+        orders.overdue(now).into_iter().map(|(slot, _, silence)| (slot, silence)).collect()
+    }
+
     const GRACE: Duration = Duration::from_secs(3);
 
     #[test]
@@ -182,9 +196,9 @@ mod tests {
         let mut now = Mono(0);
         for expected in [Silence::AskAgain, Silence::AskAgain, Silence::GiveUp] {
             orders.open(Slot::Flip, vec![], now, GRACE).expect("the slot is free");
-            assert_eq!(orders.overdue(now), vec![]);
+            assert_eq!(said(&mut orders, now), vec![]);
             now = orders.next_deadline().expect("one is pending");
-            assert_eq!(orders.overdue(now), vec![(Slot::Flip, expected)]);
+            assert_eq!(said(&mut orders, now), vec![(Slot::Flip, expected)]);
         }
         assert!(orders.is_empty());
     }

@@ -34,17 +34,19 @@ impl Core {
             .filter(|moving| self.config.group(&moving.session).is_some())
             .map(|moving| (moving.session.clone(), moving.agent.process))
             .collect();
-        self.order_end(Slot::Stop, stopping);
-        self.order_end(Slot::StopForTasks, self.processes_to_end());
+        self.order_end(&Slot::Stop, stopping);
+        self.order_end(&Slot::StopForTasks, self.processes_to_end());
     }
 
-    fn order_end(&mut self, slot: Slot, processes: Vec<(SessionName, ProcessRef)>) {
+    fn order_end(&mut self, slot: &Slot, processes: Vec<(SessionName, ProcessRef)>) {
         if processes.is_empty() {
             return;
         }
         let covers = processes.iter().map(|(session, _)| session.clone()).collect();
-        if let Some(order) = self.open_order(slot, covers) {
-            let agents = processes.into_iter().map(|(_, process)| process).collect();
+        if let Some(order) = self.open_order(slot.clone(), covers) {
+            let agents: Vec<ProcessRef> =
+                processes.into_iter().map(|(_, process)| process).collect();
+            self.orders.ends(slot, &agents);
             self.out.push(Action::StopAgents { order, agents });
         }
     }
@@ -56,12 +58,12 @@ impl Core {
     ) {
         if let Some(pending) = self.orders.answer(&Slot::StopForTasks, order) {
             for (session, process) in self.processes_to_end() {
-                if pending.covers.contains(&session) {
+                if pending.ends.contains(&process) {
                     self.note_ended(&session, process, survivors);
                 }
             }
             for session in pending.covers {
-                self.agent_of_job_ended(&session, survivors);
+                self.agent_of_job_ended(&session, &pending.ends, survivors);
             }
         }
         let Some(pending) = self.orders.answer(&Slot::Stop, order) else {
@@ -71,10 +73,10 @@ impl Core {
             let Some(moving) = self.durable.moves.get(&session) else {
                 continue;
             };
-            if moving.stage != MoveStage::Stopping {
+            let process = moving.agent.process;
+            if moving.stage != MoveStage::Stopping || !pending.ends.contains(&process) {
                 continue;
             }
-            let process = moving.agent.process;
             self.note_ended(&session, process, survivors);
             match survivors.iter().find(|(survivor, _)| *survivor == process) {
                 None => self.move_stopped(session),
@@ -115,7 +117,7 @@ impl Core {
     }
 
     /// Nobody answered: whoever is still seen there, or cannot be looked at, counts as alive.
-    pub(in crate::core) fn stop_for_tasks_failed(&mut self, why: &str) {
+    pub(in crate::core) fn stop_for_tasks_failed(&mut self, ends: &[ProcessRef], why: &str) {
         let here = |session: &SessionName, process: ProcessRef| {
             let seen = self.sessions.get(session).filter(|seen| seen.looked_at);
             seen.is_none_or(|seen| seen.agent.as_ref().is_some_and(|a| a.process == process))
@@ -127,17 +129,18 @@ impl Core {
             .map(|(_, process)| (process, why.to_owned()))
             .collect();
         for (session, _) in self.processes_to_end() {
-            self.agent_of_job_ended(&session, &survivors);
+            self.agent_of_job_ended(&session, ends, &survivors);
         }
     }
 
-    pub(in crate::core) fn stop_failed(&mut self, why: &str) {
+    pub(in crate::core) fn stop_failed(&mut self, ends: &[ProcessRef], why: &str) {
         let stopping: Vec<(SessionName, ProcessRef)> = self
             .durable
             .moves
             .values()
             .filter(|moving| moving.stage == MoveStage::Stopping)
             .map(|moving| (moving.session.clone(), moving.agent.process))
+            .filter(|(_, process)| ends.contains(process))
             .collect();
         for (session, process) in stopping {
             // Nobody answered, but perhaps it was done: then nobody is seen there any more.

@@ -146,10 +146,11 @@ impl Core {
         found
     }
 
-    /// The answer of the order to end agents, for the job of this session; `why` it lives on.
+    /// The answer of the order to end these processes, for the job of this session; `why` it lives on.
     pub(in crate::core) fn agent_of_job_ended(
         &mut self,
         session: &SessionName,
+        ends: &[ProcessRef],
         survivors: &[(ProcessRef, String)],
     ) {
         let Some(job) = self.durable.jobs.get(session).cloned() else { return };
@@ -158,6 +159,9 @@ impl Core {
             JobStage::Ending { .. } => self.process_to_end(session, &job),
             _ => return,
         };
+        if process.is_some_and(|process| !ends.contains(&process)) {
+            return; // another one works on it since
+        }
         let why = survivors.iter().find(|(one, _)| Some(*one) == process).map(|(_, why)| why);
         if why.is_none()
             && let Some(seen) = self.sessions.get_mut(session)

@@ -187,18 +187,28 @@ impl Desk {
     }
 
     pub fn start(&mut self) {
+        self.begin();
+        self.work();
+    }
+
+    /// The first orders of a life are left to be looked at.
+    fn begin(&mut self) {
         let started = Record::DaemonStarted { version: "t".to_owned(), pid: 1 };
         let actions = self.core.start(self.now(), Some(self.link.clone()), started);
         self.take(actions);
-        self.work();
     }
 
     /// The daemon dies and comes back with its journal.
     pub fn restart(&mut self) {
+        self.come_back();
+        self.work();
+    }
+
+    pub fn come_back(&mut self) {
         let config = self.core.config.clone();
         self.core = Core::recover(config, &self.journal).expect("the journal is ours");
         self.orders.clear();
-        self.start();
+        self.begin();
     }
 
     pub fn now(&self) -> Now {

@@ -423,3 +423,31 @@ fn nobody_looks_into_the_pane_of_a_launch_whose_session_is_not_ours_any_more() {
     };
     assert!(desk.orders.iter().all(ours), "{:?}", desk.orders);
 }
+
+/// On the way back, or to another target, somebody else's process is to be ended in that session.
+#[test]
+fn the_answer_to_an_order_ends_nobody_who_was_not_in_it() {
+    let mut desk = Desk::at_rest();
+    desk.agent("auto-12").home = AgentHome::Homed(account("two"));
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
+    let refusal = limit(&desk, 30);
+    record_end(&mut desk, "auto-12", refusal);
+    let is_refusal = |record: &Record| record.to_string().contains("account=two exhausted");
+    let refused = desk.journal.iter().position(is_refusal).expect("it is on record");
+    desk.journal.truncate(refused + 1);
+    desk.agents.retain(|agent| agent.session != session("ded"));
+    let anew = desk.add_agent("ded", AgentHome::Homed(account("two")), Some(1));
+    desk.come_back();
+    let is_stop = |order: &Action| matches!(order, Action::StopAgents { .. });
+    let stop = desk.orders.iter().position(is_stop).expect("who was saved is ended");
+    let stop = desk.orders.remove(stop);
+    desk.work();
+    assert!(!desk.stops.contains(&anew));
+    desk.carry_out(stop);
+    desk.work();
+    desk.pass(MINUTE);
+    assert_eq!(desk.homes(), "auto-11=three auto-12=three ded=three");
+    assert!(desk.stops.contains(&anew));
+}
