@@ -100,8 +100,8 @@ impl Core {
                 if self.orders.is_open(&Slot::Flip) {
                     return None; // it may have been done, and its answer is on its way
                 }
-                if self.link_seen.is_some() && self.link_seen != self.durable.active {
-                    return None; // a flip of ours is not on record yet
+                if self.link_seen != self.durable.active {
+                    return None; // a flip of ours is not on record yet, or it names none of ours
                 }
                 if self.durable.active_since > self.now.wall && !self.is_of_now(at) {
                     return None; // the clock was set back since the flip: only what is fresh is dated

@@ -33,7 +33,7 @@ impl Core {
 
     pub(in crate::core) fn agents_observed(&mut self, seen: AgentsObserved) {
         self.linked_foreign = seen.linked_foreign;
-        if self.link_seen.is_some() && self.link_seen != seen.link {
+        if self.link_seen != seen.link {
             self.link_moved_at = Some(self.now.wall);
         }
         self.link_seen.clone_from(&seen.link);

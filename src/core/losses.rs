@@ -102,7 +102,9 @@ impl Core {
                 && agent.conversation.is_some();
             let decided = hit.confirmed && self.is_out(&hit.account);
             let ends = self.durable.jobs.get(session).is_some_and(Job::is_over);
-            let free = !self.durable.moves.contains_key(session) && !ends;
+            // The answer to a launch that is on its way there would be taken for the move's own.
+            let comes = self.orders.is_open(&Slot::Launch(session.clone()));
+            let free = !self.durable.moves.contains_key(session) && !ends && !comes;
             let free = free && !self.outlives(session, agent) && self.is_of_last_turn(hit, session);
             (elsewhere && decided && free)
                 .then(|| (session.clone(), hit.row.clone(), SavedAgent::from(agent)))
@@ -155,7 +157,9 @@ impl Core {
             let AgentHome::Homed(home) = &agent.home else { return None };
             let fails = home != active && self.standing(home).login.is_some();
             let ends = self.durable.jobs.get(session).is_some_and(Job::is_over);
-            let free = !self.durable.moves.contains_key(session) && !ends;
+            // The answer to a launch that is on its way there would be taken for the move's own.
+            let comes = self.orders.is_open(&Slot::Launch(session.clone()));
+            let free = !self.durable.moves.contains_key(session) && !ends && !comes;
             let free = free && !self.outlives(session, agent);
             let reading = self.last_failure_in(session)?;
             let by_login = reading.verdict == Verdict::AuthFailed;

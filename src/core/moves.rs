@@ -70,7 +70,10 @@ impl Core {
             return true;
         }
         match &moving.stage {
-            MoveStage::Staying { until } => self.end_stay(&moving, self.is_stay_over(*until)),
+            MoveStage::Staying { until } => {
+                let is_over = self.is_stay_over(session, *until);
+                self.end_stay(&moving, is_over)
+            }
             MoveStage::Stopping => false,
             MoveStage::Stopped | MoveStage::Held => self.launch_when_due(&moving),
             MoveStage::Launching { fence } => self.launch_again(&moving, *fence),
@@ -78,9 +81,17 @@ impl Core {
         }
     }
 
-    /// Nobody stays longer than the grace: an end that lies further ahead was set by another clock.
-    fn is_stay_over(&self, until: Wall) -> bool {
-        until <= self.now.wall || until > self.now.wall + self.config.swap.busy_grace
+    /// Nobody stays longer than the grace. An end that lies further ahead was reckoned by another clock,
+    /// or with another grace: then the grace runs from when that was seen.
+    fn is_stay_over(&mut self, session: &SessionName, until: Wall) -> bool {
+        let (now, grace) = (self.now, self.config.swap.busy_grace);
+        let Some(seen) = self.sessions.get_mut(session) else { return until <= now.wall };
+        let far = until > now.wall + grace;
+        let since = seen.long_stay.filter(|(known, _)| *known == until).map(|(_, since)| since);
+        if far && since.is_none() {
+            seen.long_stay = Some((until, now.monotonic));
+        }
+        until <= now.wall || since.is_some_and(|since| now.monotonic - since >= grace)
     }
 
     /// It had not said yet which conversation it has when it was saved. True when it has since.
@@ -234,7 +245,11 @@ impl Core {
         for slot in [Slot::Launch(session.clone()), Slot::Read(session.clone())] {
             self.orders.forget(&slot);
         }
+        let dropped = matches!(outcome, MoveOutcome::Dropped { .. });
         self.persist(Record::MoveEnded { session: session.clone(), outcome });
+        if dropped {
+            self.adopt_after_move(session, None);
+        }
         if let Some(agent) = self.agent_in(session).cloned() {
             // What its agent was refused meanwhile was passed over, and is not told again.
             self.hear_transcript(session, &agent);

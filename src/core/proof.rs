@@ -48,6 +48,7 @@ impl Core {
             Some(canary) => {
                 self.proof.tried.insert(canary.session.clone());
                 self.orders.forget(&Slot::Launch(canary.session.clone()));
+                self.orders.forget(&Slot::Read(canary.session.clone()));
                 let canary = Box::new(Move { cause: MoveCause::Swap, ..canary });
                 self.tell_attached(swap, std::slice::from_ref(&*canary));
                 self.persist(Record::SwapProbing { op: swap.op, canary });
@@ -95,7 +96,6 @@ impl Core {
         for session in canaries {
             let reason = "its account does not take it either; it waits there".to_owned();
             self.end_move(&session, MoveOutcome::Dropped { reason });
-            self.adopt_after_move(&session, None);
         }
     }
 

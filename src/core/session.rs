@@ -60,6 +60,8 @@ pub struct Session {
     pub ended: Option<ProcessRef>,
     /// The last agent that could not be ended here, and when that was found.
     pub outlived: Option<(ProcessRef, Mono)>,
+    /// An end of the grace that lies further ahead than the grace is long, and when that was seen.
+    pub long_stay: Option<(Wall, Mono)>,
 }
 
 /// The state of an agent by its hooks.

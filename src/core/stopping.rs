@@ -74,8 +74,20 @@ impl Core {
                 continue;
             };
             let process = moving.agent.process;
-            if moving.stage != MoveStage::Stopping || !pending.ends.contains(&process) {
+            if !pending.ends.contains(&process) {
                 continue;
+            }
+            match moving.stage {
+                MoveStage::Stopping => {}
+                MoveStage::Staying { .. } => {
+                    // It was saved anew, to finish its turn, while its end was on its way.
+                    if survivors.iter().any(|(survivor, _)| *survivor == process) {
+                        continue;
+                    }
+                    let (session, finished, until) = (session.clone(), false, None);
+                    self.persist(Record::MoveStopping { session, process, finished, until });
+                }
+                _ => continue,
             }
             self.note_ended(&session, process, survivors);
             match survivors.iter().find(|(survivor, _)| *survivor == process) {
@@ -181,6 +193,13 @@ impl Core {
         result: Result<Vec<ConversationId>, String>,
     ) {
         if self.orders.answer(&Slot::Read(session.clone()), order).is_none() {
+            return;
+        }
+        // Somebody else's move may be open there by now.
+        let asks = self.durable.moves.get(session).is_some_and(|moving| {
+            moving.stage == MoveStage::Stopped && moving.agent.conversation.is_none()
+        });
+        if !asks {
             return;
         }
         let taken: BTreeSet<&ConversationId> = self

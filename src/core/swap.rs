@@ -123,6 +123,7 @@ impl Core {
             // A launch that is on its way, of a task or of an earlier move, is this move's matter from
             // now on: its answer would be taken for the answer to the swap's own.
             self.orders.forget(&Slot::Launch(saved.session.clone()));
+            self.orders.forget(&Slot::Read(saved.session.clone()));
         }
         self.tell_attached(swap, &moves);
         if swap.phase == Phase::Checked {
@@ -197,8 +198,7 @@ impl Core {
             return;
         };
         let (op, phase, at) = (swap.op, swap.phase, self.now.wall);
-        let elsewhere = self.link_seen.is_some() && self.link_seen != self.durable.active;
-        let moved = elsewhere && swap.source == swap.target;
+        let moved = self.link_seen != self.durable.active && swap.source == swap.target;
         match (phase, result) {
             (Phase::Stopped, Ok(())) => {
                 self.flipped_at = Some(self.now.monotonic);

@@ -350,7 +350,8 @@ impl Core {
         }
     }
 
-    /// While its move was open nobody was adopted there; `resumed`: what it was launched to resume.
+    /// While a move is open only the agent that it has launched is adopted in its session; `resumed`: what
+    /// that was launched to resume.
     pub(in crate::core) fn adopt_after_move(
         &mut self,
         session: &SessionName,
@@ -358,7 +359,10 @@ impl Core {
     ) {
         let Some(agent) = self.agent_in(session) else { return };
         let mut agent = SavedAgent::from(agent);
-        agent.conversation = agent.conversation.or_else(|| resumed.cloned());
+        if agent.conversation.is_none() {
+            let earlier = self.earlier_id(session, agent.process);
+            agent.conversation = resumed.cloned().or(earlier);
+        }
         if self.durable.agents.get(session) != Some(&agent) {
             self.persist(Record::AgentAdopted { session: session.clone(), agent });
         }

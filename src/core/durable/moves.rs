@@ -43,9 +43,12 @@ impl Durable {
                 moving.cut &= !finished;
                 moving.stage = MoveStage::Stopping;
                 if let Some(until) = *until {
-                    moving.cause = MoveCause::Straggler;
+                    if moving.cause == MoveCause::Swap {
+                        moving.cause = MoveCause::Straggler;
+                    }
                     moving.stage = MoveStage::Staying { until };
                     moving.refused = false; // it takes turns there
+                    moving.cut = true; // until it has finished
                 }
             }
             Record::MoveStopped { .. } => {

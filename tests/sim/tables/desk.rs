@@ -387,6 +387,15 @@ impl Desk {
         }
     }
 
+    /// Carries out what is ordered until the next order is such a one.
+    pub fn work_until(&mut self, is: impl Fn(&Action) -> bool) {
+        while !self.orders.first().is_some_and(&is) {
+            assert!(!self.orders.is_empty(), "it was not ordered");
+            let order = self.orders.remove(0);
+            self.carry_out(order);
+        }
+    }
+
     pub fn carry_out(&mut self, order: Action) {
         let failed = || "it failed".to_owned();
         match order {

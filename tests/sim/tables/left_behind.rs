@@ -5,12 +5,14 @@ use std::time::Duration;
 use claude_failover::core::action::Action;
 use claude_failover::core::durable::Phase;
 use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
+use claude_failover::core::record::Record;
 use claude_failover::core::session::ENDED_AGAIN_AFTER;
+use claude_failover::moment::Wall;
 use claude_failover::quota::verdict::Verdict;
 
 use crate::tables::account_edges::{figures_alone, with};
-use crate::tables::desk::{Desk, account, config, session};
-use crate::tables::testimony::{limit, record_end};
+use crate::tables::desk::{Desk, account, config, id, session};
+use crate::tables::testimony::{limit, record_end, write_end};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -84,8 +86,38 @@ fn with_a_straggler() -> Desk {
 fn nobody_stays_for_hours_because_the_clock_was_set_back() {
     let mut desk = with_a_straggler();
     desk.wall_ms -= 3 * 3_600_000;
-    desk.pass(60 * SECOND);
+    desk.pass(9 * 60 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=one auto-12=two ded=two", "nor is its turn cut off for that");
+    desk.pass(2 * 60 * SECOND);
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+}
+
+/// Its end goes out, and before it is done a look finds the agent at work for another target.
+#[test]
+fn who_is_ended_by_an_order_from_before_it_was_saved_anew_is_resumed() {
+    let mut desk = Desk::at_rest();
+    desk.agent("auto-12").home = AgentHome::Homed(account("two"));
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
+    let (refusal, at) = (limit(&desk, 30), Wall(desk.wall_ms));
+    write_end(&mut desk, "auto-12", refusal, at);
+    desk.tell_transcripts();
+    let is_refusal = |record: &Record| record.to_string().contains("account=two exhausted");
+    let refused = desk.journal.iter().position(is_refusal).expect("it is on record");
+    desk.journal.truncate(refused + 1);
+    desk.endings.clear();
+    desk.agent("ded").state = AgentState::Busy;
+    desk.come_back();
+    let is_stop = |order: &Action| matches!(order, Action::StopAgents { .. });
+    let stop = desk.orders.iter().position(is_stop).expect("who was saved is ended");
+    let stop = desk.orders.remove(stop);
+    desk.work();
+    desk.carry_out(stop);
+    desk.work();
+    desk.pass(60 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=three auto-12=three ded=three");
+    assert_eq!(desk.agent("ded").conversation, Some(id(1)));
 }
 
 /// One pane further on somebody's agent was known before the one that finishes its turn.

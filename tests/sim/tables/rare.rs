@@ -20,17 +20,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const LIMIT: &str = "You've hit your session limit · resets 4pm (UTC)";
 
-impl Desk {
-    /// Carries out what is ordered until the next order is such a one.
-    fn work_until(&mut self, is: impl Fn(&Action) -> bool) {
-        while !self.orders.first().is_some_and(&is) {
-            assert!(!self.orders.is_empty(), "it was not ordered");
-            let order = self.orders.remove(0);
-            self.carry_out(order);
-        }
-    }
-}
-
 fn is_launch(order: &Action) -> bool {
     matches!(order, Action::LaunchAgent(_))
 }
