@@ -65,9 +65,12 @@ impl Sim {
                     before.swap.as_ref().is_some_and(|swap| swap.source != swap.target);
             }
             Record::SwapDone { .. } => self.note_spared(before),
-            Record::MoveStopping { session, .. } => {
+            Record::MoveStopping { session, process, .. } => {
                 let stage = before.moves.get(session).map(|moving| &moving.stage);
-                if matches!(stage, Some(MoveStage::Staying { .. })) {
+                // Whom an order from before has ended is on record as that, wherever it may go.
+                let lives = self.world.agents.get(&process.pid);
+                let lives = lives.is_some_and(|agent| agent.process == *process);
+                if lives && matches!(stage, Some(MoveStage::Staying { .. })) {
                     let works = |active| before.account_state(active) == AccountState::Available;
                     assert!(
                         before.parked.is_none() && before.active.as_ref().is_some_and(works),
