@@ -70,7 +70,8 @@ impl Sim {
                 // Whom an order from before has ended is on record as that, wherever it may go.
                 let lives = self.world.agents.get(&process.pid);
                 let lives = lives.is_some_and(|agent| agent.process == *process);
-                if lives && matches!(stage, Some(MoveStage::Staying { .. })) {
+                let ended = !lives && self.checks.ordered.contains(process);
+                if !ended && matches!(stage, Some(MoveStage::Staying { .. })) {
                     let works = |active| before.account_state(active) == AccountState::Available;
                     assert!(
                         before.parked.is_none() && before.active.as_ref().is_some_and(works),
