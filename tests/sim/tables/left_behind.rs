@@ -5,14 +5,13 @@ use std::time::Duration;
 use claude_failover::core::action::Action;
 use claude_failover::core::durable::Phase;
 use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
-use claude_failover::core::record::Record;
 use claude_failover::core::session::ENDED_AGAIN_AFTER;
-use claude_failover::moment::Wall;
 use claude_failover::quota::verdict::Verdict;
 
 use crate::tables::account_edges::{figures_alone, with};
 use crate::tables::desk::{Desk, account, config, id, session};
-use crate::tables::testimony::{limit, record_end, write_end};
+use crate::tables::rare::dies_as_two_is_refused;
+use crate::tables::testimony::{limit, record_end};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -35,10 +34,7 @@ fn who_comes_into_sight_while_a_swap_looks_around_is_taken_along() {
     let mut desk = Desk::at_rest();
     desk.send(Verb::Swap { to: None }.into());
     let is_look = |order: &Action| matches!(order, Action::ObserveAgents { .. });
-    while !desk.orders.first().is_some_and(is_look) {
-        let order = desk.orders.remove(0);
-        desk.carry_out(order);
-    }
+    desk.work_until(is_look);
     let seen = desk.agents.clone();
     let look = desk.orders.remove(0);
     desk.sessions.push("auto-13".to_owned());
@@ -100,13 +96,7 @@ fn who_is_ended_by_an_order_from_before_it_was_saved_anew_is_resumed() {
     desk.look();
     desk.send(Verb::Swap { to: Some(account("two")) }.into());
     desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
-    let (refusal, at) = (limit(&desk, 30), Wall(desk.wall_ms));
-    write_end(&mut desk, "auto-12", refusal, at);
-    desk.tell_transcripts();
-    let is_refusal = |record: &Record| record.to_string().contains("account=two exhausted");
-    let refused = desk.journal.iter().position(is_refusal).expect("it is on record");
-    desk.journal.truncate(refused + 1);
-    desk.endings.clear();
+    dies_as_two_is_refused(&mut desk);
     desk.agent("ded").state = AgentState::Busy;
     desk.come_back();
     let is_stop = |order: &Action| matches!(order, Action::StopAgents { .. });
@@ -161,10 +151,7 @@ fn who_is_in_a_session_that_was_made_while_a_swap_looks_around_is_taken_along() 
     desk.orders.retain(|order| !is_listing(order));
     desk.send(Verb::Swap { to: None }.into());
     let is_look = |order: &Action| matches!(order, Action::ObserveAgents { .. });
-    while !desk.orders.first().is_some_and(is_look) {
-        let order = desk.orders.remove(0);
-        desk.carry_out(order);
-    }
+    desk.work_until(is_look);
     let look = desk.orders.remove(0);
     let seen = desk.agents.clone();
     desk.add_agent("auto-13", AgentHome::Homed(account("one")), Some(4));

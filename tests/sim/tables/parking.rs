@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// All accounts are out; the active one, `three`, comes back first, in ten minutes.
-fn parked() -> Desk {
+pub fn parked() -> Desk {
     let mut desk = Desk::at_rest();
     run_out(&mut desk);
     desk

@@ -13,12 +13,24 @@ use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 use claude_failover::task::{HeldState, Priority};
 
 use crate::tables::desk::{Desk, account, config, id, session};
+use crate::tables::parking::parked;
 use crate::tables::tasks::{free_pool, offer};
 use crate::tables::testimony::{limit, record_end, write_end};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const LIMIT: &str = "You've hit your session limit · resets 4pm (UTC)";
+
+/// The daemon's last record is that of a refusal of `two`, told by `auto-12`.
+pub fn dies_as_two_is_refused(desk: &mut Desk) {
+    let (refusal, at) = (limit(desk, 30), Wall(desk.wall_ms));
+    write_end(desk, "auto-12", refusal, at);
+    desk.tell_transcripts();
+    let is_refusal = |record: &Record| record.to_string().contains("account=two exhausted");
+    let refused = desk.journal.iter().position(is_refusal).expect("it is on record");
+    desk.journal.truncate(refused + 1);
+    desk.endings.clear();
+}
 
 fn is_launch(order: &Action) -> bool {
     matches!(order, Action::LaunchAgent(_))
@@ -55,12 +67,7 @@ fn a_target_that_was_refused_meanwhile_is_proven_before_anybody_is_brought_to_it
     desk.look();
     desk.send(Verb::Swap { to: Some(account("two")) }.into());
     desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
-    let refusal = limit(&desk, 30);
-    record_end(&mut desk, "auto-12", refusal);
-    let is_refusal = |line: String| line.contains("account=two exhausted");
-    let refused = desk.journal.iter().position(|record| is_refusal(record.to_string()));
-    desk.journal.truncate(refused.expect("it is on record") + 1);
-    desk.endings.clear();
+    dies_as_two_is_refused(&mut desk);
     desk.now_ms += 40 * 60_000;
     desk.set_clock_right();
     desk.restart();
@@ -72,12 +79,7 @@ fn a_target_that_was_refused_meanwhile_is_proven_before_anybody_is_brought_to_it
 /// A person moved the link while the daemon was away, in the middle of a swap that moves no link.
 #[test]
 fn what_an_agent_heard_where_somebody_had_moved_the_link_is_not_the_active_accounts() {
-    let mut desk = Desk::at_rest();
-    for minutes in [300, 200, 10] {
-        let refusal = limit(&desk, minutes);
-        record_end(&mut desk, "ded", refusal);
-        desk.pass(15 * SECOND);
-    }
+    let mut desk = parked();
     desk.agent("ded").home = AgentHome::Linked;
     desk.look();
     desk.pass(10 * MINUTE);
@@ -421,11 +423,7 @@ fn the_answer_to_an_order_ends_nobody_who_was_not_in_it() {
     desk.look();
     desk.send(Verb::Swap { to: Some(account("two")) }.into());
     desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
-    let refusal = limit(&desk, 30);
-    record_end(&mut desk, "auto-12", refusal);
-    let is_refusal = |record: &Record| record.to_string().contains("account=two exhausted");
-    let refused = desk.journal.iter().position(is_refusal).expect("it is on record");
-    desk.journal.truncate(refused + 1);
+    dies_as_two_is_refused(&mut desk);
     desk.agents.retain(|agent| agent.session != session("ded"));
     let anew = desk.add_agent("ded", AgentHome::Homed(account("two")), Some(1));
     desk.come_back();
