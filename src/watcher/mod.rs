@@ -269,9 +269,8 @@ impl Sensor {
                 news.push(Event::AgentsObserved(observed));
             }
         }
-        let directories = self.conversations.directories();
-        if directories != self.directories {
-            self.watch(directories);
+        if self.conversations.directories() != self.directories {
+            self.watch();
         }
         news.extend(self.read(&Which::All));
         news.extend(worked);
@@ -287,9 +286,16 @@ impl Sensor {
     }
 
     /// Before their files are read: what changes after it must leave a hint.
-    fn watch(&mut self, directories: BTreeSet<PathBuf>) {
-        self.directories = directories;
+    fn watch(&mut self) {
+        self.directories = self.conversations.directories();
         self.keep_hints();
+        // A slug may have come up before its `projects` was watched. Whatever comes up from now on
+        // leaves a hint: the home was watched before.
+        let directories = self.conversations.directories();
+        if directories != self.directories {
+            self.directories = directories;
+            self.keep_hints();
+        }
     }
 
     fn keep_hints(&mut self) {
@@ -305,7 +311,7 @@ impl Sensor {
         }
         if changed.contains(&Changed::Somewhere) {
             // Also when they are the same: one may have come back under its name.
-            self.watch(self.conversations.directories());
+            self.watch();
             news.extend(self.read(&Which::All));
             return news;
         }
@@ -324,7 +330,7 @@ impl Sensor {
     fn read(&mut self, which: &Which<'_>) -> Vec<Event> {
         let mut news = self.read_once(which);
         if self.conversations.have_moved() {
-            self.watch(self.conversations.directories());
+            self.watch();
             news.extend(self.read_once(&Which::All));
         }
         news

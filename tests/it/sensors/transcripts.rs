@@ -168,8 +168,8 @@ fn a_linked_agent_is_followed_through_the_link_and_two_agents_do_not_mix() {
     stage.watch(&[&homed, &linked]);
     stage.look(1);
     append(&stage.conversation(2), refusal(now(), 2));
-    let seen = stage.until_transcript("the linked one", "linked", |seen| seen.ending.is_some());
-    assert_eq!(refused(&seen), Some(2));
+    let linked = |seen: &TranscriptSeen| refused(seen) == Some(2);
+    stage.until_transcript("the linked one", "linked", linked);
     append(&stage.conversation(1), prompt(now()));
     let seen = stage.until_transcript("the homed one", "homed", |seen| seen.ending.is_some());
     assert_eq!(refused(&seen), None);
@@ -188,6 +188,37 @@ fn a_file_that_appears_late_is_noticed_without_the_tick() {
     let file = stage.path("a/projects").join(SLUG).join(format!("{}.jsonl", id(1)));
     append(&file, prompt(now()) + &refusal(now(), 1));
     stage.until_transcript("the refusal", "one", |seen| refused(seen) == Some(1));
+}
+
+/// `projects`, the slug and the file come one after another; whatever the sensor does in between, the
+/// last of them is noticed.
+#[test]
+fn a_slug_that_appears_while_its_parent_is_not_watched_yet_is_noticed() {
+    let stage = Stage::new(NEVER);
+    let pane = stage.homed("one", 1);
+    stage.watch(&[&pane]);
+    let projects = stage.path("a/projects");
+    let file = projects.join(SLUG).join(format!("{}.jsonl", id(1)));
+    for round in 0..100 {
+        let what = format!("no file, round {round}");
+        stage.until_transcript(&what, "one", |seen| seen.ending.is_none());
+        fs::create_dir(&projects).unwrap();
+        spin(Duration::from_micros(5 * round));
+        fs::create_dir(file.parent().unwrap()).unwrap();
+        spin(Duration::from_millis(3));
+        append(&file, refusal(now(), 1));
+        let what = format!("the refusal, round {round}");
+        stage.until_transcript(&what, "one", |seen| refused(seen) == Some(1));
+        fs::remove_dir_all(&projects).unwrap();
+    }
+}
+
+/// The distance between two steps of somebody else is what is tried here, so it is no condition.
+fn spin(length: Duration) {
+    let end = Instant::now() + length;
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
 }
 
 #[test]
