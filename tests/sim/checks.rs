@@ -52,7 +52,7 @@ pub struct Checks {
     pub stays_over: BTreeSet<ProcessRef>,
     /// When a client that tells nothing was last seen on an account, or ended there.
     pub silent_seen: BTreeMap<AccountName, u64>,
-    /// Since when clients that tell nothing are in sight.
+    /// Since when the screens of clients that tell nothing are in sight.
     undated: BTreeMap<ProcessRef, u64>,
     /// When each account's login was last found mended, and since when it had failed.
     mended: BTreeMap<AccountName, (u64, Wall)>,
@@ -100,6 +100,8 @@ impl Checks {
                 }
             }
             Event::LinkFlipped { result: Err(_), .. } => self.way_back_answers += 1,
+            // What was drawn meanwhile is seen for the first time.
+            Event::TerminalConnected => self.undated.values_mut().for_each(|since| *since = now),
             _ => {}
         }
     }

@@ -280,9 +280,12 @@ impl Sim {
     }
 
     pub fn terminal_event(&mut self, event: Event) {
+        let connected = !matches!(event, Event::TerminalLost { .. });
         if let Some(life) = &mut self.life {
-            life.connected = !matches!(event, Event::TerminalLost { .. });
+            life.connected = connected;
         }
+        // What was drawn meanwhile is read at the next poll.
+        self.world.screens_changed |= connected;
         self.tell("terminal", event);
     }
 
