@@ -7,6 +7,7 @@ use crate::core::action::{Action, NoteLevel};
 use crate::core::event::{AgentSeen, AgentState, AgentsObserved};
 use crate::core::orders::Slot;
 use crate::core::record::{MoveStage, Record, SavedAgent};
+use crate::core::session::LISTINGS_PROVE;
 use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
 
@@ -145,7 +146,7 @@ impl Core {
         let on_its_way = self.durable.moves.contains_key(name);
         match agent {
             Some(agent) => {
-                session.agent_missing = false;
+                session.listings_awaited = 0;
                 let mut saved = SavedAgent::from(&agent);
                 if saved.conversation.is_none() {
                     saved.conversation = self.earlier_id(name, agent.process);
@@ -157,8 +158,8 @@ impl Core {
             }
             None => {
                 self.hits.remove(name);
-                if known.is_some() && !on_its_way && !session.agent_missing {
-                    session.agent_missing = true;
+                if known.is_some() && !on_its_way && session.listings_awaited == 0 {
+                    session.listings_awaited = LISTINGS_PROVE;
                     self.out.push(Action::ObserveSessions);
                 }
             }

@@ -36,7 +36,7 @@ impl Core {
     /// The session lives and its agent does not: its operator ended it, or it ended itself.
     pub(in crate::core) fn agent_ended(&mut self, session: &SessionName) {
         if let Some(seen) = self.sessions.get_mut(session) {
-            seen.agent_missing = false;
+            seen.listings_awaited = 0;
         }
         let known = self.durable.agents.contains_key(session);
         let moving = self.durable.moves.contains_key(session);

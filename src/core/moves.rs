@@ -40,12 +40,27 @@ impl Core {
         sessions.iter().any(|session| self.advance_move(session))
     }
 
+    /// Its session is not ours any more. Whom we have ended before that, its operator brings back.
+    fn why_left_behind(moving: &Move) -> String {
+        let left = "its session left the configuration";
+        let ended = match moving.stage {
+            MoveStage::Stopping | MoveStage::Stopped | MoveStage::Held => true,
+            MoveStage::Staying { .. }
+            | MoveStage::Launching { .. }
+            | MoveStage::Launched { .. } => false,
+        };
+        match moving.agent.conversation.as_ref().filter(|_| ended) {
+            Some(id) => format!("{left} while its agent was ended: claude --resume {id} goes on"),
+            None => left.to_owned(),
+        }
+    }
+
     fn advance_move(&mut self, session: &SessionName) -> bool {
         let Some(moving) = self.durable.moves.get(session).cloned() else {
             return false;
         };
         if self.config.group(session).is_none() {
-            let reason = "its session left the configuration".to_owned();
+            let reason = Self::why_left_behind(&moving);
             if self.durable.jobs.get(session).is_some_and(|job| job.is_out() || job.goes_back()) {
                 // Its agent may be up by now, in a place that is not ours any more.
                 self.end_job(session, Fate::Unknown { reason: reason.clone() });

@@ -19,6 +19,10 @@ const RESUME_IDS_MAX: usize = 256;
 /// An agent that could not be ended is let alone for so long, unless a swap comes.
 pub const ENDED_AGAIN_AFTER: Duration = Duration::from_secs(300);
 
+/// Whether a session went with its agent is told by the second listing after the look that missed
+/// it: the first may have been made before that, and have been longer on its way.
+pub const LISTINGS_PROVE: u8 = 2;
+
 /// A listing on its way when a session was made may still miss it.
 const LISTING_IS_NEWS: Duration = Duration::from_secs(2);
 
@@ -27,9 +31,9 @@ const LISTING_IS_NEWS: Duration = Duration::from_secs(2);
 pub struct Session {
     pub panes: Vec<PaneSeen>,
     pub agent: Option<AgentSeen>,
-    /// Its known agent was not seen at the last look; the next listing tells whether the
-    /// session went with it.
-    pub agent_missing: bool,
+    /// Listings that have to name it until its known agent, which was not seen at the last look,
+    /// has ended by itself; 0 = it was seen.
+    pub listings_awaited: u8,
     /// Ids in `--resume` rows that its screen has shown: no proof of what ends later.
     pub resume_ids_seen: BTreeSet<ConversationId>,
     /// Its processes have been looked at since the session is known, by a watcher that knew of
@@ -194,8 +198,13 @@ impl Core {
             let session = self.sessions.entry(name.clone()).or_default();
             session.panes = panes;
             session.made_at = None;
-            if session.agent_missing {
-                self.agent_ended(&name);
+            match session.listings_awaited {
+                0 => {}
+                1 => self.agent_ended(&name),
+                _ => {
+                    session.listings_awaited -= 1;
+                    self.out.push(Action::ObserveSessions);
+                }
             }
         }
         self.launches_lost();

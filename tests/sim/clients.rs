@@ -291,8 +291,8 @@ impl Sim {
     fn end_turn(&mut self, pid: i32, pane: Option<PaneId>) {
         let writes = self.world.agents.get(&pid).is_some_and(|agent| {
             // Its first record may come a moment after its screen, which decides until then.
-            let first = self.life.as_ref().is_some_and(|life| life.sent.has_no_file(agent.process));
-            agent.writes && !agent.old && !first
+            let told = self.life.as_ref().is_some_and(|life| life.sent.has_file(agent.process));
+            agent.writes && agent.filed && !agent.old && told
         });
         let (mut end, mut painted) = (TurnEnd::Answer, None);
         if writes && self.rng.chance(60) {

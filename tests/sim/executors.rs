@@ -270,7 +270,10 @@ impl Sim {
                 continue;
             }
             let agent = agent.clone();
-            if !self.is_over_for(&agent) {
+            // One whose session has left the configuration meanwhile is its operator's.
+            let session = agent.session.parse::<SessionName>();
+            let ours = session.is_ok_and(|name| self.config_of_core().group(&name).is_some());
+            if ours && !self.is_over_for(&agent) {
                 self.checks.stopped(&agent);
             }
             let grace = self.rng.within(30..3_200);

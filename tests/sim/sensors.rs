@@ -33,9 +33,9 @@ impl Sent {
         })
     }
 
-    /// The daemon was told that this agent has no conversation file.
-    pub fn has_no_file(&self, process: ProcessRef) -> bool {
-        self.talks.get(&process).is_some_and(|said| said.ending.is_none())
+    /// The daemon was told of this agent's conversation file.
+    pub fn has_file(&self, process: ProcessRef) -> bool {
+        self.talks.get(&process).is_some_and(|said| said.ending.is_some())
     }
 }
 

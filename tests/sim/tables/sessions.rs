@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claude_failover::core::action::Action;
-use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
+use claude_failover::core::event::{AgentHome, AgentState, AgentsObserved, Event, Verb};
 use claude_failover::ids::ProcessRef;
 use claude_failover::quota::verdict::Reading;
 
@@ -156,6 +156,51 @@ fn nothing_is_decided_while_the_tmux_server_is_unreachable() {
     desk.pass(30 * SECOND);
     assert_eq!(desk.created.len(), 3);
     assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one");
+}
+
+/// All ended with the server; a listing that was made before that comes in after the look.
+#[test]
+fn a_listing_that_was_on_its_way_proves_no_session_alive() {
+    let mut desk = Desk::at_rest();
+    desk.agents.clear();
+    desk.send(Event::AgentsObserved(AgentsObserved {
+        order: None,
+        agents: Vec::new(),
+        link: Some(account("one")),
+        linked_foreign: 0,
+        credentials_changed: Vec::new(),
+    }));
+    desk.list();
+    desk.send(Event::TerminalLost { reason: "no server".to_owned() });
+    desk.orders.clear();
+    desk.sessions.clear();
+    desk.send(Event::TerminalConnected);
+    desk.work();
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one");
+}
+
+#[test]
+fn an_agent_that_ended_by_itself_is_let_go_by_two_listings() {
+    let mut desk = Desk::at_rest();
+    desk.agents.clear();
+    desk.look();
+    desk.work();
+    assert_eq!(desk.recorded("agent ended, session lives"), 3);
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.homes(), "");
+}
+
+#[test]
+fn whom_a_swap_has_ended_when_his_session_leaves_is_named_with_the_way_to_go_on() {
+    let mut desk = Desk::at_rest();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
+    let mut changed = config();
+    changed.pool.dedicated.clear();
+    desk.send(Event::ConfigReloaded(changed.into()));
+    let how = format!("while its agent was ended: claude --resume {} goes on", id(1));
+    assert_eq!(desk.recorded(&how), 1);
 }
 
 #[test]
