@@ -143,6 +143,16 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 }
 
 impl Desk {
+    /// The daemon waits for a person's word on this task, whatever has become of its files since.
+    fn waits_for_a_word(&self, task: &TaskRef) -> bool {
+        let Ok(answer) = self.daemon.ask(&Request::Status) else { return false };
+        let in_hand = answer["status"]["tasks"]["in_hand"].as_array();
+        let name = task.to_string();
+        in_hand.is_some_and(|all| {
+            all.iter().any(|held| held["task"] == *name && held["state"] == "unknown")
+        })
+    }
+
     /// Asks the daemon, in whose hands the task is.
     fn ask(&self, task: &TaskRef, request: &Request) -> anyhow::Result<()> {
         match self.daemon.ask(request) {

@@ -277,19 +277,24 @@ impl Desk {
 
     /// Says beside each task that waits that it does, and takes away what says so of others.
     fn mark_waiting(&mut self, offering: &Offering) {
+        let mut marked = false;
         for (task, waits_for) in offering.newly_blocked.iter().take(MARKS_MAX) {
             if self.mark(task, inbox::mark_blocked) {
+                marked = true;
                 log::info!("task={task} state=blocked waits_for={waits_for}");
                 self.marks_of(task).extend([task.id.clone()]);
             }
         }
         for task in offering.unblocked.iter().take(MARKS_MAX) {
             if self.mark(task, inbox::clear_blocked) {
+                marked = true;
                 log::info!("task={task} waits no more");
                 self.marks_of(task).remove(&task.id);
             }
         }
-        if offering.newly_blocked.len().max(offering.unblocked.len()) > MARKS_MAX {
+        let more = offering.newly_blocked.len().max(offering.unblocked.len()) > MARKS_MAX;
+        // Where none could be marked, the next try waits.
+        if more && marked {
             self.plan_again(Duration::ZERO);
         }
     }

@@ -76,12 +76,14 @@ impl Hands<'_> {
         Ok(conversation)
     }
 
-    /// Takes our mark away. A queue that is gone has none.
+    /// Takes the mark of our claim away. Where there is none – the queue is gone, or somebody marked
+    /// the task before us – there is nothing to take, and theirs stays.
     pub fn release(&self, task: &TaskRef) -> io::Result<()> {
         let Some(queue) = Queue::open(self.projects_dir, &task.project)? else { return Ok(()) };
-        match queue.part(Part::Inbox)? {
-            Some(inbox) => marker::release(&inbox, self.instance, task),
-            None => Ok(()),
+        let Some(inbox) = queue.part(Part::Inbox)? else { return Ok(()) };
+        match marker::read(&inbox, self.instance, task)? {
+            Some(Owner::Ours(mark)) if mark.session.is_some() => marker::remove(&inbox, task),
+            Some(Owner::Ours(_) | Owner::Foreign) | None => Ok(()),
         }
     }
 

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,7 +119,7 @@ impl Hints {
 
     /// Whether the directory is there.
     fn keep(&mut self, path: &Path) -> bool {
-        let directory = identity(path);
+        let directory = if path == self.root { identity_of_root(path) } else { identity(path) };
         if directory.is_none() {
             self.drop_watch(path);
             self.failures.remove(path);
@@ -176,7 +177,16 @@ impl Hints {
 
 /// `None` for what is no directory; a link is none.
 fn identity(path: &Path) -> Option<(u64, u64)> {
-    let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_dir)?;
+    identified(fs::symlink_metadata(path))
+}
+
+/// The operator wrote this path: it may be a link.
+fn identity_of_root(path: &Path) -> Option<(u64, u64)> {
+    identified(fs::metadata(path))
+}
+
+fn identified(found: io::Result<fs::Metadata>) -> Option<(u64, u64)> {
+    let found = found.ok().filter(fs::Metadata::is_dir)?;
     Some((found.dev(), found.ino()))
 }
 

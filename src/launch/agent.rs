@@ -6,19 +6,27 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 use signal_hook::iterator::Signals;
 
+use crate::ids::ProcessRef;
 use crate::launch::LaunchSpec;
 use crate::process::environment::{Variables, of_agent};
 use crate::process::shell::resolve_program;
+use crate::process::table;
+use crate::process::wait::until_ended;
 
 /// Handled, not ignored: exec resets a handler, while an ignored signal stays ignored in the agent
 /// and in all it starts.
 const SIGNALS: [i32; 8] = [SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU];
+
+/// The daemon stops an agent before it kills it, so that none of its tools slips away in between; the
+/// two are some 20 ms apart. Whoever is still stopped after this was not to be killed.
+const HELD_FOR_THE_KILL: Duration = Duration::from_secs(1);
 
 /// How the agent ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +100,12 @@ pub fn wait_for(child: Pid, signals: &mut Signals) -> io::Result<(Ended, Termina
         {
             match ended(status) {
                 Some(ended) => return Ok((ended, terminal)),
-                None => send(child, Signal::CONT),
+                None => {
+                    if status.stopping_signal() == Some(Signal::STOP.as_raw()) {
+                        leave_to_the_kill(child);
+                    }
+                    send(child, Signal::CONT);
+                }
             }
         }
         for signal in signals.wait() {
@@ -115,6 +128,13 @@ pub fn wait_for(child: Pid, signals: &mut Signals) -> io::Result<(Ended, Termina
 fn ended(status: WaitStatus) -> Option<Ended> {
     let exit = status.exit_status().map(Ended::Exit);
     exit.or_else(|| status.terminating_signal().map(Ended::Signal))
+}
+
+fn leave_to_the_kill(child: Pid) {
+    let pid = child.as_raw_nonzero().get();
+    if let Some(started_ticks) = table::started_ticks(pid) {
+        until_ended(ProcessRef { pid, started_ticks }, HELD_FOR_THE_KILL);
+    }
 }
 
 /// A stopped child acts on a signal only when it goes on.

@@ -44,8 +44,8 @@ pub fn close(queue: &Queue, rules: &Rules, instance: &str, result: &TaskResult) 
     }
     let task = inbox::read(&inbox, &result.task.id, rules)?;
     write(&results, result, &task, written)?;
-    if let TaskFile::Read { found, .. } = &task {
-        remove_if_same(&inbox, &file_name(&result.task.id), found)?;
+    if let TaskFile::Read { found, bytes } = &task {
+        remove_if_same(&inbox, &file_name(&result.task.id), found, bytes)?;
     }
     inbox::clear_blocked(&inbox, &result.task.id)?;
     inbox.sync()?;
@@ -169,10 +169,14 @@ fn write(results: &Dir, result: &TaskResult, task: &TaskFile, mut place: Place) 
     Ok(())
 }
 
-/// One that was put in its place meanwhile is another task.
-fn remove_if_same(inbox: &Dir, name: &str, read: &Found) -> io::Result<()> {
-    let now = inbox.look(name)?;
-    if now.is_some_and(|now| now.stamp.inode == read.stamp.inode) {
+/// One that was put in its place, or written into it, meanwhile is another task: the number of a file
+/// that is gone goes to the next one at once.
+fn remove_if_same(inbox: &Dir, name: &str, read: &Found, bytes: &[u8]) -> io::Result<()> {
+    let Some(now) = inbox.look(name)? else { return Ok(()) };
+    let is_same = now.stamp == read.stamp
+        || now.kind == FileType::RegularFile
+            && inbox.read(name, read.stamp.size_bytes)?.is_some_and(|(_, now)| now == bytes);
+    if is_same {
         inbox.remove(name)?;
     }
     Ok(())
@@ -182,4 +186,46 @@ fn too_many(dir: &Dir, stem: &str) -> io::Error {
     let text =
         format!("{} holds {RESULTS_MAX} files for {stem}: move them away", dir.path().display());
     io::Error::new(ErrorKind::AlreadyExists, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_task_file_goes_unless_another_was_put_or_written_in_its_place() {
+        type Change = fn(&Path);
+        let cases: [(&str, Change, bool); 5] = [
+            ("left alone", |_| {}, true),
+            ("gone", |path| fs::remove_file(path).unwrap(), true),
+            (
+                "other bits",
+                |path| fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap(),
+                true,
+            ),
+            ("written anew", |path| fs::write(path, "new").unwrap(), false),
+            (
+                "replaced",
+                |path| {
+                    fs::remove_file(path).unwrap();
+                    fs::write(path, "new").unwrap();
+                },
+                false,
+            ),
+        ];
+        for (what, change, goes) in cases {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("t.md");
+            fs::write(&path, "old").unwrap();
+            let inbox = Dir::open(dir.path()).unwrap();
+            let (found, bytes) = inbox.read("t.md", 100).unwrap().unwrap();
+            change(&path);
+            remove_if_same(&inbox, "t.md", &found, &bytes).unwrap();
+            assert_eq!(!path.exists(), goes, "{what}");
+        }
+    }
 }

@@ -83,10 +83,13 @@ pub fn projects(projects_dir: &Path) -> io::Result<Projects> {
     let mut looked_at = 0;
     dir.for_each(|name, kind| {
         looked_at += 1;
+        let path = projects_dir.join(name);
+        // Some file systems do not tell it with the name.
+        let looked = || dir.look(name.to_str()?).ok()?.map(|found| found.kind);
+        let kind = if kind == FileType::Unknown { looked().unwrap_or(kind) } else { kind };
         if looked_at > PROJECTS_MAX || !matches!(kind, FileType::Directory | FileType::Symlink) {
             return;
         }
-        let path = projects_dir.join(name);
         match name.to_str().and_then(|name| name.parse().ok()) {
             Some(name) if kind == FileType::Directory => found.names.push(name),
             _ if !path.join(QUEUE_DIR).exists() => {}

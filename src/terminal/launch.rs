@@ -91,8 +91,10 @@ fn try_launch(
             return Err(Trouble::NotDone(why));
         }
         check_directory(&order.session, &order.cwd)?;
-        let place = choose(&panes, order, &connection.settings.launcher);
+        // INVARIANT: before the pane is looked into. It takes as long as the disk does, and whoever
+        // begins something there meanwhile must be seen.
         write_spec(order, spec)?;
+        let place = choose(&panes, order, &connection.settings.launcher);
         let outcome = start(connection, order, &place, spec);
         if let Outcome::NotDone(_) | Outcome::Failed(_) = outcome {
             // Nobody will read it; a leftover is not worth an error.

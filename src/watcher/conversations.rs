@@ -172,9 +172,9 @@ impl Conversations {
                 }
                 Which::Of(_) | Which::Insisted => continue,
             };
-            let was_found = followed.path.is_some();
+            let before = followed.path.clone();
             let settled = followed.read(session, effort, now, context);
-            self.moved |= was_found != followed.path.is_some();
+            self.moved |= before != followed.path;
             if !settled {
                 continue;
             }

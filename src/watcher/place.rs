@@ -15,6 +15,8 @@ use crate::ids::ConversationId;
 
 /// Without a reason, all slugs are looked through at most this often.
 const SEARCHES_APART: Duration = Duration::from_secs(10);
+/// A client that has made a slug has made its file by then.
+const SLUG_SETTLES: Duration = Duration::from_secs(2);
 /// The client cuts a longer slug and adds a hash that we do not know.
 const SLUG_CHARS_MAX: usize = 200;
 /// More slugs than this in one `projects`, and some are not looked at.
@@ -79,8 +81,11 @@ impl Place {
         if tried && effort == Effort::Usual {
             return None;
         }
-        self.searched = Some(Searched { at: now, projects_changed: changed });
-        self.search()
+        let found = self.search();
+        // A slug is made before the file in it, and that makes no notice: it is looked for again.
+        let projects_changed = changed.filter(|at| found.is_some() || is_settled(*at));
+        self.searched = Some(Searched { at: now, projects_changed });
+        found
     }
 
     /// The file as it lies now, looked for everywhere; `None` only when there is none.
@@ -120,6 +125,11 @@ impl Place {
             .max()
             .map(|(_, path)| path)
     }
+}
+
+/// Nobody is about to make a file in what was changed then, nor does the clock date two changes alike.
+fn is_settled(changed: SystemTime) -> bool {
+    changed.elapsed().is_ok_and(|age| age > SLUG_SETTLES)
 }
 
 /// `None` when there is no such file.

@@ -50,6 +50,7 @@ impl Watches {
 
     /// Watches these directories, so far as they exist, in this order, and nothing else.
     pub fn keep(&mut self, paths: &[PathBuf]) {
+        let known: Vec<PathBuf> = self.watched.keys().cloned().collect();
         if self.unwatched.swap(false, Ordering::Relaxed) {
             self.watched.clear();
         }
@@ -59,7 +60,7 @@ impl Watches {
                 result = Err(error);
             }
         }
-        for path in self.watched.keys().filter(|path| !paths.contains(path)) {
+        for path in known.iter().filter(|path| !paths.contains(path)) {
             let _ = self.notices.as_mut().map(|notices| notices.unwatch(path));
         }
         self.watched.retain(|path, _| paths.contains(path));
@@ -134,6 +135,29 @@ mod tests {
     use notify::event::{DataChange, RemoveKind};
 
     use super::*;
+
+    /// One event source tells of both, so what comes of the first comes before the second.
+    #[test]
+    fn what_is_not_wanted_any_more_is_not_watched_after_another_was_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let [kept, dropped] = ["kept", "dropped"].map(|name| dir.path().join(name));
+        for path in [&kept, &dropped] {
+            fs::create_dir(path).unwrap();
+        }
+        let (sender, heard) = crossbeam_channel::unbounded();
+        let hear = move |event: &notify::Event| {
+            let _ = sender.send(event.paths.clone());
+        };
+        let mut watches = Watches::new("tests", Arc::new(hear));
+        watches.keep(&[kept.clone(), dropped.clone()]);
+        watches.unwatched.store(true, Ordering::Relaxed);
+        watches.keep(std::slice::from_ref(&kept));
+        fs::write(dropped.join("x.a"), "").unwrap();
+        fs::write(kept.join("x.b"), "").unwrap();
+        let ten_seconds = std::time::Duration::from_secs(10);
+        let paths = heard.recv_timeout(ten_seconds).unwrap();
+        assert_eq!(paths, [kept.join("x.b")]);
+    }
 
     #[test]
     fn a_directory_that_leaves_takes_its_watch() {

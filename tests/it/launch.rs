@@ -238,6 +238,20 @@ fn an_agent_that_stops_itself_goes_on() {
     pane.shows("agent ended (exit 0)");
 }
 
+/// As the daemon does before it kills: nobody may wake it in between.
+#[test]
+fn an_agent_that_is_stopped_stays_so_for_a_moment() {
+    let pane = Pane::open();
+    pane.launch_script(
+        "echo > ready\ndate +%s%3N > stopped\nkill -STOP $$\ndate +%s%3N > continued\nexec cat\n",
+    );
+    let at = |name: &str| pane.made(name).parse::<i64>().unwrap();
+    let (stopped, continued) = (at("stopped"), at("continued"));
+    assert!((900..20_000).contains(&(continued - stopped)), "{} ms", continued - stopped);
+    pane.key("C-d");
+    pane.shows("agent ended (exit 0)");
+}
+
 /// The client suspends itself with `kill(0, SIGTSTP)` and shows nothing until it gets SIGCONT.
 #[test]
 fn an_agent_that_suspends_its_whole_group_is_woken() {

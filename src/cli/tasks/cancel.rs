@@ -16,18 +16,29 @@ use crate::queue::{Part, Queue, close, file_name, marker};
 const REASON: &str = "cancelled";
 
 pub fn run(desk: &Desk, task: &TaskRef) -> anyhow::Result<()> {
-    match place::find(desk, task)? {
+    let place = place::find(desk, task)?;
+    let awaited = !matches!(place, Place::Held) && desk.waits_for_a_word(task);
+    match place {
+        Place::Waiting(_) if awaited => cancel_by_the_daemon(desk, task),
         Place::Waiting(queue) | Place::Moving(queue) => {
             move_away(desk, &queue, task)?;
             say::line(format_args!("{task}: moved to failed/, {REASON}"));
             Ok(())
         }
-        Place::Held => desk.ask(task, &Request::TasksCancel { task: task.clone() }),
+        Place::Held => cancel_by_the_daemon(desk, task),
         Place::Foreign(queue) => Err(marker::foreign(&queue.make_part(Part::Inbox)?, task).into()),
+        // Nothing is left to cancel, but the daemon does not know that yet.
+        Place::Failed(_) | Place::Done | Place::Nowhere if awaited => {
+            bail!("{task} lies in no inbox any more: tasks retry {task} tells the daemon so")
+        }
         Place::Failed(_) => bail!("{task} has failed already"),
         Place::Done => bail!("{task} is done already"),
         Place::Nowhere => bail!(place::nowhere(desk, task)),
     }
+}
+
+fn cancel_by_the_daemon(desk: &Desk, task: &TaskRef) -> anyhow::Result<()> {
+    desk.ask(task, &Request::TasksCancel { task: task.clone() })
 }
 
 /// Under a marker of ours, so that the daemon cannot claim it meanwhile; or else the daemon was

@@ -1,4 +1,7 @@
 //! `tasks retry`: another try for a task.
+//!
+//! One that the daemon waits for a word on may have been marked, done or removed by others since:
+//! the daemon hears of the word all the same, or it would wait for ever.
 
 use anyhow::bail;
 
@@ -10,7 +13,12 @@ use crate::ids::TaskRef;
 use crate::queue::{Part, marker, retry};
 
 pub fn run(desk: &Desk, task: &TaskRef) -> anyhow::Result<()> {
-    match place::find(desk, task)? {
+    let place = place::find(desk, task)?;
+    let asked = matches!(place, Place::Held) || desk.waits_for_a_word(task);
+    if asked {
+        desk.ask(task, &Request::TasksRetry { task: task.clone() })?;
+    }
+    match place {
         Place::Failed(queue) => {
             retry::requeue(&queue, &task.id)?;
             say::line(format_args!("{task}: waits in the inbox again"));
@@ -19,7 +27,8 @@ pub fn run(desk: &Desk, task: &TaskRef) -> anyhow::Result<()> {
             marker::remove(&queue.make_part(Part::Inbox)?, task)?;
             say::line(format_args!("{task}: the marker that was not ours is gone"));
         }
-        Place::Held => desk.ask(task, &Request::TasksRetry { task: task.clone() })?,
+        Place::Held => {}
+        Place::Waiting(_) | Place::Done | Place::Nowhere if asked => {}
         Place::Waiting(_) => bail!("{task} waits in the inbox: there is nothing to try again"),
         Place::Moving(_) => {
             bail!("{task} is being moved to failed/: tasks cancel {task} ends that, then retry")

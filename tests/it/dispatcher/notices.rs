@@ -30,6 +30,18 @@ fn projects_and_queues_and_inboxes_that_come_late_are_noticed() {
 }
 
 #[test]
+fn behind_a_link_to_the_directory_of_projects_it_is_the_same() {
+    let mut stage = Stage::new(|root| {
+        let real = root.with_file_name("real");
+        std::fs::rename(root, &real).unwrap();
+        std::os::unix::fs::symlink(&real, root).unwrap();
+    });
+    inboxes(&stage.project(""), &["late"]);
+    stage.submit("late:t", "Do it.");
+    stage.until_offered(&["late:t"]);
+}
+
+#[test]
 fn directories_that_go_and_come_back_are_watched_again() {
     let mut stage = Stage::new(|root| inboxes(root, &["a"]));
     for round in 0..3 {

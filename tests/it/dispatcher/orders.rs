@@ -111,6 +111,23 @@ fn a_released_task_is_offered_again() {
     assert_eq!(std::fs::read_dir(stage.inbox("a")).unwrap().count(), 1);
 }
 
+/// It was marked between the offer and the claim, and is given back untried.
+#[test]
+fn what_was_never_ours_is_given_back_and_the_mark_of_another_stays() {
+    let mut stage = Stage::new(|root| inboxes(root, &["a"]));
+    stage.submit("a:t", "Do it.");
+    stage.until_offered(&["a:t"]);
+    let mark = stage.inbox("a").join("t.md.dispatched");
+    std::fs::write(&mark, "by hand").unwrap();
+    assert!(stage.claim("a:t", 1).unwrap_err().contains("somebody else's hands"));
+    stage.order(Order::Release { order: OrderId(5), task: task("a:t") });
+    match stage.answer() {
+        Event::TaskReleased { order: OrderId(5), result: Ok(()), .. } => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(std::fs::read(&mark).unwrap(), b"by hand");
+}
+
 #[test]
 fn a_task_that_is_done_frees_those_that_waited_for_it() {
     let mut stage = Stage::new(|root| inboxes(root, &["a", "b"]));

@@ -234,6 +234,22 @@ fn a_conversation_begun_elsewhere_is_found_where_it_lies() {
     stage.until_transcript("the next, by a notice", "one", |seen| refused(seen) == Some(2));
 }
 
+/// Nothing tells of a file in a slug that is not the expected one, and the first search was too early.
+#[test]
+fn a_slug_elsewhere_is_searched_again_while_it_is_new() {
+    let stage = Stage::sharing(TICK);
+    let pane = stage.homed("one", 1);
+    stage.watch(&[&pane]);
+    stage.until_transcript("no file", "one", |_| true);
+    let slug = stage.path("projects").join("-somewhere-else");
+    fs::create_dir(&slug).unwrap();
+    spin(TICK * 3);
+    let begun = Instant::now();
+    append(&slug.join(format!("{}.jsonl", id(1))), refusal(now(), 1));
+    stage.until_transcript("the refusal", "one", |seen| refused(seen) == Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn a_client_without_a_session_file_is_followed_by_its_arguments() {
     let stage = Stage::sharing(NEVER);

@@ -7,9 +7,10 @@ use claude_failover::api::control::{Reports, Server};
 use claude_failover::clock::Clock;
 use claude_failover::core::event::{Event, Verb};
 use claude_failover::queue::dir::Put;
-use claude_failover::snapshot::SnapshotCell;
+use claude_failover::snapshot::{Snapshot, SnapshotCell};
 use claude_failover::task::front_matter;
 use crossbeam_channel::{Receiver, unbounded};
+use serde_json::json;
 
 use crate::http::snapshot;
 use crate::tasks::{Place, task};
@@ -19,11 +20,15 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The control socket of a daemon, and what it hears.
 pub fn daemon(place: &Place) -> (Server, Receiver<Event>) {
+    daemon_with(place, snapshot(true))
+}
+
+fn daemon_with(place: &Place, snapshot: Snapshot) -> (Server, Receiver<Event>) {
     let (sender, events) = unbounded();
     let runtime_dir = place.at("run");
     fs::create_dir_all(&runtime_dir).unwrap();
     let reports = Reports { clock: Clock::start(), zone: None, patterns: Vec::new() };
-    let cell = SnapshotCell::new(snapshot(true));
+    let cell = SnapshotCell::new(snapshot);
     (Server::spawn(&runtime_dir, cell, reports, &sender).unwrap(), events)
 }
 
@@ -117,6 +122,41 @@ fn a_task_in_the_daemons_hands_is_left_to_the_daemon() {
     assert_eq!(refused, (Some(1), String::new(), "shop:t is ending already\n".to_owned()));
     assert_eq!(place.read("shop/inbox/t.md.dispatched"), before);
     assert_eq!(place.names("shop/inbox"), ["t.md", "t.md.dispatched"]);
+}
+
+/// It waits for a word, and its marker is not ours, or its file is gone: the daemon hears the word.
+#[test]
+fn a_task_that_was_set_aside_can_always_be_settled() {
+    let place = Place::new();
+    place.put("shop/inbox/foreign.md", TASK);
+    place.put("shop/inbox/foreign.md.dispatched", "by hand");
+    place.put("shop/inbox/bare.md", TASK);
+    place.put("shop/done/done.md", "x");
+    let names = ["shop:foreign", "shop:bare", "shop:done", "gone:t"];
+    let in_hand = names.map(|task| json!({"task": task, "state": "unknown"}));
+    let Snapshot { health, .. } = snapshot(true);
+    let snapshot = Snapshot::new(health, json!({"tasks": {"in_hand": in_hand}}));
+    let (server, events) = daemon_with(&place, snapshot);
+    let answered = |verb: &str, name: &str, expected: &Verb| {
+        let child = place.start(&["tasks", verb, name]);
+        match events.recv_timeout(DEADLINE).unwrap() {
+            Event::VerbRequested { verb, ask: Some(ask) } if verb == *expected => {
+                server.answer(ask, Ok("it is settled".to_owned()));
+            }
+            other => panic!("{other:?}"),
+        }
+        let said = place.said(child);
+        assert_eq!((said.code, said.errors.as_str()), (Some(0), ""));
+        assert!(said.out.contains("it is settled"), "{}", said.out);
+    };
+    for name in names {
+        answered("retry", name, &Verb::TaskRetry { task: task(name) });
+    }
+    assert_eq!(place.names("shop/inbox"), ["bare.md", "foreign.md"]);
+    answered("cancel", "shop:bare", &Verb::TaskCancel { task: task("shop:bare") });
+    for name in ["shop:done", "gone:t"] {
+        refused(&place, "cancel", name, &format!("tasks retry {name} tells the daemon so"));
+    }
 }
 
 /// A claim and a cancel at the same moment: one of them has the task, never both.
