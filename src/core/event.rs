@@ -40,10 +40,12 @@ pub enum Event {
         order: OrderId,
         result: Result<(), String>,
     },
-    /// `survivors` could not be ended and why; everything else that was named is gone.
+    /// `survivors` could not be ended and why. All others that were named are gone; of those in
+    /// `left_behind` something that they had started is not, and why.
     AgentsStopped {
         order: OrderId,
         survivors: Vec<(ProcessRef, String)>,
+        left_behind: Vec<(ProcessRef, String)>,
     },
     /// `Err`: it could not be asked, so nobody can tell.
     AccountProbed {

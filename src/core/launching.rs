@@ -14,6 +14,9 @@ use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, PaneId, SessionName};
 use crate::moment::{Mono, Wall};
 
+/// Successors that are ended for one move; the next one is left alone.
+const BROUGHT_BACK_MAX: u32 = 2;
+
 impl Core {
     /// Whether this stopped agent may be launched now, and on which account.
     fn launch_target(&self, moving: &Move) -> Option<AccountName> {
@@ -111,11 +114,22 @@ impl Core {
             // People were told that we cannot.
             let reason = "somebody has resumed it there by hand".to_owned();
             self.end_move(&session, MoveOutcome::Dropped { reason });
+        } else if self.comes_back_each_time(moving) {
+            let reason = "somebody brings it back each time that it is ended".to_owned();
+            self.end_move(&session, MoveOutcome::Dropped { reason });
         } else {
             let process = agent.process;
             let until = self.may_finish_until(&session);
             self.persist(Record::MoveStopping { session, process, finished: false, until });
         }
+    }
+
+    /// A shell's loop, perhaps: whoever is ended for this move has a successor at once.
+    fn comes_back_each_time(&mut self, moving: &Move) -> bool {
+        let Some(seen) = self.sessions.get_mut(&moving.session) else { return false };
+        let times = seen.brought_back.filter(|(op, _)| *op == moving.op).map_or(0, |(_, n)| n);
+        seen.brought_back = Some((moving.op, times + 1));
+        times >= BROUGHT_BACK_MAX
     }
 
     /// Up where it was before, by a launch that ran late or by hand, and at work: as anybody whom a

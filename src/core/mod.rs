@@ -225,7 +225,9 @@ impl Core {
             Event::TranscriptsObserved(seen) => self.transcripts_observed(seen),
             Event::ReportsReceived(reports) => self.reports_received(reports),
             Event::TargetChecked { order, result } => self.target_checked(order, result),
-            Event::AgentsStopped { order, survivors } => self.agents_stopped(order, &survivors),
+            Event::AgentsStopped { order, survivors, left_behind } => {
+                self.agents_stopped(order, &survivors, &left_behind);
+            }
             Event::AccountProbed { order, account, result } => {
                 self.account_probed(order, &account, result);
             }

@@ -57,6 +57,9 @@ impl Slot {
     }
 }
 
+/// The slots that one executor serves, one after the other.
+const SWITCHER: [Slot; 4] = [Slot::Check, Slot::Stop, Slot::StopForTasks, Slot::Flip];
+
 #[derive(Debug, Clone)]
 pub struct Pending {
     pub order: OrderId,
@@ -94,10 +97,19 @@ impl Orders {
             return None;
         }
         self.last = OrderId(self.last.0 + 1);
-        let deadline = now + slot.timeout(stop_grace);
+        let deadline = now + slot.timeout(stop_grace) + self.before(&slot, stop_grace);
         let ends = Vec::new();
         self.pending.insert(slot, Pending { order: self.last, deadline, covers, ends });
         Some(self.last)
+    }
+
+    /// How long others may take that are served before it.
+    fn before(&self, slot: &Slot, stop_grace: Duration) -> Duration {
+        if !SWITCHER.contains(slot) {
+            return Duration::ZERO;
+        }
+        let waits = SWITCHER.iter().filter(|other| self.pending.contains_key(other));
+        waits.map(|other| other.timeout(stop_grace)).sum()
     }
 
     /// What the order just opened in `slot` ends.
@@ -188,6 +200,19 @@ mod tests {
         assert!(orders.answer(&Slot::Check, first).is_none());
         assert!(orders.answer(&Slot::Flip, first).is_some());
         assert!(orders.answer(&Slot::Flip, first).is_none(), "a doubled answer is stale");
+    }
+
+    #[test]
+    fn what_waits_behind_another_order_of_its_executor_has_more_time() {
+        let grace = Duration::from_secs(60);
+        let mut orders = Orders::default();
+        orders.open(Slot::StopForTasks, vec![], Mono(0), grace).expect("the slot is free");
+        orders.open(Slot::Flip, vec![], Mono(1_000), grace).expect("the slot is free");
+        orders.open(Slot::Look, vec![], Mono(1_000), grace).expect("the slot is free");
+        let pending = |slot| orders.pending[&slot].deadline;
+        assert_eq!(pending(Slot::StopForTasks), Mono(70_000));
+        assert_eq!(pending(Slot::Flip), Mono(81_000));
+        assert_eq!(pending(Slot::Look), Mono(11_000), "somebody else looks");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::core::job::{Job, JobStage};
 use crate::core::orders::Slot;
 use crate::core::record::{MoveCause, MoveStage, Record, SavedAgent};
 use crate::core::{Core, TerminalState};
-use crate::ids::{ConversationId, PaneId, ProcessRef, SessionName};
+use crate::ids::{ConversationId, OpId, PaneId, ProcessRef, SessionName};
 use crate::moment::{Mono, Wall};
 use crate::quota::verdict::{Activity, Reading};
 
@@ -64,6 +64,8 @@ pub struct Session {
     pub ended: Option<ProcessRef>,
     /// The last agent that could not be ended here, and when that was found.
     pub outlived: Option<(ProcessRef, Mono)>,
+    /// How often somebody else brought back whom this move had ended.
+    pub brought_back: Option<(OpId, u32)>,
     /// An end of the grace that lies further ahead than the grace is long, and when that was seen.
     pub long_stay: Option<(Wall, Mono)>,
 }
@@ -171,6 +173,7 @@ impl Core {
         self.listed_at = Some(self.now.monotonic);
         self.listing_asked = false;
         self.creation_failures.clear();
+        self.job_listings_heard();
         let mut seen: BTreeMap<SessionName, Vec<PaneSeen>> = BTreeMap::new();
         for pane in panes {
             let Ok(name) = pane.session.parse::<SessionName>() else {
@@ -210,6 +213,18 @@ impl Core {
         self.launches_lost();
         self.jobs_lost();
         self.record_losses();
+    }
+
+    /// The first after a launch may have been made before it.
+    fn job_listings_heard(&mut self) {
+        let mut more = false;
+        for watch in self.job_watches.values_mut() {
+            watch.listings_awaited = watch.listings_awaited.saturating_sub(1);
+            more |= watch.listings_awaited > 0;
+        }
+        if more {
+            self.out.push(Action::ObserveSessions);
+        }
     }
 
     /// Only after a listing: what has not been looked for is not missing.

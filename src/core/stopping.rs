@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use crate::core::Core;
-use crate::core::action::{Action, OrderId};
+use crate::core::action::{Action, NoteLevel, OrderId};
 use crate::core::durable::Phase;
 use crate::core::orders::Slot;
 use crate::core::record::{MoveCause, MoveOutcome, MoveStage, Record};
+use crate::core::session::Session;
 use crate::ids::{ConversationId, OpId, PaneId, ProcessRef, SessionName};
 
 impl Core {
@@ -55,15 +56,18 @@ impl Core {
         &mut self,
         order: OrderId,
         survivors: &[(ProcessRef, String)],
+        left_behind: &[(ProcessRef, String)],
     ) {
         if let Some(pending) = self.orders.answer(&Slot::StopForTasks, order) {
+            // Whatever works on is at work on the task.
+            let at_work = [survivors, left_behind].concat();
             for (session, process) in self.processes_to_end() {
                 if pending.ends.contains(&process) {
                     self.note_ended(&session, process, survivors);
                 }
             }
             for session in pending.covers {
-                self.agent_of_job_ended(&session, &pending.ends, survivors);
+                self.agent_of_job_ended(&session, &pending.ends, &at_work);
             }
         }
         let Some(pending) = self.orders.answer(&Slot::Stop, order) else {
@@ -90,8 +94,13 @@ impl Core {
                 _ => continue,
             }
             self.note_ended(&session, process, survivors);
+            if let Some((_, why)) = left_behind.iter().find(|(gone, _)| *gone == process) {
+                // It keeps nobody from going on with the conversation.
+                let text = format!("session={session} its agent has ended, and left behind: {why}");
+                self.note(NoteLevel::Warn, text);
+            }
             match survivors.iter().find(|(survivor, _)| *survivor == process) {
-                None => self.move_stopped(session),
+                None => self.move_stopped(session, process),
                 Some((_, why)) => {
                     let reason = format!("process {process} could not be ended: {why}");
                     self.outlived(&session, process, reason);
@@ -120,8 +129,12 @@ impl Core {
         self.end_move(session, MoveOutcome::Failed { reason });
     }
 
-    fn move_stopped(&mut self, session: SessionName) {
-        if let Some(seen) = self.sessions.get_mut(&session) {
+    fn move_stopped(&mut self, session: SessionName, process: ProcessRef) {
+        let seen = self.sessions.get_mut(&session);
+        // Somebody may have begun another there meanwhile.
+        let is_it =
+            |seen: &&mut Session| seen.agent.as_ref().is_none_or(|agent| agent.process == process);
+        if let Some(seen) = seen.filter(is_it) {
             seen.agent_is_gone();
         }
         self.hits.remove(&session);
@@ -160,7 +173,7 @@ impl Core {
                 let reason = format!("its agent could not be ended: {why}");
                 self.outlived(&session, process, reason);
             } else {
-                self.move_stopped(session);
+                self.move_stopped(session, process);
             }
         }
     }

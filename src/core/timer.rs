@@ -83,7 +83,8 @@ impl Core {
                     .map(|length| since + length)
             });
             let proof = watch.since + self.config.swap.verify_timeout;
-            let next = looks.chain([proof]).filter(|at| *at > now.monotonic).min();
+            let ends = watch.conversation_missing.map(|said| said + verify::ENDS_AFTER_SAYING_SO);
+            let next = looks.chain([proof]).chain(ends).filter(|at| *at > now.monotonic).min();
             waits.push((next.unwrap_or(now.monotonic + WALL_CHECK), Timer::LaunchUnproven));
         }
         for changed in self.credentials.values() {

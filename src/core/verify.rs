@@ -22,6 +22,9 @@ pub const DIALOG_STAYS: Duration = Duration::from_secs(1);
 /// A client too old to tell its state is taken as up when it has lived this long.
 pub const SILENT_CLIENT_UP: Duration = Duration::from_secs(5);
 
+/// A client that knows no conversation of its id says so and ends.
+pub const ENDS_AFTER_SAYING_SO: Duration = Duration::from_secs(1);
+
 /// Twenty clients that refresh one login at once can lose it; after the canary's start the
 /// credential file must have been still for this long.
 pub const CREDENTIALS_STILL: Duration = Duration::from_secs(1);
@@ -34,12 +37,13 @@ pub struct Watch {
     /// In the current state (idle, busy, dialog) since.
     pub state: Option<(AgentState, Mono)>,
     pub was_busy: bool,
-    pub conversation_missing: bool,
+    /// Since when the client says that it knows no conversation of that id.
+    pub conversation_missing: Option<Mono>,
 }
 
 impl Watch {
     pub fn since(since: Mono) -> Self {
-        Self { since, agent_since: None, state: None, was_busy: false, conversation_missing: false }
+        Self { since, agent_since: None, state: None, was_busy: false, conversation_missing: None }
     }
 }
 
@@ -48,6 +52,7 @@ impl Watch {
     pub fn sleep(&mut self, length: Duration) {
         self.since = self.since + length;
         self.agent_since = self.agent_since.map(|since| since + length);
+        self.conversation_missing = self.conversation_missing.map(|said| said + length);
         if let Some((_, since)) = &mut self.state {
             *since = *since + length;
         }
@@ -73,7 +78,7 @@ impl Core {
             && reading.missing_conversation == moving.agent.conversation
             && let Some(watch) = self.watches.get_mut(session)
         {
-            watch.conversation_missing = true;
+            watch.conversation_missing.get_or_insert(self.now.monotonic);
             return;
         }
         let Some(agent) = self.agent_in(session).cloned() else {
@@ -184,7 +189,10 @@ impl Core {
         }
         let now = self.now.monotonic;
         let target = self.verified_target(moving);
-        if watch.conversation_missing {
+        if let Some(said) = watch.conversation_missing {
+            if now - said < ENDS_AFTER_SAYING_SO {
+                return Judgement::Wait;
+            }
             let reason = "the client knows no conversation of that id".to_owned();
             return Judgement::Ended(MoveOutcome::Failed { reason });
         }

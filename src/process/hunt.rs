@@ -242,15 +242,19 @@ impl Hunt {
             if let Err(outcome) = root.found {
                 return (root.process, outcome);
             }
-            let mut left =
-                members.values().filter(|member| member.root == at && member.row.is_some());
-            let outcome = match left.next() {
-                Some(first) => StopOutcome::Survived(first.why(left.count())),
-                None if root.overflowed => StopOutcome::Survived(format!(
-                    "it has more than {MEMBERS_MAX} descendants, and not all were followed"
-                )),
-                None => StopOutcome::Stopped,
+            let left =
+                || members.values().filter(|member| member.root == at && member.row.is_some());
+            let others = left().count().saturating_sub(1);
+            let why = match left().next() {
+                Some(first) => first.why(others),
+                None if root.overflowed => {
+                    format!("it has more than {MEMBERS_MAX} descendants, and not all were followed")
+                }
+                None => return (root.process, StopOutcome::Stopped),
             };
+            let lives = left().any(|member| member.process == root.process);
+            let outcome =
+                if lives { StopOutcome::Survived(why) } else { StopOutcome::LeftBehind(why) };
             (root.process, outcome)
         };
         roots.into_iter().enumerate().map(outcome).collect()
@@ -368,6 +372,20 @@ mod tests {
     }
 
     #[test]
+    fn who_has_ended_and_left_a_tool_behind_is_told_from_who_lives() {
+        let rows = table(&[SHELL, AGENT, TOOL]);
+        let root = rows[&1_000_200].process;
+        for (left, lives) in [(&[SHELL, AGENT, TOOL][..], true), (&[SHELL, TOOL], false)] {
+            let mut hunt = Hunt::new(&[root], &rows);
+            hunt.look(&rows);
+            hunt.look(&table(left));
+            let outcome = &hunt.outcomes()[0].1;
+            assert_eq!(matches!(outcome, StopOutcome::Survived(_)), lives, "{outcome:?}");
+            assert_eq!(matches!(outcome, StopOutcome::LeftBehind(_)), !lives, "{outcome:?}");
+        }
+    }
+
+    #[test]
     fn a_tree_that_is_too_large_says_so() {
         let mut rows = vec![AGENT];
         let count = i32::try_from(MEMBERS_MAX).unwrap();
@@ -379,7 +397,7 @@ mod tests {
         hunt.look(&BTreeMap::new());
         let outcomes = hunt.outcomes();
         assert!(
-            matches!(&outcomes[0].1, StopOutcome::Survived(why) if why.contains("more than 4096")),
+            matches!(&outcomes[0].1, StopOutcome::LeftBehind(why) if why.contains("more than 4096")),
             "{outcomes:?}"
         );
     }

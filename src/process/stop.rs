@@ -12,6 +12,7 @@ use crate::clock;
 use crate::ids::ProcessRef;
 use crate::process::hunt::Hunt;
 use crate::process::member;
+use crate::process::table;
 use crate::process::tree::scan;
 
 /// Wait for deaths after SIGKILL; only a process in uninterruptible sleep needs longer.
@@ -29,8 +30,10 @@ pub enum StopOutcome {
     /// It and every descendant that could be seen have ended. What was no descendant any more
     /// before (a server that had left its tool behind) is not looked for.
     Stopped,
-    /// It or a descendant lives on, and why.
+    /// It lives on, and why.
     Survived(String),
+    /// It has ended, and a descendant lives on, or may; and why.
+    LeftBehind(String),
 }
 
 /// SIGTERM to this one process, and to nobody in its place. Nothing is waited for.
@@ -51,7 +54,7 @@ pub fn listen_again(server: ProcessRef) -> io::Result<()> {
 /// Ends each root and its descendants, all at the same time: `grace` between SIGTERM and SIGKILL,
 /// [`KILLED_WAIT`] after that, whatever the number of roots. One outcome a root, in their order.
 pub fn stop_trees(roots: &[ProcessRef], grace: Duration) -> Vec<(ProcessRef, StopOutcome)> {
-    stop(roots, grace).unwrap_or_else(|error| all_survive(roots, &error))
+    stop(roots, grace).unwrap_or_else(|error| by_themselves(roots, &error))
 }
 
 fn stop(roots: &[ProcessRef], grace: Duration) -> io::Result<Vec<(ProcessRef, StopOutcome)>> {
@@ -81,8 +84,12 @@ fn stop(roots: &[ProcessRef], grace: Duration) -> io::Result<Vec<(ProcessRef, St
     }
 }
 
-fn all_survive(roots: &[ProcessRef], error: &io::Error) -> Vec<(ProcessRef, StopOutcome)> {
+/// Processes cannot be listed; each root can still be asked for.
+fn by_themselves(roots: &[ProcessRef], error: &io::Error) -> Vec<(ProcessRef, StopOutcome)> {
     let why = format!("cannot look at processes: {error}");
-    let outcome = |root: &ProcessRef| (*root, StopOutcome::Survived(why.clone()));
+    let outcome = |root: &ProcessRef| match table::is_alive(*root) {
+        true => (*root, StopOutcome::Survived(why.clone())),
+        false => (*root, StopOutcome::LeftBehind(why.clone())),
+    };
     roots.iter().map(outcome).collect()
 }

@@ -32,6 +32,9 @@ pub enum Order {
     Reconfigure(Arc<Config>),
 }
 
+/// Processes, and why.
+type Troubled = Vec<(ProcessRef, String)>;
+
 /// Starts the component. Before its first order it asks the login shell for its PATH and the
 /// client for its version.
 pub fn spawn(
@@ -75,7 +78,8 @@ impl Switcher {
                 Some(Event::TargetChecked { order, result: self.check(&account) })
             }
             Order::StopAgents { order, agents } => {
-                Some(Event::AgentsStopped { order, survivors: self.stop(&agents) })
+                let (survivors, left_behind) = self.stop(&agents);
+                Some(Event::AgentsStopped { order, survivors, left_behind })
             }
             Order::FlipLink { order, to } => {
                 Some(Event::LinkFlipped { order, result: self.flip(&to) })
@@ -116,13 +120,17 @@ impl Switcher {
         }
     }
 
-    fn stop(&self, agents: &[ProcessRef]) -> Vec<(ProcessRef, String)> {
-        let outcomes = stop_trees(agents, self.config.swap.stop_grace);
-        let survivor = |(process, outcome)| match outcome {
-            StopOutcome::AlreadyGone | StopOutcome::Stopped => None,
-            StopOutcome::Survived(why) => Some((process, why)),
-        };
-        outcomes.into_iter().filter_map(survivor).collect()
+    /// Who lives on, and who has left something behind.
+    fn stop(&self, agents: &[ProcessRef]) -> (Troubled, Troubled) {
+        let (mut survivors, mut left_behind) = (Vec::new(), Vec::new());
+        for (process, outcome) in stop_trees(agents, self.config.swap.stop_grace) {
+            match outcome {
+                StopOutcome::AlreadyGone | StopOutcome::Stopped => {}
+                StopOutcome::Survived(why) => survivors.push((process, why)),
+                StopOutcome::LeftBehind(why) => left_behind.push((process, why)),
+            }
+        }
+        (survivors, left_behind)
     }
 
     fn flip(&self, to: &AccountName) -> Result<(), String> {

@@ -6,7 +6,7 @@ mod service;
 mod siege;
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -361,12 +361,22 @@ pub fn is_child() -> bool {
     std::env::var_os("CF_TEST_CHILD").is_some()
 }
 
-/// The rest of the first line of the child's output that starts with `key=`.
+/// The rest of the next line of the child's output that starts with `key=`.
+#[expect(clippy::unbuffered_bytes, reason = "a buffer would take what is for the next call")]
 pub fn told(child: &mut Child, key: &str) -> String {
-    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-    lines
-        .find_map(|line| Some(line.ok()?.split_once(key)?.1.trim_start_matches('=').to_owned()))
-        .unwrap()
+    let mut line = Vec::new();
+    for byte in child.stdout.as_mut().unwrap().bytes() {
+        match byte.unwrap() {
+            b'\n' => {
+                let text = String::from_utf8(std::mem::take(&mut line)).unwrap();
+                if let Some((_, rest)) = text.split_once(key) {
+                    return rest.trim_start_matches('=').to_owned();
+                }
+            }
+            byte => line.push(byte),
+        }
+    }
+    panic!("it ended without a word of {key}");
 }
 
 #[test]

@@ -409,8 +409,8 @@ fn orders_are_answered_in_turn_and_a_new_configuration_holds_at_once() {
     }
     let answer = || answers.recv_timeout(WAIT).unwrap();
     match answer() {
-        Event::AgentsStopped { order, survivors } => {
-            assert_eq!((order, survivors), (OrderId(1), Vec::new()));
+        Event::AgentsStopped { order, survivors, left_behind } => {
+            assert_eq!((order, survivors, left_behind), (OrderId(1), Vec::new(), Vec::new()));
         }
         other => panic!("{other:?}"),
     }

@@ -259,8 +259,12 @@ fn answers(order: OrderId, sessions: &[SessionName], link: AccountName) -> Vec<E
     let mut events = vec![
         Event::TargetChecked { order, result: Ok(()) },
         Event::TargetChecked { order, result: Err(failed()) },
-        Event::AgentsStopped { order, survivors: Vec::new() },
-        Event::AgentsStopped { order, survivors: vec![(survivor, failed())] },
+        Event::AgentsStopped { order, survivors: Vec::new(), left_behind: Vec::new() },
+        Event::AgentsStopped {
+            order,
+            survivors: vec![(survivor, failed())],
+            left_behind: vec![(survivor, failed())],
+        },
         Event::LinkFlipped { order, result: Ok(()) },
         Event::LinkFlipped { order, result: Err(failed()) },
         Event::AccountProbed { order, account: link.clone(), result: Ok(ProbeEnd::Answered) },

@@ -255,7 +255,7 @@ impl Sim {
         agents: &[ProcessRef],
         is_done: bool,
     ) {
-        let mut survivors = Vec::new();
+        let (mut survivors, mut left_behind) = (Vec::new(), Vec::new());
         let mut longest = 0;
         for process in agents {
             let Some(agent) = self.world.agents.get(&process.pid) else { continue };
@@ -276,6 +276,9 @@ impl Sim {
             if ours && !self.is_over_for(&agent) {
                 self.checks.stopped(&agent);
             }
+            if self.rng.chance(20) && self.calm.is_none() {
+                left_behind.push((*process, "a tool of its does not end".to_owned()));
+            }
             let grace = self.rng.within(30..3_200);
             longest = longest.max(grace);
             let prints_its_id = self.rng.chance(800);
@@ -285,7 +288,7 @@ impl Sim {
                 agent.ending = true;
             }
         }
-        let event = Event::AgentsStopped { order, survivors };
+        let event = Event::AgentsStopped { order, survivors, left_behind };
         let late = match fate {
             Fate::AnswerLost => return,
             Fate::Late(more) => more,

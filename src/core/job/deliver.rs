@@ -10,7 +10,7 @@ use crate::core::event::{AgentSeen, AgentState, DialogEnd};
 use crate::core::job::{Fate, Job, JobStage};
 use crate::core::orders::Slot;
 use crate::core::record::Record;
-use crate::core::session::Session;
+use crate::core::session::{LISTINGS_PROVE, Session};
 use crate::core::testimony::Testimony;
 use crate::core::verify::{ANSWERS_AFTER, DIALOG_STAYS};
 use crate::core::{Core, TerminalState};
@@ -204,6 +204,8 @@ impl Core {
             Ok(pane) => {
                 self.session_made(session);
                 self.job_is_up(session, pane);
+                let watch = self.job_watches.entry(session.clone()).or_default();
+                watch.listings_awaited = LISTINGS_PROVE;
                 self.out.push(Action::ObserveSessions);
             }
             // Asked again with the same fence when the server is back.

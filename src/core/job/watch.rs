@@ -23,6 +23,9 @@ pub struct JobWatch {
     /// The stage's name: the clock starts anew when it changes.
     stage: &'static str,
     process: Option<ProcessRef>,
+    /// Listings to come until the pane of its launch is known for sure: until then the watcher may look
+    /// below a process that was there before.
+    pub listings_awaited: u8,
     /// Since when its agent is not seen where it should be.
     pub gone_since: Option<Mono>,
     /// In this state since.
@@ -34,6 +37,8 @@ pub struct JobWatch {
     /// A hook said that the turn ended well, and nothing goes on behind it.
     pub turn_ended: Option<TurnEnded>,
     pub progressed: Mono,
+    /// What the host slept meanwhile.
+    pub slept: Duration,
     pub ending: Option<Ending>,
     pub signal: Option<SignalSeen>,
     pub signal_heard: Option<Mono>,
@@ -72,6 +77,7 @@ pub struct TurnEnded {
 impl JobWatch {
     /// The agent could do nothing for so long.
     pub fn sleep(&mut self, length: Duration) {
+        self.slept += length;
         let moments = [Some(&mut self.since), Some(&mut self.progressed)];
         let known = [
             self.state.as_mut().map(|(_, since)| since),
@@ -154,7 +160,8 @@ impl Core {
             watch.not_before = None;
         }
         // A pane that no listing has shown yet is not looked into.
-        let looked_into = is_listed || now - watch.since >= LISTED_WITHIN;
+        let looked_into =
+            watch.listings_awaited == 0 && (is_listed || now - watch.since >= LISTED_WITHIN);
         if is_there || !in_sight || moving || !looked_into {
             watch.gone_since = None;
         } else {

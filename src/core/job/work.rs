@@ -11,7 +11,7 @@ use crate::core::job::{Fate, Job};
 use crate::core::record::Record;
 use crate::core::testimony::Testimony;
 use crate::ids::SessionName;
-use crate::moment::Mono;
+use crate::moment::{Mono, Wall};
 use crate::quota::transcript::Ending;
 
 /// After the end of a turn a signal file may still come, or the next turn begin by itself.
@@ -43,7 +43,7 @@ impl Core {
         if self.durable.swap.is_some() || self.durable.moves.contains_key(session) {
             return false;
         }
-        if self.is_over_time(job) {
+        if self.is_over_time(session, job) {
             self.end_job(session, Fate::Failed { reason: "timeout".to_owned() });
             return true;
         }
@@ -77,12 +77,12 @@ impl Core {
         lately && !moving && self.is_in_turn(session)
     }
 
-    fn is_over_time(&self, job: &Job) -> bool {
+    fn is_over_time(&self, session: &SessionName, job: &Job) -> bool {
         if self.working_account().is_none() {
             return false; // it can do nothing, and its time is not counted
         }
-        let limit = job.offer.timeout.zip(job.received_at);
-        limit.is_some_and(|(limit, received)| self.now.wall - received >= limit)
+        let slept = self.job_watches.get(session).map_or(Duration::ZERO, |watch| watch.slept);
+        over_at(job, slept).is_some_and(|at| at <= self.now.wall)
     }
 
     fn has_ended_its_turn(&self, session: &SessionName, agent: &AgentSeen) -> bool {
@@ -200,12 +200,15 @@ impl Core {
                         .map(|l| *since + l),
                 );
             }
-            if let (Some(limit), Some(received)) = (job.offer.timeout, job.received_at) {
-                moments.push(self.on_wall(received + limit));
-            }
+            moments.extend(over_at(job, watch.slept).map(|at| self.on_wall(at)));
         }
         moments
     }
+}
+
+/// When a task with a time limit of its own has used it up. What the host slept is not its time.
+fn over_at(job: &Job, slept: Duration) -> Option<Wall> {
+    Some(job.received_at? + job.offer.timeout? + slept)
 }
 
 /// What a signal file says.

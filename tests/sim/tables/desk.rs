@@ -48,6 +48,10 @@ pub struct Desk {
     pub no_launch: Option<String>,
     /// Processes that cannot be ended.
     pub endure: Vec<ProcessRef>,
+    /// Whoever is ended leaves a process behind that cannot be.
+    pub leave_tools_behind: bool,
+    /// Whoever is ended there is begun again at once, by a loop in the shell.
+    pub in_a_loop: Vec<SessionName>,
     /// Conversation files; an agent that is not listed has none.
     pub endings: BTreeMap<ProcessRef, Ending>,
     /// Nobody says anything of conversation files.
@@ -156,6 +160,8 @@ impl Desk {
             creations_fail: false,
             no_launch: None,
             endure: Vec::new(),
+            leave_tools_behind: false,
+            in_a_loop: Vec::new(),
             endings: BTreeMap::new(),
             watcher_is_silent: false,
             resume_rows: Vec::new(),
@@ -322,7 +328,8 @@ impl Desk {
         self.work();
     }
 
-    fn observe(&mut self, order: Option<OrderId>) {
+    /// What the watcher sees now; nothing that follows from it is carried out.
+    pub fn observe(&mut self, order: Option<OrderId>) {
         let agents = self.agents.clone();
         let link = Some(self.link.clone());
         self.send(Event::AgentsObserved(AgentsObserved {
@@ -421,10 +428,21 @@ impl Desk {
             Action::StopAgents { order, agents } => {
                 let (endure, end): (Vec<_>, Vec<_>) =
                     agents.into_iter().partition(|process| self.endure.contains(process));
-                self.agents.retain(|agent| !end.contains(&agent.process));
+                let ended = self.agents.extract_if(.., |agent| end.contains(&agent.process));
+                let ended: Vec<AgentSeen> = ended.collect();
                 self.stops.extend(end);
                 let survivors = endure.into_iter().map(|process| (process, failed())).collect();
-                self.send(Event::AgentsStopped { order, survivors });
+                let left_behind = ended.iter().filter(|_| self.leave_tools_behind);
+                let left_behind = left_behind.map(|agent| (agent.process, failed())).collect();
+                for agent in ended {
+                    if self.in_a_loop.contains(&agent.session) {
+                        let name = agent.session.as_str();
+                        self.add_agent(name, AgentHome::Linked, None);
+                        self.agent(name).conversation = agent.conversation;
+                        self.observe(None);
+                    }
+                }
+                self.send(Event::AgentsStopped { order, survivors, left_behind });
             }
             Action::FlipLink { order, to } => {
                 let good = !self.flips_fail.contains(&to);

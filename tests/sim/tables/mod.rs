@@ -7,6 +7,7 @@ mod evidence;
 mod guard;
 mod launches;
 mod left_behind;
+mod outside;
 mod parking;
 mod parking_edges;
 mod rare;

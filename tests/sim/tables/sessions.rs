@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claude_failover::core::action::Action;
-use claude_failover::core::event::{AgentHome, AgentState, AgentsObserved, Event, Verb};
+use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
 use claude_failover::ids::ProcessRef;
 use claude_failover::quota::verdict::Reading;
 
@@ -163,13 +163,7 @@ fn nothing_is_decided_while_the_tmux_server_is_unreachable() {
 fn a_listing_that_was_on_its_way_proves_no_session_alive() {
     let mut desk = Desk::at_rest();
     desk.agents.clear();
-    desk.send(Event::AgentsObserved(AgentsObserved {
-        order: None,
-        agents: Vec::new(),
-        link: Some(account("one")),
-        linked_foreign: 0,
-        credentials_changed: Vec::new(),
-    }));
+    desk.observe(None);
     desk.list();
     desk.send(Event::TerminalLost { reason: "no server".to_owned() });
     desk.orders.clear();
