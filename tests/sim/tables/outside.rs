@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use claude_failover::core::action::Action;
-use claude_failover::core::event::{AgentState, Event, Verb};
+use claude_failover::core::durable::Phase;
+use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
+use claude_failover::moment::Wall;
 use claude_failover::task::{HeldState, Priority};
 
 use crate::tables::account_edges::{figures_alone, with};
 use crate::tables::desk::{Desk, account, session};
 use crate::tables::tasks::{free_pool, offer};
+use crate::tables::testimony::{limit, write_end};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -91,6 +94,29 @@ fn what_the_host_slept_is_not_the_time_of_a_task() {
     assert_eq!(desk.results(), "");
     desk.pass(11 * MINUTE);
     assert_eq!(desk.results(), "p:a=failed(timeout)");
+}
+
+/// While a swap is stuck people move the link by hand, and nobody writes that down.
+#[test]
+fn what_was_said_before_a_restart_in_a_stuck_swap_is_nobodys() {
+    let mut desk = Desk::at_rest();
+    desk.agents.retain(|agent| agent.session != session("auto-12"));
+    desk.look();
+    desk.flips_fail = vec![account("one"), account("two")];
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(15 * SECOND);
+    assert_eq!(desk.phase(), Some(Phase::Stuck));
+    desk.link = account("two");
+    desk.add_agent("auto-12", AgentHome::Linked, Some(7));
+    desk.pass(MINUTE);
+    let (refusal, at) = (limit(&desk, 60), Wall(desk.wall_ms));
+    write_end(&mut desk, "auto-12", refusal, at);
+    desk.pass(MINUTE);
+    desk.link = account("one");
+    desk.restart();
+    desk.pass(MINUTE);
+    assert_eq!(desk.recorded("exhausted"), 0, "two has refused, and nobody knows that");
 }
 
 /// Its directory is away: that is no reason for the others to wait.
