@@ -10,7 +10,7 @@ use claude_failover::quota::verdict::Verdict;
 
 use crate::tables::account_edges::{figures_alone, with};
 use crate::tables::desk::{Desk, account, config, id, session};
-use crate::tables::rare::dies_as_two_is_refused;
+use crate::tables::rare::dead_as_two_is_refused;
 use crate::tables::testimony::{limit, record_end};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -91,12 +91,7 @@ fn nobody_stays_for_hours_because_the_clock_was_set_back() {
 /// Its end goes out, and before it is done a look finds the agent at work for another target.
 #[test]
 fn who_is_ended_by_an_order_from_before_it_was_saved_anew_is_resumed() {
-    let mut desk = Desk::at_rest();
-    desk.agent("auto-12").home = AgentHome::Homed(account("two"));
-    desk.look();
-    desk.send(Verb::Swap { to: Some(account("two")) }.into());
-    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
-    dies_as_two_is_refused(&mut desk);
+    let mut desk = dead_as_two_is_refused();
     desk.agent("ded").state = AgentState::Busy;
     desk.come_back();
     let is_stop = |order: &Action| matches!(order, Action::StopAgents { .. });

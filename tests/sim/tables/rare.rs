@@ -21,15 +21,22 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const LIMIT: &str = "You've hit your session limit · resets 4pm (UTC)";
 
-/// The daemon's last record is that of a refusal of `two`, told by `auto-12`.
-pub fn dies_as_two_is_refused(desk: &mut Desk) {
-    let (refusal, at) = (limit(desk, 30), Wall(desk.wall_ms));
-    write_end(desk, "auto-12", refusal, at);
+/// In a swap to `two`, with the first order to end agents given, the daemon's last record is that of
+/// a refusal of `two`, told by `auto-12`.
+pub fn dead_as_two_is_refused() -> Desk {
+    let mut desk = Desk::at_rest();
+    desk.agent("auto-12").home = AgentHome::Homed(account("two"));
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
+    let (refusal, at) = (limit(&desk, 30), Wall(desk.wall_ms));
+    write_end(&mut desk, "auto-12", refusal, at);
     desk.tell_transcripts();
     let is_refusal = |record: &Record| record.to_string().contains("account=two exhausted");
     let refused = desk.journal.iter().position(is_refusal).expect("it is on record");
     desk.journal.truncate(refused + 1);
     desk.endings.clear();
+    desk
 }
 
 fn is_launch(order: &Action) -> bool {
@@ -62,12 +69,7 @@ fn a_look_from_before_an_agent_was_ended_does_not_bring_it_back() {
 /// The daemon was away when the target was refused and when it was reset.
 #[test]
 fn a_target_that_was_refused_meanwhile_is_proven_before_anybody_is_brought_to_it() {
-    let mut desk = Desk::at_rest();
-    desk.agent("auto-12").home = AgentHome::Homed(account("two"));
-    desk.look();
-    desk.send(Verb::Swap { to: Some(account("two")) }.into());
-    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
-    dies_as_two_is_refused(&mut desk);
+    let mut desk = dead_as_two_is_refused();
     desk.now_ms += 40 * 60_000;
     desk.set_clock_right();
     desk.restart();
@@ -418,12 +420,7 @@ fn nobody_looks_into_the_pane_of_a_launch_whose_session_is_not_ours_any_more() {
 /// On the way back, or to another target, somebody else's process is to be ended in that session.
 #[test]
 fn the_answer_to_an_order_ends_nobody_who_was_not_in_it() {
-    let mut desk = Desk::at_rest();
-    desk.agent("auto-12").home = AgentHome::Homed(account("two"));
-    desk.look();
-    desk.send(Verb::Swap { to: Some(account("two")) }.into());
-    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
-    dies_as_two_is_refused(&mut desk);
+    let mut desk = dead_as_two_is_refused();
     desk.agents.retain(|agent| agent.session != session("ded"));
     let anew = desk.add_agent("ded", AgentHome::Homed(account("two")), Some(1));
     desk.come_back();
