@@ -4,6 +4,7 @@ mod account_edges;
 mod accounts;
 pub mod desk;
 mod evidence;
+mod executors;
 mod guard;
 mod launches;
 mod left_behind;
