@@ -20,8 +20,8 @@
 //! ```
 //!
 //! Reading order:
-//! 1. words: [`ids`], [`moment`], [`units`], [`shell_word`], [`yaml`] (a bounded tree), [`config`]
-//!    (the file, checked);
+//! 1. words: [`ids`], [`moment`], [`units`], [`shell_word`], [`harmless`] (text that is shown),
+//!    [`yaml`] (a bounded tree), [`config`] (the file, checked);
 //! 2. decisions: [`quota`] (text → verdict), [`core`] (events → actions), [`journal`] (records),
 //!    [`guard`] (a command → whether an agent may run it);
 //! 3. the loop: [`coordinator`], [`component`] (what every thread looks like), [`snapshot`];
@@ -51,6 +51,7 @@ pub mod crash_point;
 pub mod dispatcher;
 pub mod files;
 pub mod guard;
+pub mod harmless;
 pub mod ids;
 pub mod janitor;
 pub mod journal;

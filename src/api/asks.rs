@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use crate::core::action::AskId;
-use crate::task::harmless;
+use crate::harmless;
 
 /// One line of an answer; what is longer stands in the log.
 const LINE_CHARS_MAX: usize = 1_000;

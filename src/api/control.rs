@@ -26,11 +26,11 @@ use crate::api::socket::{self, SocketFile};
 use crate::clock::{self, Clock};
 use crate::core::action::AskId;
 use crate::core::event::{AccountVerb, Event, StuckVerb, Verb};
+use crate::harmless;
 use crate::ids::{AccountName, SessionName, TaskRef};
 use crate::quota::report::Wire;
 use crate::quota::verdict;
 use crate::snapshot::SnapshotCell;
-use crate::task::harmless;
 
 /// One request, its newline included.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;

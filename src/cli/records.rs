@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::cli::{exit, say};
 use crate::config::load::{DEFAULT_PATH, load};
 use crate::core::record::Record;
+use crate::harmless;
 use crate::journal::error::JournalError;
 use crate::journal::line::Entry;
 use crate::journal::reader;
-use crate::task::harmless;
 
 /// What could not be read and is told of, one by one.
 const WARNINGS_MAX: usize = 20;

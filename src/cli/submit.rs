@@ -15,9 +15,10 @@ use crate::cli::say;
 use crate::cli::submit::compose::Head;
 use crate::cli::submit::follow::{Before, End};
 use crate::clock::Clock;
+use crate::harmless;
 use crate::ids::{ProjectName, TaskId, TaskRef};
 use crate::queue::submit::submit;
-use crate::task::{front_matter, harmless};
+use crate::task::front_matter;
 
 /// Of the front matter that options make.
 const HEAD_BYTES_MAX: u64 = 64 << 10;

@@ -11,10 +11,10 @@ use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Timeout};
 
 use crate::config::url::Url;
+use crate::harmless;
 use crate::moment::Wall;
 use crate::notifier::failure::Failure;
 use crate::notifier::secret::redact;
-use crate::task::harmless;
 
 /// For a whole request, the look-up of its host included.
 pub const TIMEOUT: Duration = Duration::from_secs(15);

@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::config::notifications::Level;
 use crate::core::notice::Notice;
+use crate::harmless;
 use crate::moment::Wall;
 use crate::quota::local_time::Zone;
-use crate::task::harmless;
 
 /// Notices that are told with all their lines.
 const WHOLE_MAX: usize = 3;

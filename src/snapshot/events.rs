@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::core::history::entry::Entry;
-use crate::task::harmless;
+use crate::harmless;
 
 /// The version of the `/events` document.
 pub const EVENTS_VERSION: u32 = 1;

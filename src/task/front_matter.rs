@@ -7,9 +7,10 @@ mod head;
 mod keys;
 mod outcome;
 
+use crate::harmless;
 use crate::ids::{TaskId, TaskRef};
 use crate::task::front_matter::head::Head;
-use crate::task::{TaskResult, TaskSpec, harmless};
+use crate::task::{TaskResult, TaskSpec};
 
 /// Of the sentence that says why a front matter is malformed.
 const WHY_CHARS_MAX: usize = 500;

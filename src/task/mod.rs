@@ -4,7 +4,6 @@
 //! bytes stay in that file: an agent is told where it lies, in one line.
 
 pub mod front_matter;
-pub mod harmless;
 pub mod plan;
 pub mod prompt;
 

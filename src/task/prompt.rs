@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use crate::harmless;
 use crate::ids::TaskId;
 use crate::shell_word::shell_word;
-use crate::task::harmless;
 
 /// The default of `dispatcher.prompt`.
 pub const DEFAULT: &str = "Do the task {id} ({title}): read the file {path} and carry out all that it \

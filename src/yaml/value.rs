@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::harmless;
 use crate::yaml::Node;
 
 /// What a value is, for a message; long texts are cut.
@@ -22,11 +23,11 @@ pub fn describe(node: &Node) -> String {
     }
 }
 
-/// Text that is not empty and has no line breaks or other control characters.
+/// Text that is not empty and that no log, message or terminal shows as something else.
 pub fn line_of_text(node: &Node) -> Result<&str, String> {
     match node {
         Node::Text(text) if text.trim().is_empty() => Err("the text is empty".to_owned()),
-        Node::Text(text) if text.chars().any(char::is_control) => {
+        Node::Text(text) if !text.chars().all(harmless::is_plain) => {
             Err(format!("control characters are not allowed: {}", describe(node)))
         }
         Node::Text(text) => Ok(text),

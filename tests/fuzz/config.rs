@@ -9,7 +9,7 @@ use claude_failover::config::load::{Base, Loaded, Problem, parse};
 use claude_failover::config::reload::summary;
 use claude_failover::config::{Autonomous, Config, Group};
 use claude_failover::guard::rules::Rules;
-use claude_failover::task::harmless::is_plain;
+use claude_failover::harmless::is_plain;
 use claude_failover::task::prompt::Facts;
 use serde_json::Value;
 

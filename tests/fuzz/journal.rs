@@ -13,12 +13,12 @@ use claude_failover::core::durable::Durable;
 use claude_failover::core::event::Event;
 use claude_failover::core::history::fold;
 use claude_failover::core::record::Record;
+use claude_failover::harmless::is_plain;
 use claude_failover::journal::error::JournalError;
 use claude_failover::journal::line::{self, Entry};
 use claude_failover::journal::{Journal, reader};
 use claude_failover::moment::{Mono, Now, Wall};
 use claude_failover::snapshot::Snapshot;
-use claude_failover::task::harmless::is_plain;
 use tempfile::TempDir;
 
 use crate::fuzz::target::{NOW, hash, words_of};

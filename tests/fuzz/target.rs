@@ -202,6 +202,8 @@ impl Target {
             Self::Config | Self::GuardRules | Self::Task => 150,
             // Of 75 000 lines that are none each has a complaint.
             Self::ClassifyJsonl => 150,
+            // Read ten times, from files that each start flushes.
+            Self::Journal => 100,
             _ => 50,
         })
     }

@@ -3,10 +3,10 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use claude_failover::harmless::{self, is_plain};
 use claude_failover::ids::{TaskId, TaskRef};
 use claude_failover::moment::Wall;
 use claude_failover::task::front_matter::{self, is_there, with_result, without_result};
-use claude_failover::task::harmless::{self, is_plain};
 use claude_failover::task::prompt::{self, Facts, Template};
 use claude_failover::task::{TaskResult, TaskSpec};
 use claude_failover::terminal::encode::{PASTE_BYTES_MAX, PasteLine};

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::text::{beside, length};
+use crate::harmless;
 use crate::moment::Wall;
-use crate::task::harmless;
 
 /// A longer name has a line of its own.
 const NAME_CHARS_MAX: usize = 18;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::text::beside;
-use crate::task::harmless;
+use crate::harmless;
 
 /// The longest name of a check fits.
 const CHECK_COLUMNS: usize = 11;

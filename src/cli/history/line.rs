@@ -10,9 +10,9 @@ use crate::core::history::entry::{
     Rejection, Release, Sessions, Start,
 };
 use crate::core::history::swap::{Canary, CanaryEnd, Cause, MoveEnd, Restore, Swap, SwapEnd};
+use crate::harmless;
 use crate::ids::SessionName;
 use crate::moment::Wall;
-use crate::task::harmless;
 
 /// A telephone's.
 const COLUMNS: usize = 80;

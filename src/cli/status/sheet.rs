@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::cli::account;
 use crate::cli::status::next;
 use crate::cli::text::{COLUMNS, beside, length};
+use crate::harmless;
 use crate::moment::Wall;
-use crate::task::harmless;
 
 /// Of a session's name; a longer one is cut.
 const NAME_CHARS_MAX: usize = 24;

@@ -10,9 +10,9 @@ use crate::cli::say;
 use crate::cli::swap::Args;
 use crate::cli::text::{beside, length};
 use crate::clock::Clock;
+use crate::harmless;
 use crate::ids::AccountName;
 use crate::moment::Wall;
-use crate::task::harmless;
 
 /// The key `plan` of `/status`.
 #[derive(Debug, Clone, Deserialize)]

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::cli::tasks::survey::Row;
+use crate::harmless;
 use crate::moment::Wall;
-use crate::task::harmless;
 
 const HEADS: [&str; 6] = ["TASK", "STATE", "AGE", "SESSION", "TRY", "TITLE"];
 const REASON_CHARS_MAX: usize = 120;

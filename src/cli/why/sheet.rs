@@ -6,8 +6,8 @@ use serde::Serialize;
 use crate::cli::history::line::plain;
 use crate::cli::text::beside;
 use crate::core::why::{Line, Subject, Why};
+use crate::harmless;
 use crate::moment::Wall;
-use crate::task::harmless;
 
 /// Of one line's own words, or of its reason.
 const TEXT_CHARS_MAX: usize = 600;

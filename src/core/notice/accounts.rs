@@ -4,9 +4,9 @@ use crate::config::notifications::Level;
 use crate::core::notice::words::login_remedy;
 use crate::core::notice::{KEY_CHARS_MAX, Notice, Scene};
 use crate::core::record::Record;
+use crate::harmless;
 use crate::ids::AccountName;
 use crate::moment::Wall;
-use crate::task::harmless;
 
 impl Scene<'_> {
     pub(in crate::core::notice) fn of_account(&self, record: &Record) -> Option<Notice> {

@@ -7,9 +7,9 @@ use crate::core::event::HopelessTask;
 use crate::core::notice::words::Words;
 use crate::core::notice::{KEY_CHARS_MAX, Notice, Teller, zone};
 use crate::core::{Core, TerminalState};
+use crate::harmless;
 use crate::ids::{SessionName, TaskRef};
 use crate::moment::Wall;
-use crate::task::harmless;
 
 /// Of the problems of a configuration, those that are told; the log has all.
 const PROBLEMS_TOLD_MAX: usize = 5;

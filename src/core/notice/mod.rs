@@ -27,9 +27,9 @@ use crate::core::kind::Subject;
 use crate::core::notice::conditions::Conditions;
 use crate::core::notice::words::Words;
 use crate::core::record::Record;
+use crate::harmless;
 use crate::ids::SessionName;
 use crate::moment::Wall;
-use crate::task::harmless;
 
 const TITLE_CHARS_MAX: usize = 160;
 const LINE_CHARS_MAX: usize = 400;

@@ -4,7 +4,7 @@ use crate::config::notifications::Level;
 use crate::core::job::{Fate, Job};
 use crate::core::notice::{Notice, Scene};
 use crate::core::record::Record;
-use crate::task::harmless;
+use crate::harmless;
 
 const TITLE_CHARS_MAX: usize = 80;
 /// What `tasks cancel` gives; a person knows what they asked for.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::harmless;
 use crate::ids::{TaskId, TaskRef};
 use crate::moment::Wall;
 use crate::task::front_matter::outcome;
-use crate::task::harmless;
 use crate::task::{ATTEMPTS_DEFAULT, Priority, TaskSpec};
 use crate::units;
 use crate::yaml::Node;

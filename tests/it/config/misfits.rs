@@ -240,6 +240,7 @@ fn a_line_that_tells_an_agent_too_little_or_something_else_is_refused() {
             "dispatcher: {prompt: \"/do {path} {done} {failed}\"}",
             "dispatcher: {prompt: \"do {path} {done}\\n{failed}\"}",
             "dispatcher: {prompt: [do]}",
+            "agent: {command: [claude, \"--a\\u2028b\", \"--c\\u202ed\"]}",
         ],
         &expect![[r#"
             dispatcher: {prompt: "do {path}, then touch {done}"}
@@ -252,6 +253,9 @@ fn a_line_that_tells_an_agent_too_little_or_something_else_is_refused() {
               line 2: dispatcher.prompt: control characters are not allowed: the text "do {path} {done}\n{failed}"
             dispatcher: {prompt: [do]}
               line 2: dispatcher.prompt: expected text, got a list
+            agent: {command: [claude, "--a\u2028b", "--c\u202ed"]}
+              line 2: agent.command[1]: control characters are not allowed: the text "--a\u{2028}b"
+              line 2: agent.command[2]: control characters are not allowed: the text "--c\u{202e}d"
         "#]],
     );
     let config = good_with("dispatcher: {prompt: \"do {path} {done} {failed}\"}");

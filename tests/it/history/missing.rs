@@ -199,7 +199,7 @@ fn nothing_reaches_a_terminal_that_it_could_take_for_an_order() {
         let (text, json) = (line::text(&entry), line::json(&entry));
         for shown in [&text, &json] {
             let lines = shown.strip_suffix('\n').unwrap().replace('\n', " ");
-            assert!(lines.chars().all(claude_failover::task::harmless::is_plain), "{shown:?}");
+            assert!(lines.chars().all(claude_failover::harmless::is_plain), "{shown:?}");
         }
         assert_eq!(json.matches('\n').count(), 1);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
