@@ -20,8 +20,7 @@ const BROUGHT_BACK_MAX: u32 = 2;
 impl Core {
     /// Whether this stopped agent may be launched now, and on which account.
     fn launch_target(&self, moving: &Move) -> Option<AccountName> {
-        let looked_at = self.sessions.get(&moving.session).is_some_and(|seen| seen.looked_at);
-        if self.terminal != TerminalState::Seen || !looked_at {
+        if !self.is_in_sight(&moving.session) {
             return None;
         }
         match &self.durable.swap {

@@ -12,7 +12,7 @@ use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
 
 impl Core {
-    /// Sessions that are new to us are looked at before anything is done in them.
+    /// Sessions and panes that are new to us are looked at before anything is done in them.
     pub(in crate::core) fn survey_new_sessions(&mut self) {
         if self.terminal != TerminalState::Seen {
             return;
@@ -54,11 +54,12 @@ impl Core {
             if let Some(session) = self.sessions.get(&name) {
                 agents.retain(|agent| session.ended != Some(agent.process));
             }
-            if let Some(session) = self.sessions.get_mut(&name)
-                && !session.looked_at
-            {
-                session.looked_at = covered;
-                session.first_look = true;
+            if let Some(session) = self.sessions.get_mut(&name) {
+                if !session.looked_at {
+                    session.looked_at = covered;
+                    session.first_look = true;
+                }
+                session.pane_is_new &= !covered;
             }
             self.agent_observed(&name, agents);
         }

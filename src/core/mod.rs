@@ -58,7 +58,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Group};
 use crate::core::action::{Action, AskId, NoteLevel, OrderId};
-use crate::core::durable::{Durable, IllegalRecord, Phase};
+use crate::core::durable::{Durable, IllegalRecord};
 use crate::core::event::{Event, TasksOffered};
 use crate::core::evidence::Hit;
 use crate::core::job::watch::JobWatch;
@@ -204,10 +204,9 @@ impl Core {
         if let Some(swap) = &self.durable.swap {
             let text =
                 format!("op={} found open in phase {:?}: going on from facts", swap.op, swap.phase);
-            if swap.phase == Phase::Stuck {
-                // People put the link right by hand meanwhile: nobody knows what it named before.
-                self.link_moved_at = Some(now.wall);
-            }
+            // People move the link meanwhile, and a flip of ours may not be on record: nobody knows what
+            // it named before.
+            self.link_moved_at = Some(now.wall);
             self.note(NoteLevel::Warn, text);
         }
         self.out.push(Action::ObserveSessions);

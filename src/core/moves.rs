@@ -158,7 +158,7 @@ impl Core {
                 || agent.conversation.is_some() && agent.conversation == moving.agent.conversation
         });
         let Some(agent) = it else {
-            if self.sessions.get(session).is_some_and(|seen| seen.looked_at) {
+            if self.is_in_sight(session) {
                 let reason = "it ended while it finished its turn".to_owned();
                 self.end_move(session, MoveOutcome::Dropped { reason });
                 return true;

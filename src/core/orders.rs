@@ -112,6 +112,15 @@ impl Orders {
         waits.map(|other| other.timeout(stop_grace)).sum()
     }
 
+    /// What came up in this session since they were ordered is not seen by the looks on their way.
+    pub fn uncover(&mut self, session: &SessionName) {
+        for slot in [Slot::Look, Slot::Survey] {
+            if let Some(pending) = self.pending.get_mut(&slot) {
+                pending.covers.retain(|covered| covered != session);
+            }
+        }
+    }
+
     /// What the order just opened in `slot` ends.
     pub fn ends(&mut self, slot: &Slot, processes: &[ProcessRef]) {
         if let Some(pending) = self.pending.get_mut(slot) {

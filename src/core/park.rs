@@ -206,7 +206,7 @@ impl Core {
             return true;
         }
         // Who has not been looked at may be at work.
-        if self.sessions.values().any(|seen| !seen.looked_at) {
+        if self.sessions.values().any(|seen| !seen.is_looked_into()) {
             return true;
         }
         // Agents on the link go along with it, whoever types to them.

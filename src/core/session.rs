@@ -39,6 +39,8 @@ pub struct Session {
     /// Its processes have been looked at since the session is known, by a watcher that knew of
     /// it: only then does no agent seen mean no agent there.
     pub looked_at: bool,
+    /// A pane came up since, or another process leads one: a look that knew of it has yet to come.
+    pub pane_is_new: bool,
     /// The observation at hand is the first of its processes.
     pub first_look: bool,
     /// When it was made by us, until a listing shows it: an older listing proves nothing.
@@ -102,9 +104,28 @@ impl Newcomer {
 }
 
 impl Session {
-    /// Nobody has looked yet whether an agent is there.
+    /// Whether a look has been into all of it.
+    pub fn is_looked_into(&self) -> bool {
+        self.looked_at && !self.pane_is_new
+    }
+
+    /// Somebody may be there whom nobody has seen yet.
     pub fn is_unseen(&self) -> bool {
-        !self.looked_at && !self.panes.is_empty()
+        !self.is_looked_into() && !self.panes.is_empty()
+    }
+
+    /// What a listing shows of it. True when somebody may be there whom no look on its way can see.
+    fn listed(&mut self, panes: Vec<PaneSeen>) -> bool {
+        let is_known = |pane: &PaneSeen| {
+            let same =
+                |known: &PaneSeen| (known.pane, known.leader_pid) == (pane.pane, pane.leader_pid);
+            self.panes.iter().any(same)
+        };
+        let more = !panes.iter().all(is_known);
+        self.pane_is_new |= more;
+        self.panes = panes;
+        self.made_at = None;
+        more
     }
 
     /// An agent has started here. Its first screen may have been read before it was seen itself.
@@ -199,8 +220,9 @@ impl Core {
                 self.note(NoteLevel::Info, format!("session={name} adopted"));
             }
             let session = self.sessions.entry(name.clone()).or_default();
-            session.panes = panes;
-            session.made_at = None;
+            if session.listed(panes) {
+                self.orders.uncover(&name);
+            }
             match session.listings_awaited {
                 0 => {}
                 1 => self.agent_ended(&name),

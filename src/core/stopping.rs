@@ -144,7 +144,7 @@ impl Core {
     /// Nobody answered: whoever is still seen there, or cannot be looked at, counts as alive.
     pub(in crate::core) fn stop_for_tasks_failed(&mut self, ends: &[ProcessRef], why: &str) {
         let here = |session: &SessionName, process: ProcessRef| {
-            let seen = self.sessions.get(session).filter(|seen| seen.looked_at);
+            let seen = self.sessions.get(session).filter(|seen| seen.is_looked_into());
             seen.is_none_or(|seen| seen.agent.as_ref().is_some_and(|a| a.process == process))
         };
         let survivors: Vec<(ProcessRef, String)> = self

@@ -198,7 +198,9 @@ impl Core {
             return;
         };
         let (op, phase, at) = (swap.op, swap.phase, self.now.wall);
-        let moved = self.link_seen != self.durable.active && swap.source == swap.target;
+        let strayed = self.link_seen != self.durable.active
+            || self.link_moved_at.is_some_and(|moved| moved >= swap.planned_at);
+        let moved = strayed && swap.source == swap.target;
         match (phase, result) {
             (Phase::Stopped, Ok(())) => {
                 self.flipped_at = Some(self.now.monotonic);

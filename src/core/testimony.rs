@@ -252,6 +252,9 @@ impl Core {
 
     pub(in crate::core) fn reports_received(&mut self, reports: Vec<Report>) {
         for report in reports {
+            if report.news.tells_of_a_prompt() {
+                self.prompt_heard(report.conversation.as_ref());
+            }
             if let Some(session) = self.reporter(&report) {
                 self.report_received(&session, report);
             }

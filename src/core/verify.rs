@@ -142,7 +142,13 @@ impl Core {
     pub(in crate::core) fn verify(&mut self, moving: &Move, pane: PaneId) -> bool {
         let session = &moving.session;
         let now = self.now.monotonic;
-        self.watches.entry(session.clone()).or_insert_with(|| Watch::since(now));
+        let in_sight = self.is_in_sight(session);
+        let watch = self.watches.entry(session.clone()).or_insert_with(|| Watch::since(now));
+        if !in_sight {
+            // Where nobody can look nobody is missing.
+            watch.since = now;
+            return false;
+        }
         self.update_watch(moving, pane);
         match self.judge(moving) {
             Judgement::Wait => false,

@@ -59,6 +59,13 @@ pub enum News {
     Figures(Figures),
 }
 
+impl News {
+    /// Whether its agent has had a prompt.
+    pub fn tells_of_a_prompt(&self) -> bool {
+        matches!(self, News::PromptSubmitted | News::TurnEnded { .. } | News::TurnFailed { .. })
+    }
+}
+
 /// As the log has it: what a model said is nobody's there.
 impl fmt::Debug for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -311,7 +311,9 @@ impl Sim {
 
     fn check_refused(&self, before: &Durable, account: &AccountName) {
         let truth = self.world.account(account);
-        let lately = truth.refused_last.is_some_and(|at| self.now - at < 12 * 60_000);
+        // One that names no end is believed for so long, whenever it comes into sight.
+        let believed = self.config.quota.unknown_reset.as_millis();
+        let lately = truth.refused_last.is_some_and(|at| u128::from(self.now - at) < believed);
         // A refusal in the moment of a flip by hand cannot be told apart.
         let by_hand = self.checks.flipped_by_hand.is_some_and(|at| self.now - at < TOLD_MS);
         let returned = before.standing(account).cleared_at.map_or(0, |at| at.0);

@@ -187,6 +187,12 @@ fn follows(stage: &JobStage, record: &Record) -> bool {
         Record::TaskBackground { .. } => matches!(stage, Stage::Running),
         // Said again when its agent cannot be ended, or its file not be moved.
         Record::TaskEnding { fate: Fate::Unknown { .. }, .. } => true,
+        // What was to go back as if nobody had had it has been had after all.
+        Record::TaskEnding { fate: Fate::Requeued { .. } | Fate::Failed { .. }, .. }
+            if matches!(stage, Stage::Closing { fate: Fate::GivenBack { .. } }) =>
+        {
+            true
+        }
         Record::TaskEnding { .. } => !matches!(stage, Stage::Closing { .. }),
         Record::TaskLeft { .. } => matches!(stage, Stage::Ending { .. }),
         _ => false,

@@ -102,7 +102,7 @@ impl Core {
             || self.hits.contains_key(name)
             || self.orders.is_open(&Slot::Launch(name.clone()));
         let takes_tasks = !self.is_drained(name) && !rests && !taken;
-        seen.looked_at && !seen.panes.is_empty() && takes_tasks && self.has_room(name, seen)
+        self.is_in_sight(name) && !seen.panes.is_empty() && takes_tasks && self.has_room(name, seen)
     }
 
     /// Nobody is there, or an agent of ours that has nothing to do.
@@ -143,7 +143,7 @@ impl Core {
         let pool = self.config.pool.autonomous.as_ref()?;
         // One that is on its way, or that nobody has looked into yet, may be free in a moment.
         let on_its_way = pool.names().any(|name| {
-            let unseen = self.sessions.get(&name).is_some_and(|seen| !seen.looked_at);
+            let unseen = self.sessions.get(&name).is_some_and(|seen| !seen.is_looked_into());
             let unseen = unseen && !self.is_drained(&name);
             unseen || self.orders.is_open(&Slot::Create(name))
         });

@@ -223,6 +223,13 @@ impl Core {
                 self.forget_job(session, &task, fate);
                 return true;
             }
+            // Whoever was ended meanwhile may have taken it at last.
+            Fate::GivenBack { .. } if job.account.is_some() && !told => {
+                if !self.read_conversation_of(session, job) {
+                    self.job_watches.entry(session.clone()).or_default().last_text = Some(None);
+                    return true;
+                }
+            }
             Fate::Requeued { .. } | Fate::GivenBack { .. } => {
                 if let Some(order) = self.open_order(Slot::Close(task.clone()), Vec::new()) {
                     self.out.push(Action::ReleaseTask { order, task });

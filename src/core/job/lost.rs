@@ -10,7 +10,7 @@ use crate::core::event::{AgentHome, LastWords};
 use crate::core::job::{Fate, Job, JobStage};
 use crate::core::orders::Slot;
 use crate::core::record::{Record, SavedAgent};
-use crate::ids::{ProcessRef, SessionName};
+use crate::ids::{ConversationId, ProcessRef, SessionName};
 
 /// A client whose terminal goes away takes up to 1.5 s to end, and may write until then.
 const ENDS_WITHIN: Duration = Duration::from_secs(4);
@@ -81,6 +81,27 @@ impl Core {
         }
     }
 
+    /// An agent that is being ended has had a prompt in this conversation, in sight or not.
+    pub(in crate::core) fn prompt_heard(&mut self, conversation: Option<&ConversationId>) {
+        let mut jobs = self.durable.jobs.iter();
+        let its = |job: &Job| conversation.is_some() && job.conversation.as_ref() == conversation;
+        let found = jobs.find(|(_, job)| its(job)).map(|(session, _)| session.clone());
+        if let Some(session) = found {
+            self.arrived_after_all(&session);
+        }
+    }
+
+    /// What was to go back uncounted was taken between the look for it and the end of its agent.
+    fn arrived_after_all(&mut self, session: &SessionName) {
+        let Some(job) = self.durable.jobs.get(session) else { return };
+        if let JobStage::Ending { fate: Fate::GivenBack { reason } }
+        | JobStage::Closing { fate: Fate::GivenBack { reason } } = &job.stage
+        {
+            let reason = format!("{reason}, and its agent took it before it was ended");
+            self.end_job(session, Fate::Requeued { reason });
+        }
+    }
+
     /// Asks for the conversation of a job. False when there is none to ask for.
     pub(in crate::core) fn read_conversation_of(
         &mut self,
@@ -126,6 +147,9 @@ impl Core {
         let watch = self.job_watches.get(session);
         let not_launched = watch.and_then(|watch| watch.not_launched.clone());
         match (&job.stage, result) {
+            (JobStage::Closing { fate: Fate::GivenBack { .. } }, Ok(Some(_))) => {
+                self.arrived_after_all(session);
+            }
             (JobStage::Closing { .. }, result) => {
                 let text = result.ok().flatten().and_then(|words| words.text);
                 let watch = self.job_watches.entry(session.clone()).or_default();

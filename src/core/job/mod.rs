@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Group;
 use crate::core::args;
 use crate::core::event::AgentSeen;
+use crate::core::session::Session;
 use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, ConversationId, PaneId, ProcessRef, SessionName, TaskRef};
 use crate::moment::Wall;
@@ -251,10 +252,10 @@ impl Core {
         same_talk || adopted || Some(agent.process) == job.process || silent
     }
 
-    /// Whether this session has been looked at, so that no agent seen means no agent there.
+    /// Whether this session has been looked at, all of it, so that no agent seen means no agent there.
     pub(in crate::core) fn is_in_sight(&self, session: &SessionName) -> bool {
         self.terminal == TerminalState::Seen
-            && self.sessions.get(session).is_some_and(|seen| seen.looked_at)
+            && self.sessions.get(session).is_some_and(Session::is_looked_into)
     }
 
     /// Whether the agent in this session owes us more of its task than it has given.

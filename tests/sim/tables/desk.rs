@@ -37,6 +37,8 @@ pub struct Desk {
     pub now_ms: u64,
     pub wall_ms: i64,
     pub sessions: Vec<String>,
+    /// The process that leads every pane; each launch brings another one there.
+    pub leader_pid: i32,
     pub agents: Vec<AgentSeen>,
     pub link: AccountName,
     /// Accounts whose home fails the check.
@@ -153,6 +155,7 @@ impl Desk {
             now_ms: 0,
             wall_ms: START_WALL,
             sessions: ["ded", "auto-11", "auto-12"].map(str::to_owned).to_vec(),
+            leader_pid: 1,
             agents: Vec::new(),
             link: account("one"),
             broken: Vec::new(),
@@ -369,7 +372,7 @@ impl Desk {
             .map(|name| PaneSeen {
                 session: name.clone(),
                 pane: self.pane(name),
-                leader_pid: 1,
+                leader_pid: self.leader_of(name),
                 dead: false,
                 in_mode: false,
                 active: true,
@@ -381,6 +384,11 @@ impl Desk {
             })
             .collect();
         self.send(Event::SessionsObserved { panes });
+    }
+
+    fn leader_of(&self, name: &str) -> i32 {
+        let launches = self.launches.iter().filter(|launch| launch.session.as_str() == name);
+        self.leader_pid + i32::try_from(launches.count()).expect("small")
     }
 
     /// Carries out every order, and those that follow from it.

@@ -2,6 +2,7 @@
 
 mod account_edges;
 mod accounts;
+mod blind;
 pub mod desk;
 mod evidence;
 mod executors;
