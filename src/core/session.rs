@@ -225,6 +225,7 @@ impl Core {
             }
             match session.listings_awaited {
                 0 => {}
+                1 if !session.is_looked_into() => {} // the look on its way tells first
                 1 => self.agent_ended(&name),
                 _ => {
                     session.listings_awaited -= 1;

@@ -61,10 +61,8 @@ impl Core {
         if let Some(pending) = self.orders.answer(&Slot::StopForTasks, order) {
             // Whatever works on is at work on the task.
             let at_work = [survivors, left_behind].concat();
-            for (session, process) in self.processes_to_end() {
-                if pending.ends.contains(&process) {
-                    self.note_ended(&session, process, survivors);
-                }
+            for (session, process) in pending.covers.iter().zip(&pending.ends) {
+                self.note_ended(session, *process, survivors);
             }
             for session in pending.covers {
                 self.agent_of_job_ended(&session, &pending.ends, &at_work);

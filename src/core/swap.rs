@@ -199,7 +199,7 @@ impl Core {
         };
         let (op, phase, at) = (swap.op, swap.phase, self.now.wall);
         let strayed = self.link_seen != self.durable.active
-            || self.link_moved_at.is_some_and(|moved| moved >= swap.planned_at);
+            || self.link_moved_at.is_some_and(|at| (swap.planned_at..=self.now.wall).contains(&at));
         let moved = strayed && swap.source == swap.target;
         match (phase, result) {
             (Phase::Stopped, Ok(())) => {

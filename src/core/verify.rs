@@ -37,21 +37,29 @@ pub struct Watch {
     /// In the current state (idle, busy, dialog) since.
     pub state: Option<(AgentState, Mono)>,
     pub was_busy: bool,
+    /// Since when nobody can look into its session.
+    pub blind_since: Option<Mono>,
     /// Since when the client says that it knows no conversation of that id.
     pub conversation_missing: Option<Mono>,
 }
 
 impl Watch {
     pub fn since(since: Mono) -> Self {
-        Self { since, agent_since: None, state: None, was_busy: false, conversation_missing: None }
+        Self {
+            since,
+            agent_since: None,
+            state: None,
+            was_busy: false,
+            blind_since: None,
+            conversation_missing: None,
+        }
     }
-}
 
-impl Watch {
-    /// The host slept for so long.
+    /// Its time stood still for so long: the host slept, or nobody could look.
     pub fn sleep(&mut self, length: Duration) {
         self.since = self.since + length;
         self.agent_since = self.agent_since.map(|since| since + length);
+        self.blind_since = self.blind_since.map(|since| since + length);
         self.conversation_missing = self.conversation_missing.map(|said| said + length);
         if let Some((_, since)) = &mut self.state {
             *since = *since + length;
@@ -145,9 +153,12 @@ impl Core {
         let in_sight = self.is_in_sight(session);
         let watch = self.watches.entry(session.clone()).or_insert_with(|| Watch::since(now));
         if !in_sight {
-            // Where nobody can look nobody is missing.
-            watch.since = now;
+            watch.blind_since.get_or_insert(now);
             return false;
+        }
+        if let Some(since) = watch.blind_since.take() {
+            // Where nobody can look nobody is missing.
+            watch.sleep(now - since);
         }
         self.update_watch(moving, pane);
         match self.judge(moving) {

@@ -311,8 +311,11 @@ impl Sim {
 
     fn check_refused(&self, before: &Durable, account: &AccountName) {
         let truth = self.world.account(account);
-        // One that names no end is believed for so long, whenever it comes into sight.
-        let believed = self.config.quota.unknown_reset.as_millis();
+        // One that names no end is believed for longer, whenever it comes into sight.
+        let believed = match truth.prints_reset {
+            true => 12 * 60_000,
+            false => self.config.quota.unknown_reset.as_millis(),
+        };
         let lately = truth.refused_last.is_some_and(|at| u128::from(self.now - at) < believed);
         // A refusal in the moment of a flip by hand cannot be told apart.
         let by_hand = self.checks.flipped_by_hand.is_some_and(|at| self.now - at < TOLD_MS);

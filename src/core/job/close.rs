@@ -296,6 +296,12 @@ impl Core {
             _ => None,
         });
         let Some((session, fate)) = closing else { return };
+        if self.job_watches.get(&session).is_some_and(|watch| watch.arrived_late)
+            && matches!(fate, Fate::GivenBack { .. })
+        {
+            self.arrived_after_all(&session);
+            return;
+        }
         match result {
             Ok(()) => {
                 self.persist(Record::TaskClosed { session: session.clone(), at: self.now.wall });

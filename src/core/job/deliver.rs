@@ -74,8 +74,8 @@ impl Core {
             self.give_back_untried(session, why);
             return;
         }
-        if !self.may_dispatch() {
-            return; // given back in a moment
+        if !self.may_dispatch() || !self.is_in_sight(session) {
+            return; // given back in a moment, or asked again once somebody has looked
         }
         let Some(account) = self.active().cloned() else { return };
         let seen = self.sessions.get(session).map_or(0, Session::fence);

@@ -92,13 +92,20 @@ impl Core {
     }
 
     /// What was to go back uncounted was taken between the look for it and the end of its agent.
-    fn arrived_after_all(&mut self, session: &SessionName) {
+    pub(in crate::core) fn arrived_after_all(&mut self, session: &SessionName) {
         let Some(job) = self.durable.jobs.get(session) else { return };
         if let JobStage::Ending { fate: Fate::GivenBack { reason } }
         | JobStage::Closing { fate: Fate::GivenBack { reason } } = &job.stage
         {
             let reason = format!("{reason}, and its agent took it before it was ended");
-            self.end_job(session, Fate::Requeued { reason });
+            let released = self.orders.is_open(&Slot::Close(job.task().clone()));
+            let watch = self.job_watches.entry(session.clone()).or_default();
+            watch.arrived_late = true;
+            watch.last_text = None;
+            // The answer of a release on its way would be taken for that of a close.
+            if !released {
+                self.end_job(session, Fate::Requeued { reason });
+            }
         }
     }
 

@@ -54,6 +54,8 @@ pub struct JobWatch {
     pub hooks_heard: bool,
     /// Its conversation was asked for since its launch was ordered last, and there is none.
     pub has_not_arrived: bool,
+    /// Its agent took the prompt on its way out, which was heard while its task was being released.
+    pub arrived_late: bool,
     /// Why its launch was surely not done.
     pub not_launched: Option<String>,
     /// Times its conversation could not be read.

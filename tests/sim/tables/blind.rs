@@ -9,7 +9,7 @@ use claude_failover::core::record::Record;
 use claude_failover::moment::Wall;
 use claude_failover::quota::report::{News, Report};
 use claude_failover::quota::transcript::Ending;
-use claude_failover::task::Priority;
+use claude_failover::task::{Offer, Priority};
 
 use crate::tables::account_edges::run_out;
 use crate::tables::desk::{Desk, account, id, session};
@@ -41,6 +41,22 @@ fn nobody_who_was_launched_is_missed_while_tmux_is_out_of_reach() {
     assert_eq!((desk.phase(), desk.homes().as_str()), (None, "auto-11=two auto-12=two ded=two"));
 }
 
+#[test]
+fn but_panes_that_come_and_go_give_it_no_time_of_their_own() {
+    let mut desk = Desk::at_rest();
+    desk.comes_up = None;
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    for _ in 0..3 {
+        assert_eq!(desk.recorded("no proof of life"), 0);
+        desk.leader_pid += 1;
+        desk.list();
+        desk.work();
+        desk.pass(10 * SECOND);
+    }
+    assert!(desk.recorded("no proof of life") > 0, "its 30 s are over");
+}
+
 /// Whoever is there is seen first, by a look that knew of the pane.
 #[test]
 fn no_task_goes_to_a_session_with_a_pane_that_nobody_has_looked_into() {
@@ -69,10 +85,43 @@ fn no_task_goes_to_a_session_with_a_pane_that_nobody_has_looked_into() {
     assert_eq!(claimed, [session("auto-12")]);
 }
 
-/// Its session went, its task had not arrived, and its agent is being ended.
-fn about_to_be_ended() -> Desk {
+#[test]
+fn nor_is_an_agent_launched_for_it_beside_somebody_who_has_just_come() {
     let mut desk = free_pool();
-    desk.offer(&[offer("p:a", Priority::Default)]);
+    desk.inbox = vec![offer("p:a", Priority::Default)];
+    desk.tell_offers();
+    desk.work_until(|order| matches!(order, Action::ClearSignals { .. }));
+    let clear = desk.orders.remove(0);
+    desk.leader_pid += 1;
+    desk.list();
+    desk.add_agent("auto-11", AgentHome::Linked, Some(7));
+    desk.carry_out(clear);
+    desk.work();
+    assert_eq!(desk.recorded("session=auto-11 task launching"), 0);
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.recorded("session=auto-12 task launching"), 1);
+}
+
+/// What a listing says of a pane that nobody has looked into is no word on who is there.
+#[test]
+fn nobody_has_ended_by_himself_before_his_new_pane_was_looked_into() {
+    let mut desk = Desk::at_rest();
+    let agent = desk.agents.pop().expect("it is in auto-12");
+    desk.observe(None);
+    desk.orders.clear();
+    desk.leader_pid += 1;
+    desk.list();
+    desk.list();
+    desk.agents.push(agent);
+    desk.work();
+    desk.pass(MINUTE);
+    assert_eq!(desk.recorded("session=auto-12 agent ended"), 0);
+}
+
+/// Its session went, its task had not arrived, and its agent is being ended.
+fn about_to_be_ended(attempts: u32) -> Desk {
+    let mut desk = free_pool();
+    desk.offer(&[Offer { attempts, ..offer("p:a", Priority::Default) }]);
     desk.look();
     desk.lose_session("auto-11");
     desk.now_ms += 5_000;
@@ -83,20 +132,41 @@ fn about_to_be_ended() -> Desk {
     desk
 }
 
-#[test]
-fn a_prompt_that_is_taken_by_an_agent_on_its_way_out_counts() {
-    let mut desk = about_to_be_ended();
+/// By a hook, of an agent that nobody sees any more.
+fn tell_of_the_prompt(desk: &mut Desk) {
     let conversation = Some(desk.launches[0].conversation.clone());
     let (at, pid, transcript) = (Wall(desk.wall_ms), Some(999), None);
     let report = Report { at, pid, conversation, transcript, news: News::PromptSubmitted };
     desk.send(Event::ReportsReceived(vec![report]));
+    desk.work();
+}
+
+#[test]
+fn a_prompt_that_is_taken_by_an_agent_on_its_way_out_counts() {
+    let mut desk = about_to_be_ended(3);
+    tell_of_the_prompt(&mut desk);
     desk.pass(MINUTE);
     assert_eq!((desk.recorded("took it before it was ended"), desk.recorded("attempt=2")), (1, 1));
 }
 
+/// A release that is answered has not put the file among those that failed.
+#[test]
+fn one_that_is_heard_of_while_the_task_is_released_counts_too() {
+    for (attempts, result, again) in [(3, "", 1), (1, "p:a=failed", 0)] {
+        let mut desk = about_to_be_ended(attempts);
+        desk.work_until(|order| matches!(order, Action::ReleaseTask { .. }));
+        let release = desk.orders.remove(0);
+        tell_of_the_prompt(&mut desk);
+        desk.carry_out(release);
+        desk.pass(20 * SECOND);
+        assert!(desk.results().starts_with(result), "{}", desk.results());
+        assert_eq!((desk.closed.len(), desk.recorded("attempt=2")), (1 - again, again));
+    }
+}
+
 #[test]
 fn so_does_one_that_nobody_tells_of() {
-    let mut desk = about_to_be_ended();
+    let mut desk = about_to_be_ended(3);
     desk.last_words = Ok(Some(Box::new(LastWords { ending: Ending::default(), text: None })));
     desk.pass(MINUTE);
     assert_eq!((desk.recorded("took it before it was ended"), desk.recorded("attempt=2")), (1, 1));
@@ -104,7 +174,7 @@ fn so_does_one_that_nobody_tells_of() {
 
 #[test]
 fn one_that_nobody_has_had_is_given_back_after_all() {
-    let mut desk = about_to_be_ended();
+    let mut desk = about_to_be_ended(3);
     desk.pass(20 * SECOND);
     assert_eq!((desk.recorded("took it before it was ended"), desk.recorded("attempt=2")), (0, 0));
     assert!(desk.deliveries() > 1, "it goes to another session");
