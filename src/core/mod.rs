@@ -131,6 +131,7 @@ pub enum TerminalState {
     Seen,
     Lost {
         reason: String,
+        since: Mono,
     },
 }
 

@@ -8,15 +8,24 @@ use crate::core::{Core, TerminalState, timer};
 
 impl Core {
     pub(in crate::core) fn terminal_lost(&mut self, reason: String) {
-        if !matches!(self.terminal, TerminalState::Lost { .. }) {
-            self.note(NoteLevel::Warn, format!("tmux server unreachable: {reason}"));
-        }
-        self.terminal = TerminalState::Lost { reason };
+        let since = match self.terminal {
+            TerminalState::Lost { since, .. } => since,
+            TerminalState::Unseen | TerminalState::Seen => {
+                self.note(NoteLevel::Warn, format!("tmux server unreachable: {reason}"));
+                self.now.monotonic
+            }
+        };
+        self.terminal = TerminalState::Lost { reason, since };
     }
 
     pub(in crate::core) fn terminal_connected(&mut self) {
-        if let TerminalState::Lost { .. } = self.terminal {
+        if let TerminalState::Lost { since, .. } = self.terminal {
             self.note(NoteLevel::Info, "tmux server reachable again".to_owned());
+            // No screen was read meanwhile, so the first ones may be their start-up screens.
+            for newcomer in self.sessions.values_mut().filter_map(|seen| seen.newcomer.as_mut()) {
+                let missed = self.now.monotonic - since.max(newcomer.since);
+                newcomer.since = newcomer.since + missed;
+            }
         }
         self.terminal = TerminalState::Unseen;
         self.out.push(Action::ObserveSessions);

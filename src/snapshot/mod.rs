@@ -181,7 +181,7 @@ impl Health {
             ok = false;
             reasons.push(format!("component {name} has ended"));
         }
-        if let TerminalState::Lost { reason } = &core.terminal {
+        if let TerminalState::Lost { reason, .. } = &core.terminal {
             ok = false;
             reasons.push(format!("tmux unreachable: {reason}"));
         }

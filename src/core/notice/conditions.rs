@@ -30,7 +30,7 @@ impl Conditions {
         let is_out = core.durable.active.as_ref().is_some_and(|active| !core.is_available(active));
         let waits = is_out && core.durable.swap.is_none() && !core.is_parked() && !core.is_paused();
         let tmux_lost = match &core.terminal {
-            TerminalState::Lost { reason } => Some(reason.clone()),
+            TerminalState::Lost { reason, .. } => Some(reason.clone()),
             TerminalState::Unseen | TerminalState::Seen => None,
         };
         Self {

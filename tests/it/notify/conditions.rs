@@ -50,7 +50,8 @@ fn what_is_wrong_with_the_daemon_is_told_once_and_that_tmux_is_back() {
     let mut teller = Teller::new(None);
     let now = at(HOUR_MS);
     assert_eq!(teller.look(&core, now), []);
-    core.terminal = TerminalState::Lost { reason: "no server on /run/t.sock".to_owned() };
+    let reason = "no server on /run/t.sock".to_owned();
+    core.terminal = TerminalState::Lost { reason, since: Mono(0) };
     core.dead_components.push("watcher".to_owned());
     core.queue.hopeless.push(hopeless("shop:t1", HOUR_MS));
     core.config_problems = (1..=7).map(|line| format!("line {line}: x{line}: unknown")).collect();

@@ -9,6 +9,7 @@ use claude_failover::core::record::Record;
 use claude_failover::moment::Wall;
 use claude_failover::quota::report::{News, Report};
 use claude_failover::quota::transcript::Ending;
+use claude_failover::quota::verdict::Reading;
 use claude_failover::task::{Offer, Priority};
 
 use crate::tables::account_edges::run_out;
@@ -55,6 +56,29 @@ fn but_panes_that_come_and_go_give_it_no_time_of_their_own() {
         desk.pass(10 * SECOND);
     }
     assert!(desk.recorded("no proof of life") > 0, "its 30 s are over");
+}
+
+/// It was painted from the conversation before anybody could read it.
+#[test]
+fn the_first_screen_after_tmux_is_back_is_no_turn_of_a_client_that_tells_nothing() {
+    for (lost, exhausted) in [(true, 0), (false, 1)] {
+        let mut desk = Desk::at_rest();
+        desk.agents.retain(|agent| agent.session != session("ded"));
+        desk.look();
+        desk.add_agent("ded", AgentHome::Homed(account("one")), None);
+        desk.set_state("ded", AgentState::Unknown);
+        if lost {
+            desk.send(Event::TerminalLost { reason: "it does not answer".to_owned() });
+        }
+        desk.pass(30 * SECOND);
+        if lost {
+            desk.send(Event::TerminalConnected);
+        }
+        let (verdict, row) = (limit(&desk, 60), "You've hit your session limit".to_owned());
+        let last_user_row = Some("go on".to_owned());
+        desk.show("ded", Reading { verdict, row, last_user_row, ..Reading::clear() });
+        assert_eq!(desk.recorded("account=one exhausted"), exhausted, "lost: {lost}");
+    }
 }
 
 /// Whoever is there is seen first, by a look that knew of the pane.
