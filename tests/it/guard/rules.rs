@@ -99,7 +99,7 @@ fn every_rule_can_be_switched_off() {
 fn a_wrong_file_is_no_rules() {
     for (own, why) in [
         ("off: [no-such-rule]", r#""no-such-rule" is no rule"#),
-        ("off: [\"a\\u202eb\"]", r#""a\u{202e}b" is no rule"#),
+        ("off: [\"a\\u202eb\"]", r#"control characters are not allowed: the text "a\u{202e}b""#),
         ("allowed: []", r#"unknown key "allowed""#),
         ("\"a\\x1bb\": []", r#"unknown key "a\u{1b}b""#),
         ("allow: {a: b}", "allow: expected a list"),

@@ -158,7 +158,7 @@ fn what_is_malformed_is_told_with_its_key_and_a_remedy() {
         "model: -x"
           model: "-x" is no model: it must not begin with -
         "model: \"a\\u202eb\""
-          model: "a\u{202e}b" is no model: it holds a character that nobody sees
+          model: control characters are not allowed: the text "a\u{202e}b"
         "depends_on: [b]"
           depends_on: "b" is not a valid task reference: a project, ':' and a task id
         "depends_on: [\"a:../b\"]"
