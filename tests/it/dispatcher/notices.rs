@@ -86,7 +86,12 @@ fn a_projects_directory_that_is_away_for_a_while_is_found_again() {
     stage.until_offered(&[]);
     std::fs::rename(&away, &here).unwrap();
     stage.until_offered(&["a:t"]);
-    assert_eq!(logged::lines_of(&here).len(), 1, "said once: {:?}", logged::lines_of(&here));
+    // Other lines name the directory, too: the queue's status was perhaps about to be written.
+    let said: Vec<String> = logged::lines_of(&here)
+        .into_iter()
+        .filter(|line| line.starts_with("dispatcher.projects_dir "))
+        .collect();
+    assert_eq!(said.len(), 1, "said once: {said:?}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use claude_failover::snapshot::SnapshotCell;
 use crossbeam_channel::{Receiver, unbounded};
 
 use super::{in_a_child, snapshot};
+use crate::support::eventually;
 
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -232,6 +233,8 @@ fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
     let path = socket_path(other.path());
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "std leaves the name behind, like a crash");
+    // A process that another test has forked keeps the listener until it begins its own program.
+    eventually("nobody answers there", TIMEOUT, || UnixStream::connect(&path).err());
     let cell = SnapshotCell::new(snapshot(true));
     let server = Server::spawn(other.path(), cell.clone(), reports(), &events).unwrap();
     ask(&path, &Request::Status, TIMEOUT).unwrap();
