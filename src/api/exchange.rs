@@ -147,12 +147,11 @@ impl<Maker: AsFd> Exchange<Maker> {
         if let Stage::Making { .. } = self.stage {
             let _ = self.make(protocol, now);
         }
-        if !self.waits_for_client() {
-            self.answer(protocol.failure(Failure::Stopping), now);
-        }
-        if let Stage::Answering { .. } = self.stage {
-            // What does not fit now is not waited for.
+        // What does not fit now is not waited for.
+        if self.waits_for_client() {
             let _ = self.send(now);
+        } else {
+            self.answer(protocol.failure(Failure::Stopping), now);
         }
     }
 
@@ -231,9 +230,12 @@ impl<Maker: AsFd> Exchange<Maker> {
         Next::Stay
     }
 
+    /// As much as fits is sent at once: who is still answered after that is waited for, and has to make
+    /// room for others. A connection that has broken is closed in the next turn.
     fn answer(&mut self, answer: Vec<u8>, now: Instant) {
         self.stage = Stage::Answering { answer, sent: 0 };
         self.until = now + ANSWER_TIMEOUT;
+        let _ = self.send(now);
     }
 }
 
@@ -260,4 +262,85 @@ fn receive(socket: impl AsFd, into: &mut Vec<u8>, bytes_max: usize) -> Flow {
         }
     }
     Flow::Pause
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::BorrowedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::clock;
+
+    /// Answers each line with itself.
+    struct Echo;
+
+    impl Protocol for Echo {
+        const REQUEST_BYTES_MAX: usize = 16;
+        const CLIENTS_MAX: usize = 1;
+        const MAKING_MAX: usize = 1;
+        const MAKE_TIMEOUT: Duration = Duration::from_secs(1);
+
+        type Maker = OwnedFd;
+
+        fn admits(&self, _client: BorrowedFd<'_>) -> bool {
+            true
+        }
+
+        fn complete(&self, received: &[u8]) -> Option<usize> {
+            received.iter().position(|byte| *byte == b'\n').map(|at| at + 1)
+        }
+
+        fn respond(&mut self, request: &[u8]) -> Reply<OwnedFd> {
+            Reply::Now(request.to_vec())
+        }
+
+        fn failure(&self, failure: Failure) -> Vec<u8> {
+            format!("{failure:?}").into_bytes()
+        }
+    }
+
+    /// A client, and what is at the gate of it.
+    fn came() -> (UnixStream, Exchange<OwnedFd>) {
+        let (client, ours) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (client, Exchange::new(ours.into(), clock::instant()))
+    }
+
+    const AWAITED: Stir = Stir { awaited: true, hung_up: false };
+
+    #[test]
+    fn who_takes_the_answer_has_it_before_another_can_take_the_place() {
+        let (mut client, mut exchange) = came();
+        client.write_all(b"hello\n").unwrap();
+        let now = clock::instant();
+        assert_eq!(exchange.advance(&Echo, AWAITED, now), Next::Stay);
+        assert!(exchange.start(&mut Echo, now));
+        assert!(exchange.is_leaving(), "nothing more is awaited of it");
+        drop(exchange);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "hello\n");
+    }
+
+    #[test]
+    fn who_cannot_take_the_whole_answer_is_waited_for() {
+        let (mut client, mut exchange) = came();
+        let large = vec![b'x'; 4 << 20];
+        exchange.answer(large.clone(), clock::instant());
+        assert!(!exchange.is_leaving() && exchange.waits_for_client());
+        let reader = std::thread::spawn(move || {
+            let mut taken = Vec::new();
+            client.read_to_end(&mut taken).unwrap();
+            taken
+        });
+        while !exchange.is_leaving() {
+            let [awaited, _] = exchange.interest();
+            rustix::event::poll(&mut [awaited], None).unwrap();
+            assert_eq!(exchange.advance(&Echo, AWAITED, clock::instant()), Next::Stay);
+        }
+        drop(exchange);
+        assert!(reader.join().unwrap() == large);
+    }
 }

@@ -137,7 +137,7 @@ fn run<P: Protocol>(listener: &OwnedFd, stop: &PipeReader, protocol: P) -> anyho
         }
         turn.advance(&ready.exchanges);
         if ready.listener {
-            turn.accept(listener);
+            turn.accept(listener, ready.since);
         }
     }
 }
@@ -150,6 +150,8 @@ fn clients_max<P: Protocol>() -> usize {
 }
 
 struct Ready {
+    /// What had come by then has been seen.
+    since: Instant,
     stop: bool,
     listener: bool,
     /// By the places in [`Loop::exchanges`].
@@ -159,7 +161,8 @@ struct Ready {
 impl<P: Protocol> Loop<P> {
     /// Waits for a socket, for the stop, or for the first deadline.
     fn wait(&self, listener: &OwnedFd, stop: &PipeReader) -> anyhow::Result<Ready> {
-        let room = self.room(clock::instant());
+        let since = clock::instant();
+        let room = self.room(since);
         let accepting = match (self.paused_until, room) {
             (None, Room::Free | Room::Oldest(_)) => PollFlags::IN,
             // The kernel's backlog keeps them meanwhile.
@@ -182,6 +185,7 @@ impl<P: Protocol> Loop<P> {
         let (ours, theirs) = ready.split_at(2);
         let stirs = theirs.chunks_exact(2);
         Ok(Ready {
+            since,
             stop: ours[0],
             listener: ours[1],
             exchanges: stirs.map(|pair| Stir { awaited: pair[0], hung_up: pair[1] }).collect(),
@@ -216,10 +220,12 @@ impl<P: Protocol> Loop<P> {
         }
     }
 
-    fn accept(&mut self, listener: &OwnedFd) {
+    /// Who came shortly before `since` keeps the place: what has come from there later is still to be read,
+    /// however long this thread has waited for a processor.
+    fn accept(&mut self, listener: &OwnedFd, since: Instant) {
         let now = clock::instant();
         for _ in 0..ACCEPTS_PER_TURN {
-            let room = self.room(now);
+            let room = self.room(since);
             if let Room::None { .. } = room {
                 return;
             }

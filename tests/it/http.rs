@@ -212,8 +212,9 @@ fn forty_clients_that_keep_their_connection_are_all_answered() {
     for client in &mut clients {
         client.write_all(get("/health").as_bytes()).unwrap();
     }
-    for client in &mut clients {
-        assert!(rest(client).starts_with("HTTP/1.1 200 "));
+    for (count, client) in clients.iter_mut().enumerate() {
+        let answer = rest(client);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "client {count}: {answer:?}");
     }
 }
 
@@ -227,8 +228,9 @@ fn a_burst_larger_than_the_house_is_served_to_the_last() {
             client
         })
         .collect();
-    for client in &mut clients {
-        assert!(rest(client).starts_with("HTTP/1.1 200 "));
+    for (count, client) in clients.iter_mut().enumerate() {
+        let answer = rest(client);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "client {count}: {answer:?}");
     }
 }
 
