@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use claude_failover::core::action::{LaunchAgent, OrderId};
 use claude_failover::core::event::{Event, PaneSeen};
@@ -99,9 +99,15 @@ impl Rig {
 
     #[track_caller]
     fn shows(&self, pane: PaneId, text: &str) -> String {
-        eventually(&format!("pane {pane} shows {text:?}"), SOON, || {
-            Some(self.capture(pane)).filter(|screen| screen.contains(text))
-        })
+        let end = Instant::now() + SOON;
+        loop {
+            let screen = self.capture(pane);
+            if screen.contains(text) {
+                return screen;
+            }
+            assert!(Instant::now() < end, "pane {pane} does not show {text:?}:\n{screen}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// A session whose pane runs `command`.

@@ -8,7 +8,7 @@ use crate::daemon::layout::{DEDICATED, Layout};
 
 /// On a machine that runs other tests at the same time; alone it is a tenth of it.
 const P99_MAX: Duration = Duration::from_millis(50);
-const SAMPLES_MIN: usize = 100;
+const SAMPLES_MIN: usize = 30;
 
 /// Says so also when the test fails in between: its other thread would ask for ever.
 struct Ended<'a>(&'a AtomicBool);

@@ -105,11 +105,15 @@ fn a_signal_file_is_noticed_at_once_with_its_time_and_its_first_line() {
 #[test]
 fn a_signal_is_told_once_and_again_when_it_is_written_anew_or_everything_is_told_anew() {
     let stage = Stage::signalled(TICK);
-    let done = stage.signal_file("agent-done-one");
-    fs::write(&done, "first").unwrap();
+    // In one step: who looks in between sees an empty file first.
+    let write = |text: &str| {
+        fs::write(stage.path("new"), text).unwrap();
+        fs::rename(stage.path("new"), stage.signal_file("agent-done-one")).unwrap();
+    };
+    write("first");
     assert_eq!(stage.signal("the file").1, "first");
     assert_eq!(stage.unasked(10), []);
-    fs::write(&done, "second time").unwrap();
+    write("second time");
     assert_eq!(stage.signal("written over").1, "second time");
     stage.watch(&[&stage.pane("two", "exec sleep 300"), &stage.pane("one2", "exec sleep 300")]);
     assert_eq!(stage.unasked(20), [], "of a session that is not watched");

@@ -182,7 +182,7 @@ fn without_its_result_a_file_is_what_it_was() {
     .budget_ms(1_500)
     .run();
     let (cases, added) = (cases.get(), added.get());
-    assert!(cases >= 1_000 && added * 20 > cases, "{cases} files, {added} added to");
+    assert!(cases >= 100 && added * 20 > cases, "{cases} files, {added} added to");
 }
 
 #[test]
