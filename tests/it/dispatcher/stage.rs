@@ -20,11 +20,12 @@ use crate::logged;
 
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// INVARIANT: field order is shutdown order: the dispatcher would write anew what goes before it.
 pub struct Stage {
-    dir: tempfile::TempDir,
     pub dispatcher: Option<Component<Order>>,
     events: Receiver<Event>,
     pub offered: TasksOffered,
+    dir: tempfile::TempDir,
 }
 
 impl Stage {
