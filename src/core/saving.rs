@@ -270,6 +270,7 @@ impl Core {
         let known = self.durable.agents.get(&moving.session);
         known
             .filter(|agent| agent.conversation == moving.agent.conversation)
-            .map_or(moving.agent.process, |agent| agent.process)
+            .and_then(SavedAgent::lives_in)
+            .unwrap_or(moving.agent.process)
     }
 }

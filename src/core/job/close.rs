@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::core::action::{Action, NoteLevel, OrderId};
 use crate::core::job::{Fate, Job, JobStage};
 use crate::core::orders::Slot;
-use crate::core::record::{Move, MoveOutcome, MoveStage, Record};
+use crate::core::record::{Move, MoveOutcome, MoveStage, Record, SavedAgent};
 use crate::core::{Core, TerminalState};
 use crate::ids::{ProcessRef, SessionName, TaskRef};
 use crate::task::TaskResult;
@@ -125,7 +125,7 @@ impl Core {
         let known = self.durable.agents.get(session);
         let saved = known
             .filter(|agent| agent.conversation.is_some() && agent.conversation == job.conversation)
-            .map(|agent| agent.process);
+            .and_then(SavedAgent::lives_in);
         self.agent_of_job(session, job).map(|agent| agent.process).or(saved).or(job.process)
     }
 

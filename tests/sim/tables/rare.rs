@@ -5,7 +5,7 @@ use std::time::Duration;
 use claude_failover::core::Core;
 use claude_failover::core::action::{Action, OrderId};
 use claude_failover::core::event::{AgentHome, AgentState, Event, LastWords, Verb};
-use claude_failover::core::record::Record;
+use claude_failover::core::record::{MoveOutcome, Record};
 use claude_failover::ids::{PaneId, ProcessRef};
 use claude_failover::moment::Wall;
 use claude_failover::quota::transcript::Ending;
@@ -434,4 +434,25 @@ fn the_answer_to_an_order_ends_nobody_who_was_not_in_it() {
     desk.pass(MINUTE);
     assert_eq!(desk.homes(), "auto-11=three auto-12=three ded=three");
     assert!(desk.stops.contains(&anew));
+}
+
+/// The daemon died after its move had ended well, and before it was known who had come up.
+#[test]
+fn a_task_is_not_given_to_the_next_for_the_end_of_an_agent_that_was_moved_since() {
+    let mut desk = Desk::at_work();
+    desk.refuse("auto-11");
+    desk.pass(10 * SECOND);
+    desk.prompt("auto-11");
+    desk.pass(MINUTE);
+    let came_up = |record: &Record| matches!(record, Record::MoveLaunched { session: of, .. } if *of == session("auto-11"));
+    let launched = desk.journal.iter().position(came_up).expect("it came back");
+    desk.journal.truncate(launched + 1);
+    let outcome = MoveOutcome::Verified;
+    desk.journal.push(Record::MoveEnded { session: session("auto-11"), outcome });
+    let mut changed = config();
+    changed.pool.autonomous = None;
+    desk.core = Core::recover(changed.into(), &desk.journal).expect("the journal is ours");
+    desk.restart();
+    desk.pass(MINUTE);
+    assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Unknown)]);
 }
