@@ -398,15 +398,7 @@ pub struct SavedAgent {
     pub cwd: PathBuf,
     /// `None`: unreadable; `agent.command` serves instead.
     pub args: Option<Vec<String>>,
-    /// [`ProcessRef::NOBODY`] once it was ended to be moved.
     pub process: ProcessRef,
-}
-
-impl SavedAgent {
-    /// Where it lives, as far as is known: `None` once it was ended to be moved.
-    pub fn lives_in(&self) -> Option<ProcessRef> {
-        (self.process != ProcessRef::NOBODY).then_some(self.process)
-    }
 }
 
 /// One agent on its way from one account to another (or back to life on the same one).

@@ -270,7 +270,6 @@ impl Core {
         let known = self.durable.agents.get(&moving.session);
         known
             .filter(|agent| agent.conversation == moving.agent.conversation)
-            .and_then(SavedAgent::lives_in)
-            .unwrap_or(moving.agent.process)
+            .map_or(moving.agent.process, |agent| agent.process)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::core::durable::{Durable, IllegalRecord, illegal};
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record, SavedAgent};
-use crate::ids::{AccountName, OpId, ProcessRef, SessionName};
+use crate::ids::{AccountName, OpId, SessionName};
 
 impl Durable {
     pub(in crate::core::durable) fn plan_restore(
@@ -53,17 +53,10 @@ impl Durable {
             }
             Record::MoveStopped { .. } => {
                 moving.stage = MoveStage::Stopped;
-                // The next one is not known yet.
-                let ended = moving.agent.process;
                 if let Some(job) = self.jobs.get_mut(session)
-                    && job.process == Some(ended)
+                    && job.process == Some(moving.agent.process)
                 {
-                    job.process = None;
-                }
-                if let Some(known) = self.agents.get_mut(session)
-                    && known.process == ended
-                {
-                    known.process = ProcessRef::NOBODY;
+                    job.process = None; // its next one is not known yet
                 }
             }
             Record::MoveIdentified { conversation, .. } => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::core::action::{Action, NoteLevel, OrderId};
 use crate::core::job::{Fate, Job, JobStage};
 use crate::core::orders::Slot;
-use crate::core::record::{Move, MoveOutcome, MoveStage, Record, SavedAgent};
+use crate::core::record::{Move, MoveOutcome, MoveStage, Record};
 use crate::core::{Core, TerminalState};
 use crate::ids::{ProcessRef, SessionName, TaskRef};
 use crate::task::TaskResult;
@@ -70,7 +70,7 @@ impl Core {
         }
         let to_end = self.process_to_end(session, job);
         let out_of_reach = self.config.group(session).is_none() && job.account.is_some();
-        if out_of_reach && to_end.is_none() && job.goes_back() {
+        if out_of_reach && !self.is_known_who_works(session, job) && job.goes_back() {
             let reason = "its session left the configuration, perhaps with its agent".to_owned();
             self.end_job(session, Fate::Unknown { reason });
             return true;
@@ -125,8 +125,18 @@ impl Core {
         let known = self.durable.agents.get(session);
         let saved = known
             .filter(|agent| agent.conversation.is_some() && agent.conversation == job.conversation)
-            .and_then(SavedAgent::lives_in);
+            .map(|agent| agent.process);
         self.agent_of_job(session, job).map(|agent| agent.process).or(saved).or(job.process)
+    }
+
+    /// Whether the process that is to be ended is surely the one at work, also where nobody looks: whom we
+    /// do not know we cannot end.
+    pub(in crate::core) fn is_known_who_works(&self, session: &SessionName, job: &Job) -> bool {
+        // Until somebody has taken a turn there, on record may be who was ended to be moved.
+        let moved = self.durable.resumed.contains(session);
+        let known = self.agent_of_job(session, job).is_some() || job.process.is_some();
+        let adopted = || !moved && self.process_to_end(session, job).is_some();
+        job.launching.is_none() && (known || adopted())
     }
 
     /// Processes that are to be ended for jobs, with their sessions.

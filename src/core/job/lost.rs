@@ -47,7 +47,7 @@ impl Core {
             // One that had not told its conversation yet has lost its terminal in any case.
             .filter(|agent| agent.conversation.is_none() || agent.conversation == job.conversation)
             .filter(|agent| agent.conversation.is_some() || !self.sessions.contains_key(session))
-            .and_then(SavedAgent::lives_in)
+            .map(|agent| agent.process)
             .or(job.process);
         let (session, at) = (session.clone(), self.now.wall);
         self.persist(Record::TaskLost { session, session_gone, process, at });

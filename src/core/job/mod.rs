@@ -194,11 +194,9 @@ impl Core {
         // An operator's own session by now is none of ours either.
         if self.config.group(session) != Some(Group::Pool) {
             let reason = "its session left the pool".to_owned();
-            // Whom we cannot see there we cannot end either.
-            let seen = job.launching.is_none() && self.process_to_end(session, &job).is_some();
             let fate = match job.account {
                 None => Fate::GivenBack { reason },
-                Some(_) if seen => Fate::Requeued { reason },
+                Some(_) if self.is_known_who_works(session, &job) => Fate::Requeued { reason },
                 Some(_) => Fate::Unknown { reason },
             };
             self.end_job(session, fate);

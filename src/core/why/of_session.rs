@@ -108,9 +108,5 @@ pub(in crate::core::why) fn of(agent: &SavedAgent) -> String {
         AgentHome::Linked => "on the link".to_owned(),
         AgentHome::Elsewhere => "on a home that is none of ours".to_owned(),
     };
-    let process = match agent.lives_in() {
-        Some(process) => format!("pid {}", process.pid),
-        None => "ended".to_owned(),
-    };
-    format!("{process}, conversation {talk}, {home}")
+    format!("pid {}, conversation {talk}, {home}", agent.process.pid)
 }
