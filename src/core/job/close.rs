@@ -122,21 +122,28 @@ impl Core {
         session: &SessionName,
         job: &Job,
     ) -> Option<ProcessRef> {
-        let known = self.durable.agents.get(session);
-        let saved = known
-            .filter(|agent| agent.conversation.is_some() && agent.conversation == job.conversation)
-            .map(|agent| agent.process);
-        self.agent_of_job(session, job).map(|agent| agent.process).or(saved).or(job.process)
+        let seen = self.agent_of_job(session, job).map(|agent| agent.process);
+        seen.or(self.adopted_for(session, job)).or(job.process)
+    }
+
+    /// The process in which the conversation of this job was last known in its session.
+    fn adopted_for(&self, session: &SessionName, job: &Job) -> Option<ProcessRef> {
+        let known = self.durable.agents.get(session)?;
+        let is_its_own = known.conversation.is_some() && known.conversation == job.conversation;
+        is_its_own.then_some(known.process)
     }
 
     /// Whether the process that is to be ended is surely the one at work, also where nobody looks: whom we
     /// do not know we cannot end.
     pub(in crate::core) fn is_known_who_works(&self, session: &SessionName, job: &Job) -> bool {
-        // Until somebody has taken a turn there, on record may be who was ended to be moved.
+        let is_seen = self.agent_of_job(session, job).is_some();
+        let adopted = self.adopted_for(session, job);
+        // A move that ends who has the task strikes him off the job, but leaves who was adopted last:
+        // until somebody has taken a turn there, that may be the same.
+        let agree = job.process.is_some() && adopted.is_none_or(|one| Some(one) == job.process);
         let moved = self.durable.resumed.contains(session);
-        let known = self.agent_of_job(session, job).is_some() || job.process.is_some();
-        let adopted = || !moved && self.process_to_end(session, job).is_some();
-        job.launching.is_none() && (known || adopted())
+        let on_record = agree || !moved && (adopted.is_some() || job.process.is_some());
+        job.launching.is_none() && (is_seen || on_record)
     }
 
     /// Processes that are to be ended for jobs, with their sessions.

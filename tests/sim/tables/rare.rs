@@ -437,14 +437,17 @@ fn the_answer_to_an_order_ends_nobody_who_was_not_in_it() {
 }
 
 /// The daemon died after its move had ended well, and before it was known who had come up.
-#[test]
-fn a_task_is_not_given_to_the_next_for_the_end_of_an_agent_that_was_moved_since() {
+fn left_by_its_session_after_a_move(prepare: impl Fn(&mut Desk)) -> Desk {
     let mut desk = Desk::at_work();
+    prepare(&mut desk);
     desk.refuse("auto-11");
     desk.pass(10 * SECOND);
     desk.prompt("auto-11");
     desk.pass(MINUTE);
-    let came_up = |record: &Record| matches!(record, Record::MoveLaunched { session: of, .. } if *of == session("auto-11"));
+    let came_up = |record: &Record| match record {
+        Record::MoveLaunched { session: of, .. } => *of == session("auto-11"),
+        _ => false,
+    };
     let launched = desk.journal.iter().position(came_up).expect("it came back");
     desk.journal.truncate(launched + 1);
     let outcome = MoveOutcome::Verified;
@@ -454,5 +457,21 @@ fn a_task_is_not_given_to_the_next_for_the_end_of_an_agent_that_was_moved_since(
     desk.core = Core::recover(changed.into(), &desk.journal).expect("the journal is ours");
     desk.restart();
     desk.pass(MINUTE);
+    desk
+}
+
+#[test]
+fn a_task_is_not_given_to_the_next_for_the_end_of_an_agent_that_was_moved_since() {
+    let desk = left_by_its_session_after_a_move(|_| ());
+    assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Unknown)]);
+}
+
+#[test]
+fn nor_for_the_end_of_the_one_that_had_it_before_somebody_resumed_it_by_hand() {
+    let desk = left_by_its_session_after_a_move(|desk| {
+        desk.agents.retain(|agent| agent.session != session("auto-11"));
+        desk.add_agent("auto-11", AgentHome::Homed(account("one")), Some(101));
+        desk.look();
+    });
     assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Unknown)]);
 }
