@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 use crate::daemon::fleet::Fleet;
 use crate::daemon::layout::{DEDICATED, Layout};
 
-/// On a machine that runs other tests at the same time; alone it is a tenth of it.
-const P99_MAX: Duration = Duration::from_millis(50);
+/// On a machine that runs other tests at the same time, where each answer waits for a processor; alone it
+/// is a few milliseconds (`cargo bench --bench health`).
+const P99_MAX: Duration = Duration::from_millis(200);
+/// Who waited for a step of the swap would wait longer.
+const MAX: Duration = Duration::from_secs(1);
 const SAMPLES_MIN: usize = 30;
 
 /// Says so also when the test fails in between: its other thread would ask for ever.
@@ -49,5 +52,5 @@ fn health_answers_at_once_while_a_swap_runs() {
     let p99 = took[took.len() * 99 / 100];
     println!("/health during a swap: {} answers, p99 {p99:?}", took.len());
     assert!(took.len() >= SAMPLES_MIN, "only {} answers", took.len());
-    assert!(p99 <= P99_MAX, "{p99:?}");
+    assert!(p99 <= P99_MAX && took[took.len() - 1] <= MAX, "{p99:?} {:?}", took[took.len() - 1]);
 }
