@@ -188,7 +188,7 @@ impl Core {
     }
 
     /// The id under which the same process was known before.
-    pub(in crate::core) fn earlier_id(
+    pub(crate) fn earlier_id(
         &self,
         session: &SessionName,
         process: ProcessRef,

@@ -255,10 +255,13 @@ fn session(core: &Core, name: &SessionName, seen: Option<&Session>) -> Value {
     let agent = seen.and_then(|seen| seen.agent.as_ref()).map(|agent| {
         let (state, source) =
             core.state_of(name).unwrap_or((AgentState::Unknown, StateSource::None));
+        // Its session file may come after its hook, or never.
+        let conversation =
+            agent.conversation.clone().or_else(|| core.earlier_id(name, agent.process));
         json!({
             "pid": agent.process.pid,
             "pane": agent.pane.to_string(),
-            "conversation": agent.conversation,
+            "conversation": conversation,
             "home": agent.home,
             "state": format!("{state:?}").to_lowercase(),
             "state_from": source.word(),

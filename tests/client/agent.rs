@@ -10,12 +10,11 @@ use claude_failover::quota::verdict::{Context, Reading, Verdict};
 use claude_failover::quota::{pane, report, transcript};
 
 use crate::rig::Rig;
-use crate::support::{PrivateTmux, eventually};
+use crate::support::{PrivateTmux, eventually, eventually_or};
+use crate::typing;
 
 /// A client needs a second to start and as long to answer; here many share few processors.
 pub const PATIENCE: Duration = Duration::from_secs(40);
-/// An Enter that comes before the client listens is lost.
-const PRESS_AGAIN_AFTER: Duration = Duration::from_secs(3);
 const HOOKS: [&str; 6] =
     ["SessionStart", "UserPromptSubmit", "Stop", "StopFailure", "SessionEnd", "Notification"];
 
@@ -66,37 +65,32 @@ impl<'a> Agent<'a> {
         agent
     }
 
-    /// Pastes a prompt that this conversation has not had yet, and sees to it that it is taken.
+    /// Types a prompt that this conversation has not had yet, and sees to it that it is taken.
+    #[track_caller]
     pub fn prompt(&self, text: &str) {
-        let buffer = self.account.as_str();
-        self.tmux.run(&["set-buffer", "-b", buffer, text]);
-        self.tmux.run(&["paste-buffer", "-p", "-d", "-b", buffer, "-t", &self.pane]);
-        self.key("Enter");
-        let quoted = serde_json::to_string(text).unwrap();
-        let mut pressed_at = Instant::now();
-        eventually("the prompt in the conversation file", PATIENCE, || {
-            if self.conversation().contains(&quoted) {
-                return Some(());
-            }
-            if pressed_at.elapsed() > PRESS_AGAIN_AFTER {
-                self.key("Enter");
-                pressed_at = Instant::now();
-            }
-            None
-        });
+        typing::prompt(self.tmux, &self.pane, text, || self.conversation());
     }
 
     pub fn key(&self, key: &str) {
-        self.tmux.run(&["send-keys", "-t", &self.pane, key]);
+        typing::press(self.tmux, &self.pane, key);
     }
 
     pub fn screen(&self) -> String {
-        self.tmux.run(&["capture-pane", "-p", "-J", "-t", &self.pane])
+        typing::screen(self.tmux, &self.pane)
     }
 
     /// The client's own word: `idle`, `busy`, `waiting`.
     pub fn is(&self, status: &str) -> bool {
         self.session().is_some_and(|session| session["status"] == status)
+    }
+
+    #[track_caller]
+    pub fn await_status(&self, status: &str) {
+        let is_so = || self.is(status).then_some(());
+        eventually_or(PATIENCE, is_so, || {
+            let session = self.session().unwrap_or_default();
+            format!("{status} on {}: {session:#}\n{}", self.account, self.screen())
+        });
     }
 
     fn session(&self) -> Option<Value> {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::rig::Rig;
 use crate::support::{PrivateTmux, binary, eventually};
+use crate::typing::{screen, type_line};
 
 pub const STARTS: Duration = Duration::from_secs(30);
 pub const SWAPS: Duration = Duration::from_secs(60);
@@ -73,16 +74,6 @@ pub fn write_config(rig: &Rig, tmux: &PrivateTmux, work: &Path, accounts: &[&str
     let path = dir.join("config.yaml");
     std::fs::write(&path, config).unwrap();
     path
-}
-
-pub fn screen(tmux: &PrivateTmux, pane: &str) -> String {
-    tmux.run(&["capture-pane", "-p", "-J", "-t", pane])
-}
-
-pub fn type_line(tmux: &PrivateTmux, pane: &str, text: &str) {
-    tmux.run(&["set-buffer", "-b", "t", text]);
-    tmux.run(&["paste-buffer", "-p", "-d", "-b", "t", "-t", pane]);
-    tmux.run(&["send-keys", "-t", pane, "Enter"]);
 }
 
 pub fn is_idle(session: &Value) -> bool {

@@ -8,9 +8,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::agent::now;
-use crate::failover::{Daemon, STARTS, SWAPS, is_idle, screen, type_line, write_config};
+use crate::failover::{Daemon, STARTS, SWAPS, is_idle, write_config};
 use crate::rig::Rig;
 use crate::support::{PrivateTmux, eventually, journal_records};
+use crate::typing::{screen, type_line};
 
 /// Each refuses once; the last is where the conversation ends up.
 const ACCOUNTS: [&str; 4] = ["latency1", "latency2", "latency3", "latency4"];

@@ -19,4 +19,5 @@ mod login;
 mod probe;
 mod rig;
 mod tasks;
+mod typing;
 mod verdicts;

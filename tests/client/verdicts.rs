@@ -223,7 +223,7 @@ fn play(case: &Case, rig: &Rig, tmux: &PrivateTmux) -> Seen {
         Rest::Idle | Rest::Menu => {
             let status = if rest == Rest::Menu { "waiting" } else { "idle" };
             agent.wait_for_turns(1);
-            eventually(status, PATIENCE, || agent.is(status).then_some(()));
+            agent.await_status(status);
         }
         // Only from the third attempt on the client says why.
         Rest::Retrying => eventually("the fourth request", PATIENCE, || {

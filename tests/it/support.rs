@@ -18,17 +18,23 @@ const CHECKSUM_BYTES: usize = 9;
 
 /// Looks at `condition` every 10 ms until it gives a value; fails the test after `deadline`.
 #[track_caller]
-pub fn eventually<T>(
-    what: &str,
+pub fn eventually<T>(what: &str, deadline: Duration, condition: impl FnMut() -> Option<T>) -> T {
+    eventually_or(deadline, condition, || what.to_owned())
+}
+
+/// The same; `why` is asked when the time is over, and may look at the thing once more.
+#[track_caller]
+pub fn eventually_or<T>(
     deadline: Duration,
     mut condition: impl FnMut() -> Option<T>,
+    why: impl FnOnce() -> String,
 ) -> T {
     let end = Instant::now() + deadline;
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+        assert!(Instant::now() < end, "not within {deadline:?}: {}", why());
         std::thread::sleep(Duration::from_millis(10));
     }
 }

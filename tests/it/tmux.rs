@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use claude_failover::core::action::{LaunchAgent, OrderId};
 use claude_failover::core::event::{Event, PaneSeen};
@@ -23,7 +23,7 @@ use claude_failover::terminal::{Order, Settings, Terminal};
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{PrivateTmux, eventually};
+use crate::support::{PrivateTmux, eventually, eventually_or};
 
 /// Generous for a loaded machine; what is waited for takes milliseconds.
 const SOON: Duration = Duration::from_secs(10);
@@ -99,15 +99,10 @@ impl Rig {
 
     #[track_caller]
     fn shows(&self, pane: PaneId, text: &str) -> String {
-        let end = Instant::now() + SOON;
-        loop {
-            let screen = self.capture(pane);
-            if screen.contains(text) {
-                return screen;
-            }
-            assert!(Instant::now() < end, "pane {pane} does not show {text:?}:\n{screen}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let is_shown = || Some(self.capture(pane)).filter(|screen| screen.contains(text));
+        eventually_or(SOON, is_shown, || {
+            format!("{text:?} in pane {pane}:\n{}", self.capture(pane))
+        })
     }
 
     /// A session whose pane runs `command`.

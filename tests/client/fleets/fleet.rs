@@ -13,16 +13,15 @@ use claude_failover::task::{TaskResult, front_matter};
 use serde_json::Value;
 
 use crate::agent::{PATIENCE, now};
-use crate::failover::{Daemon, STARTS, is_idle, type_line};
+use crate::failover::{Daemon, STARTS, is_idle};
 use crate::fleets::plan::{self, Plan};
 use crate::rig::{Asked, Rig};
 use crate::support::{PrivateTmux, binary, eventually, free_port, journal_records};
+use crate::typing::{self, type_line};
 
 /// For a whole swap, or a wake-up.
 pub const SWAPS: Duration = Duration::from_secs(90);
 const ANSWER: Duration = Duration::from_secs(5);
-/// An Enter that comes before the client listens is lost.
-const PRESS_AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// The hints beside the first come and go; at its reset a client that waits says something else.
 const FICKLE: [&str; 2] = ["bypass permissions on", "ontinu"];
 /// A client's menu comes half a second after the refusal that it belongs to.
@@ -272,20 +271,8 @@ impl Fleet {
     }
 
     fn say_to(&self, session: &str, conversation: &str, text: &str) {
-        let pane = self.pane(session);
-        type_line(&self.tmux, &pane, text);
-        let quoted = serde_json::to_string(text).unwrap();
-        let mut pressed_at = Instant::now();
-        eventually("the prompt in the conversation file", PATIENCE, || {
-            if self.rig.conversation(conversation).contains(&quoted) {
-                return Some(());
-            }
-            if pressed_at.elapsed() > PRESS_AGAIN_AFTER {
-                self.tmux.run(&["send-keys", "-t", &pane, "Enter"]);
-                pressed_at = Instant::now();
-            }
-            None
-        });
+        let conversation = || self.rig.conversation(conversation);
+        typing::prompt(&self.tmux, &self.pane(session), text, conversation);
     }
 
     pub fn pane(&self, session: &str) -> String {

@@ -13,6 +13,7 @@ use claude_failover::moment::Wall;
 use claude_failover::quota::report::{News, Report};
 use claude_failover::quota::transcript::{ApiError, Ending};
 use claude_failover::quota::verdict::{Activity, Dialog, LimitKind, Reading, Verdict};
+use claude_failover::snapshot::Snapshot;
 
 use crate::tables::account_edges::{only_one, verb, with};
 use crate::tables::desk::{Desk, account, id, session};
@@ -377,4 +378,36 @@ fn the_screen_of_a_turn_that_was_reported_is_no_news_of_a_client_that_tells_no_s
         desk.pass(SECOND);
     }
     assert_eq!(desk.noted("evidence=pane"), 0);
+}
+
+/// Its client writes no session file, or not yet.
+#[test]
+fn the_status_names_the_conversation_that_only_a_hook_has_told() {
+    let mut desk = Desk::at_rest();
+    desk.agents.retain(|agent| agent.session != session("ded"));
+    desk.look();
+    desk.add_agent("ded", AgentHome::Homed(account("one")), None);
+    assert_eq!(told_conversation(&mut desk, "ded"), None);
+    let started = News::SessionStarted { source: "startup".to_owned() };
+    let (at, pid) = (Wall(desk.wall_ms), Some(desk.agent("ded").process.pid));
+    let (conversation, transcript) = (Some(id(7)), None);
+    desk.send(Event::ReportsReceived(vec![Report {
+        at,
+        pid,
+        conversation,
+        transcript,
+        news: started,
+    }]));
+    assert_eq!(told_conversation(&mut desk, "ded"), Some(id(7).to_string()));
+}
+
+/// What `/status` says after a look.
+fn told_conversation(desk: &mut Desk, name: &str) -> Option<String> {
+    desk.look();
+    let wall = Wall(desk.wall_ms);
+    let status = Snapshot::of(&desk.core, wall, desk.now()).status;
+    let rows = status["sessions"].as_array().expect("rows");
+    let row = rows.iter().find(|row| row["name"] == name).expect("its row");
+    assert!(row["agent"]["pid"].is_number(), "{row:#}");
+    row["agent"]["conversation"].as_str().map(str::to_owned)
 }
