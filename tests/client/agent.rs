@@ -1,7 +1,7 @@
 //! One client in a pane of its own, and what each of the three readers makes of it.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
