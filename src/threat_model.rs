@@ -60,6 +60,9 @@
 //!   `tmux::hostile::what_is_said_to_a_person_or_typed_is_only_shown`,
 //!   `tmux::hostile::names_and_titles_that_others_give_hide_nothing_in_a_listing`); nor does a log line
 //!   become two (`logging::a_message_never_takes_more_than_its_line`).
+//! * **Not defended:** an inbox in which others may rename. Who may write in the directory can exchange a
+//!   file after its owner was looked at, unless the directory is sticky: `doctor` names those
+//!   (`doctor::config::an_inbox_that_is_open_to_others_is_named`).
 //! * **Not defended:** what a task makes an agent do. With `--dangerously-skip-permissions` whoever may
 //!   put a task into an inbox may run anything as the operator. So trust as few uids as possible.
 //!   `agent.guard` refuses well-known destructive commands; it is a rail, not a wall.

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::ids::{ProjectName, TaskId, TaskRef};
+use crate::ids::{ProjectName, TaskRef};
 use crate::janitor::broom;
 use crate::moment::Wall;
 use crate::queue::dir::{Dir, TEMP_PREFIX};
 use crate::queue::marker::{self, Owner};
-use crate::queue::{self, Part, Queue, close, file_name, inbox};
+use crate::queue::{self, Part, Queue, close, file_name, inbox, results};
 use crate::spool;
 
 /// A marker that is younger may be of a claim that the core does not know to be done yet.
@@ -102,7 +102,7 @@ impl Sweep<'_> {
     }
 
     fn results(&self, queue: &Queue, done: &Dir, room: &Cell<usize>) -> io::Result<()> {
-        let is_result = |name: &str| name.strip_suffix(".md").is_some_and(is_task_id);
+        let is_result = |name: &str| results::parse(name).is_some();
         let keep = self.config.janitor.keep_done;
         for (name, _) in broom::old_files(done, self.now, keep, is_result)? {
             if room.get() == 0 {
@@ -114,8 +114,13 @@ impl Sweep<'_> {
                 continue;
             }
             room.set(room.get() - 1);
-            let archived = close::archive(done, &queue.make_part(Part::Archive)?, &name)?;
-            log::info!("project={project} archived done/{name} as archive/{archived}");
+            match close::archive(done, &queue.make_part(Part::Archive)?, &name) {
+                Ok(archived) => {
+                    log::info!("project={project} archived done/{name} as archive/{archived}");
+                }
+                // The others need not wait for it.
+                Err(error) => log::warn!("project={project} not archived: {error}"),
+            }
         }
         Ok(())
     }
@@ -150,8 +155,4 @@ impl Sweep<'_> {
         log::info!("removed {}: {what}", path.display());
         Ok(())
     }
-}
-
-fn is_task_id(text: &str) -> bool {
-    text.parse::<TaskId>().is_ok()
 }

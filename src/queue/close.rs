@@ -1,27 +1,26 @@
 //! The end of a task: its file with the result in `done/` or `failed/`, then nothing in the inbox.
 //!
-//! The order is result, inbox file, marker, each on the disk before the next; so a crash leaves a
-//! task that is not yet closed, or one that only has to be tidied up, and doing it again does the
-//! rest. Whether a result that lies there is this one is told by its bytes alone.
+//! The order is our mark, which names the file and the result to be, then the result, the inbox file,
+//! the mark again: each on the disk before the next. So a crash leaves a task that is not yet closed,
+//! or one that only has to be tidied up; doing it again does the rest, and takes no other file that
+//! was put into the inbox meanwhile for the one that it was about.
 
 use std::io::{self, ErrorKind};
 
-use rustix::fs::FileType;
-
 use crate::ids::TaskRef;
 use crate::moment::Wall;
-use crate::queue::dir::{Dir, Found, Put};
+use crate::queue::dir::{Dir, Found, Put, Stamp};
 use crate::queue::inbox::{self, TaskFile};
 use crate::queue::marker::{self, Marker, Owner};
 use crate::queue::rules::Rules;
-use crate::queue::{Part, Queue, file_name};
+use crate::queue::{Part, Queue, file_name, results};
 use crate::task::TaskResult;
 use crate::task::front_matter;
 
-/// Results of one id in one directory: `<id>.md`, `<id>.2.md` and so on.
-pub const RESULTS_MAX: usize = 1000;
 /// The largest `dispatcher.max_bytes` with room for a result.
 pub const RESULT_BYTES_MAX: u64 = (64 << 20) + (64 << 10);
+/// Files of one id that were no task at its end, in one directory.
+const SET_ASIDE_MAX: u32 = 100;
 /// Of a result whose task file is gone.
 const MODE_DEFAULT: u32 = 0o644;
 
@@ -32,28 +31,24 @@ const MODE_DEFAULT: u32 = 0o644;
 /// done again.
 pub fn close(queue: &Queue, rules: &Rules, instance: &str, result: &TaskResult) -> io::Result<()> {
     let inbox = queue.make_part(Part::Inbox)?;
-    let owner = marker::read(&inbox, instance, &result.task)?;
-    if owner == Some(Owner::Foreign) {
-        return Err(marker::foreign(&inbox, &result.task));
-    }
-    let results = queue.make_part(if result.done { Part::Done } else { Part::Failed })?;
-    let written = find(&results, result)?;
-    // INVARIANT: with the result there and no marker of ours, a file in the inbox is a new task.
-    if owner.is_none() && written == Place::Written {
-        return Ok(());
-    }
-    let task = inbox::read(&inbox, &result.task.id, rules)?;
-    write(&results, result, &task, written)?;
-    if let TaskFile::Read { found, bytes } = &task {
-        remove_if_same(&inbox, &file_name(&result.task.id), found, bytes)?;
-    }
+    let part = part_of(result);
+    let closing = Closing { inbox: &inbox, results: &queue.make_part(part)?, part, rules, result };
+    let mark = match marker::read(&inbox, instance, &result.task)? {
+        Some(Owner::Foreign) => return Err(marker::foreign(&inbox, &result.task)),
+        Some(Owner::Ours(mark)) => *mark,
+        // INVARIANT: with the result there and no marker of ours, a file in the inbox is a new task.
+        None if closing.is_among_all()? => return Ok(()),
+        None => closing.mark(instance)?,
+    };
+    closing.run(mark)?;
     inbox::clear_blocked(&inbox, &result.task.id)?;
     inbox.sync()?;
     marker::remove(&inbox, &result.task)
 }
 
 /// Moves a task that goes to no agent to `failed/`: under our own marker, so that nobody else is at it.
-/// A marker that an unfinished try has left says since when and why; this finishes it.
+/// A marker that an unfinished try has left says since when and why, and which file; this finishes it.
+/// A file that was put in its place since is a new task, and stays.
 ///
 /// # Errors
 /// As [`close`]; also when the task is in an agent's hands.
@@ -66,7 +61,8 @@ pub fn fail(
     now: Wall,
 ) -> io::Result<()> {
     let inbox = queue.make_part(Part::Inbox)?;
-    let mark = Marker::of_mover(instance, task.clone(), reason, now);
+    let leaving = inbox.look(file_name(&task.id))?.map(|found| found.stamp);
+    let mark = Marker::of_mover(instance, task.clone(), reason, leaving, now);
     let mark = match marker::put(&inbox, &mark)? {
         Put::Made => mark,
         Put::Taken => match marker::read(&inbox, instance, task)? {
@@ -95,46 +91,177 @@ pub fn fail(
 
 /// Moves a result from `done/` to `archive/` without replacing anything.
 pub fn archive(done: &Dir, archive: &Dir, name: &str) -> io::Result<String> {
-    let stem = name.strip_suffix(".md").unwrap_or(name);
-    for number in 1..=RESULTS_MAX {
-        let to = numbered(stem, number);
+    let (id, _) = results::parse(name).ok_or_else(|| {
+        let text = format!("{} is no result", done.path().join(name).display());
+        io::Error::new(ErrorKind::InvalidInput, text)
+    })?;
+    loop {
+        let to = results::name(&id, results::free(archive, &id)?);
         if done.rename_new(name, archive, &to)? == Put::Made {
             return Ok(to);
         }
     }
-    Err(too_many(archive, stem))
 }
 
-/// `<stem>.md`, then `<stem>.2.md` and so on.
-pub fn numbered(stem: &str, number: usize) -> String {
-    if number == 1 { format!("{stem}.md") } else { format!("{stem}.{number}.md") }
+fn part_of(result: &TaskResult) -> Part {
+    if result.done { Part::Done } else { Part::Failed }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    /// This result lies there.
-    Written,
-    /// The first name that nothing has.
-    Free(String),
+/// One task on its way out of the inbox.
+struct Closing<'a> {
+    inbox: &'a Dir,
+    results: &'a Dir,
+    part: Part,
+    rules: &'a Rules,
+    result: &'a TaskResult,
 }
 
-/// Putting the result into a file that holds it already changes nothing.
-fn find(results: &Dir, result: &TaskResult) -> io::Result<Place> {
-    let stem = result.task.id.as_str();
-    for number in 1..=RESULTS_MAX {
-        let name = numbered(stem, number);
-        let Some(found) = results.look(&name)? else { return Ok(Place::Free(name)) };
-        if found.kind != FileType::RegularFile {
-            continue;
+impl Closing<'_> {
+    fn run(&self, mark: Marker) -> io::Result<()> {
+        let lying = self.stamp_in_inbox()?;
+        if let Some(written) = self.written(&mark)? {
+            let is_it = match mark.leaving {
+                Some(leaving) => lying == Some(leaving),
+                None if mark.result.is_some() => false,
+                // An older version did not note which file it was.
+                None => self.holds(&front_matter::without_result(&written))?,
+            };
+            return if is_it { self.clear(&self.read()?, lying) } else { self.leave(lying) };
         }
-        let (_, bytes) = results.read(&name, RESULT_BYTES_MAX)?.unwrap_or((found, Vec::new()));
-        let same_bytes =
-            || front_matter::with_result(&front_matter::without_result(&bytes), result) == bytes;
-        if is_of_same_attempt(&bytes, result) || same_bytes() {
-            return Ok(Place::Written);
+        // What has come in the place of one that was to be moved was never judged.
+        let is_moved = mark.session.is_none() && mark.leaving.is_some();
+        if is_moved && lying.is_some() && lying != mark.leaving {
+            return self.leave(lying);
+        }
+        let task = self.read()?;
+        let leaving = match &task {
+            TaskFile::Read { found, .. } => Some(found.stamp),
+            TaskFile::Refused(_) => lying,
+            TaskFile::Gone => None,
+        };
+        self.write(Marker { leaving, ..mark }, &task)?;
+        self.clear(&task, leaving)
+    }
+
+    fn stamp_in_inbox(&self) -> io::Result<Option<Stamp>> {
+        let found = self.inbox.look(file_name(&self.result.task.id))?;
+        Ok(found.map(|found| found.stamp))
+    }
+
+    fn read(&self) -> io::Result<TaskFile> {
+        inbox::read(self.inbox, &self.result.task.id, self.rules)
+    }
+
+    fn holds(&self, body: &[u8]) -> io::Result<bool> {
+        Ok(matches!(self.read()?, TaskFile::Read { bytes, .. } if bytes == body))
+    }
+
+    /// Of a task that nobody holds: taken away by hand, or of a queue that was made anew.
+    fn mark(&self, instance: &str) -> io::Result<Marker> {
+        let TaskResult { task, reason, finished, .. } = self.result;
+        let mark = Marker::of_mover(instance, task.clone(), reason, None, *finished);
+        match marker::put(self.inbox, &mark)? {
+            Put::Made => Ok(mark),
+            Put::Taken => Err(marker::foreign(self.inbox, task)),
         }
     }
-    Err(too_many(results, stem))
+
+    /// The bytes of the result, if it lies there already. A mark that names nothing may be of an older
+    /// version: the newest may be it.
+    fn written(&self, mark: &Marker) -> io::Result<Option<Vec<u8>>> {
+        let prefix = format!("{}/", self.part.name());
+        let noted = mark.result.as_deref().and_then(|path| path.strip_prefix(&prefix));
+        let newest = match noted {
+            Some(name) => return self.result_in(name),
+            None if mark.leaving.is_some() => None,
+            None => results::numbers(self.results, &self.result.task.id)?.pop(),
+        };
+        newest
+            .map_or(Ok(None), |number| self.result_in(&results::name(&self.result.task.id, number)))
+    }
+
+    fn is_among_all(&self) -> io::Result<bool> {
+        let id = &self.result.task.id;
+        for number in results::numbers(self.results, id)?.into_iter().rev() {
+            if self.result_in(&results::name(id, number))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Putting the result into a file that holds it already changes nothing.
+    fn result_in(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let is_plain = self.results.look(name)?.is_some_and(|found| found.kind.is_file());
+        let read = if is_plain { self.results.read(name, RESULT_BYTES_MAX)? } else { None };
+        let Some((_, bytes)) = read else { return Ok(None) };
+        let same_bytes = || {
+            front_matter::with_result(&front_matter::without_result(&bytes), self.result) == bytes
+        };
+        let is_it = is_of_same_attempt(&bytes, self.result) || same_bytes();
+        Ok(is_it.then_some(bytes))
+    }
+
+    /// What was a task and is none any more (gone, a link, too large) has a result without a body.
+    fn write(&self, mut mark: Marker, task: &TaskFile) -> io::Result<()> {
+        let (body, mode) = match task {
+            TaskFile::Read { found, bytes } => (bytes.as_slice(), found.mode & 0o666),
+            TaskFile::Gone | TaskFile::Refused(_) => (&[][..], MODE_DEFAULT),
+        };
+        let bytes = front_matter::with_result(body, self.result);
+        let id = &self.result.task.id;
+        loop {
+            let name = results::name(id, results::next(self.results, id)?);
+            mark.result = Some(format!("{}/{name}", self.part.name()));
+            marker::replace(self.inbox, &mark)?;
+            if self.results.put_new(&name, &bytes, mode)? == Put::Made {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the file out of the inbox; `leaving` is what it was when the result was made of it.
+    fn clear(&self, task: &TaskFile, leaving: Option<Stamp>) -> io::Result<()> {
+        match task {
+            TaskFile::Gone => Ok(()),
+            TaskFile::Read { found, bytes } => {
+                remove_if_same(self.inbox, &file_name(&self.result.task.id), found, bytes)
+            }
+            TaskFile::Refused(_) if self.stamp_in_inbox()? != leaving => Ok(()),
+            TaskFile::Refused(refusal) => {
+                let task = &self.result.task;
+                match self.set_aside() {
+                    Ok(to) => log::warn!("task={task} its result is bare: {refusal}; it is {to}"),
+                    Err(error) => {
+                        log::warn!("task={task} its result is bare: {refusal}; it stays: {error}");
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What is no task now may be one again later, and would be done once more.
+    fn set_aside(&self) -> io::Result<String> {
+        let id = &self.result.task.id;
+        let mut to = String::new();
+        for number in 1..=SET_ASIDE_MAX {
+            to = format!("{}.refused", results::name(id, number));
+            if self.inbox.rename_new(&file_name(id), self.results, &to)? == Put::Made {
+                return Ok(format!("{}/{to}", self.part.name()));
+            }
+        }
+        let text = format!("{to} and all before it are taken: move them away");
+        Err(io::Error::new(ErrorKind::AlreadyExists, text))
+    }
+
+    fn leave(&self, lying: Option<Stamp>) -> io::Result<()> {
+        if lying.is_some() {
+            let task = &self.result.task;
+            log::info!("task={task} another of its name was put into the inbox: it waits");
+        }
+        Ok(())
+    }
 }
 
 /// Asked for again after a crash, the moment and the last words may differ; the conversation of an
@@ -147,45 +274,17 @@ fn is_of_same_attempt(bytes: &[u8], result: &TaskResult) -> bool {
     })
 }
 
-/// What was a task and is none any more (gone, a link, too large) has a result without a body.
-fn write(results: &Dir, result: &TaskResult, task: &TaskFile, mut place: Place) -> io::Result<()> {
-    let (body, mode) = match task {
-        TaskFile::Read { found, bytes } => (bytes.as_slice(), found.mode & 0o666),
-        TaskFile::Gone => (&[][..], MODE_DEFAULT),
-        TaskFile::Refused(refusal) => {
-            let task = &result.task;
-            log::warn!("task={task} its file stays in the inbox, its result is bare: {refusal}");
-            (&[][..], MODE_DEFAULT)
-        }
-    };
-    while let Place::Free(name) = place {
-        let bytes = front_matter::with_result(body, result);
-        match results.put_new(&name, &bytes, mode)? {
-            Put::Made => return Ok(()),
-            // Somebody was quicker, with this result or with another.
-            Put::Taken => place = find(results, result)?,
-        }
-    }
-    Ok(())
-}
-
 /// One that was put in its place, or written into it, meanwhile is another task: the number of a file
 /// that is gone goes to the next one at once.
 fn remove_if_same(inbox: &Dir, name: &str, read: &Found, bytes: &[u8]) -> io::Result<()> {
     let Some(now) = inbox.look(name)? else { return Ok(()) };
     let is_same = now.stamp == read.stamp
-        || now.kind == FileType::RegularFile
+        || now.kind.is_file()
             && inbox.read(name, read.stamp.size_bytes)?.is_some_and(|(_, now)| now == bytes);
     if is_same {
         inbox.remove(name)?;
     }
     Ok(())
-}
-
-fn too_many(dir: &Dir, stem: &str) -> io::Error {
-    let text =
-        format!("{} holds {RESULTS_MAX} files for {stem}: move them away", dir.path().display());
-    io::Error::new(ErrorKind::AlreadyExists, text)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::moment::Wall;
 
@@ -43,7 +44,7 @@ pub struct Found {
 }
 
 /// Differs whenever the content may differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     pub inode: u64,
     pub size_bytes: u64,

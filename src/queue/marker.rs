@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ConversationId, SessionName, TaskId, TaskRef};
 use crate::moment::Wall;
-use crate::queue::dir::{Dir, Put};
+use crate::queue::dir::{Dir, Put, Stamp};
 
 const VERSION: u32 = 1;
 /// Several times what ours has.
@@ -34,11 +34,24 @@ pub struct Marker {
     /// Why it is being moved; so that whoever finds this mark can finish that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The file that leaves the inbox. Another one in its place is a new task; it may have the same
+    /// number, and the same text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Stamp>,
+    /// Where its result lies or is about to: `done/<name>` or `failed/<name>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
 }
 
 impl Marker {
-    /// Of a task that is moved, and goes to no agent.
-    pub fn of_mover(instance: &str, task: TaskRef, reason: &str, now: Wall) -> Self {
+    /// Of a task that is moved, and goes to no agent; `leaving` is what lies in the inbox now.
+    pub fn of_mover(
+        instance: &str,
+        task: TaskRef,
+        reason: &str,
+        leaving: Option<Stamp>,
+        now: Wall,
+    ) -> Self {
         Self {
             version: VERSION,
             instance: instance.to_owned(),
@@ -48,6 +61,8 @@ impl Marker {
             conversation: None,
             claimed_at: now,
             reason: Some(reason.to_owned()),
+            leaving,
+            result: None,
         }
     }
 
@@ -65,7 +80,7 @@ impl Marker {
             attempt,
             conversation: Some(conversation),
             reason: None,
-            ..Self::of_mover(instance, task, "", now)
+            ..Self::of_mover(instance, task, "", None, now)
         }
     }
 }

@@ -7,19 +7,22 @@
 //!   inbox/<id>.md              a task; made by rename, see `submit`
 //!   inbox/<id>.md.dispatched   it is in somebody's hands, see `marker`
 //!   inbox/<id>.md.blocked      it waits for other tasks; its mtime says since when
-//!   done/<id>.md  failed/<id>.md   with the result in the front matter, see `close`
+//!   done/<id>.md  failed/<id>.md   with the result in the front matter, see `close`; of an id that
+//!                                  was used before, `<id>~2.md` and so on, see `results`
+//!   done/<id>.md.refused           what lay in a task's place when it ended, and was no task
 //!   archive/<id>.md            done long ago
 //!   status.json                see `status`
 //! ```
 //! No link is followed below `projects_dir`, and nothing is replaced but `status.json` and our own
 //! markers. Reading order: `dir` (a directory held open), `rules` (what a task file is), `inbox`,
-//! `marker`, `close`, `retry`, `submit`, `status`, `instance`.
+//! `marker`, `results`, `close`, `retry`, `submit`, `status`, `instance`.
 
 pub mod close;
 pub mod dir;
 pub mod inbox;
 pub mod instance;
 pub mod marker;
+pub mod results;
 pub mod retry;
 pub mod rules;
 pub mod status;

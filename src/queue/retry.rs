@@ -3,9 +3,9 @@
 use std::io::{self, ErrorKind};
 
 use crate::ids::TaskId;
-use crate::queue::close::{self, RESULT_BYTES_MAX, RESULTS_MAX};
+use crate::queue::close::RESULT_BYTES_MAX;
 use crate::queue::dir::{Dir, Put};
-use crate::queue::{Part, Queue, file_name};
+use crate::queue::{Part, Queue, file_name, results};
 use crate::task::front_matter;
 
 /// Moves the task's last failure back to the inbox, without its result.
@@ -43,15 +43,8 @@ pub fn requeue(queue: &Queue, id: &TaskId) -> io::Result<()> {
     }
 }
 
-/// The file of its last failure: names are given in order and only the last is taken away.
+/// The file of its last failure.
 fn last(failed: &Dir, id: &TaskId) -> io::Result<Option<String>> {
-    let mut last = None;
-    for number in 1..=RESULTS_MAX {
-        let name = close::numbered(id.as_str(), number);
-        if failed.look(&name)?.is_none() {
-            break;
-        }
-        last = Some(name);
-    }
-    Ok(last)
+    let last = results::numbers(failed, id)?.pop();
+    Ok(last.map(|number| results::name(id, number)))
 }

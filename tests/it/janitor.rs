@@ -72,7 +72,7 @@ impl House {
             let conversation = "82840528-5c4e-4114-8dc2-50dc43ea65c9".parse().unwrap();
             Marker::of_agent(&me, task, "ccl-auto-11".parse().unwrap(), 1, conversation, since)
         } else {
-            Marker::of_mover(&me, task, "malformed", since)
+            Marker::of_mover(&me, task, "malformed", None, since)
         };
         marker::put(&inbox, &mark).unwrap();
     }
@@ -154,7 +154,7 @@ fn old_results_are_archived_and_replace_nothing() {
     house.old_in_queue("archive/old.md", 90 * DAY);
     let (gone, come) = house.sweep(&[]);
     assert_eq!(gone, ["projects/a/.agent-queue/done/old.md"]);
-    assert_eq!(come, ["projects/a/.agent-queue/archive/old.2.md"]);
+    assert_eq!(come, ["projects/a/.agent-queue/archive/old~2.md"]);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Queues that do not drain, and tasks that nobody will take.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::cli::daemon::Daemon;
@@ -9,10 +12,13 @@ use crate::cli::tasks::open_tasks;
 use crate::cli::tasks::survey::{Row, State};
 use crate::cli::text::length;
 use crate::moment::Wall;
+use crate::queue::{self, Part, QUEUE_DIR};
 
 const CHECK: &str = "tasks";
 /// A ready task that waits longer while a session has nothing to do is stuck.
 const WAITED_MAX_MS: i64 = 3_600_000;
+/// In such a directory only a file's owner may rename or remove it.
+const STICKY: u32 = 0o1000;
 /// Foreign markers that are named one by one.
 const NAMED_MAX: usize = 5;
 
@@ -25,10 +31,36 @@ pub fn check(daemon: &Daemon, answer: &Answer, now: Wall) -> Vec<Finding> {
         let what = format!("{} is not there", dir.display());
         return vec![fail(CHECK, what, "make it, or name another in dispatcher.projects_dir")];
     }
+    let mut findings = open_to_others(dir, !daemon.config.dispatcher.trusted_uids.is_empty());
     match open_tasks(Daemon { config: daemon.config.clone() }, now) {
-        Ok(rows) => of_rows(&rows, answer.status(), now),
-        Err(error) => vec![fail(CHECK, format!("{error:#}"), "may this user read it?")],
+        Ok(rows) => findings.extend(of_rows(&rows, answer.status(), now)),
+        Err(error) => {
+            findings.push(fail(CHECK, format!("{error:#}"), "may this user read it?"));
+        }
     }
+    findings
+}
+
+/// Directories of queues in which others may exchange a file of somebody else for one of theirs, after
+/// its owner was looked at. `shared`: other users submit, so that a group is more than one user.
+pub fn open_to_others(projects_dir: &Path, shared: bool) -> Vec<Finding> {
+    let bits = if shared { 0o022 } else { 0o002 };
+    let projects = queue::projects(projects_dir).map(|found| found.names).unwrap_or_default();
+    let queues = projects.iter().map(|name| projects_dir.join(name.as_str()).join(QUEUE_DIR));
+    queues
+        .flat_map(|dir| [dir.join(Part::Inbox.name()), dir])
+        .filter(|dir| {
+            let mode = dir.symlink_metadata().map_or(0, |found| found.mode());
+            mode & STICKY == 0 && mode & bits != 0
+        })
+        .map(|dir| {
+            let what = format!(
+                "{} lets others put a file in the place of a task that was accepted",
+                dir.display()
+            );
+            warn(CHECK, what, format!("chmod +t {}", dir.display()))
+        })
+        .collect()
 }
 
 /// `status`: the daemon's document; `None` when it is down, and nothing can be expected to drain.

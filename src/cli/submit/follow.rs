@@ -9,8 +9,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::cli::daemon::Daemon;
 use crate::ids::TaskRef;
-use crate::queue::close::{RESULTS_MAX, numbered};
-use crate::queue::{Part, Queue, file_name, marker};
+use crate::queue::{Part, Queue, file_name, marker, results};
 use crate::task::{TaskResult, front_matter};
 
 /// A notice of the kernel is only a hint to look sooner.
@@ -33,7 +32,9 @@ impl Before {
     pub fn of(daemon: &Daemon, task: &TaskRef) -> io::Result<Self> {
         let projects_dir = &daemon.config.dispatcher.projects_dir;
         let inodes = match Queue::open(projects_dir, &task.project)? {
-            Some(queue) => results(&queue, task)?.into_iter().map(|(_, _, inode)| inode).collect(),
+            Some(queue) => {
+                all_results(&queue, task)?.into_iter().map(|(_, _, inode)| inode).collect()
+            }
             None => BTreeSet::new(),
         };
         Ok(Self(inodes))
@@ -77,7 +78,7 @@ fn is_there(queue: &Queue, task: &TaskRef) -> io::Result<bool> {
 }
 
 fn ended(queue: &Queue, task: &TaskRef, before: &Before) -> io::Result<Option<End>> {
-    for (part, name, inode) in results(queue, task)? {
+    for (part, name, inode) in all_results(queue, task)? {
         if before.0.contains(&inode) {
             continue;
         }
@@ -93,13 +94,14 @@ fn ended(queue: &Queue, task: &TaskRef, before: &Before) -> io::Result<Option<En
     Ok(None)
 }
 
-fn results(queue: &Queue, task: &TaskRef) -> io::Result<Vec<(Part, String, u64)>> {
+fn all_results(queue: &Queue, task: &TaskRef) -> io::Result<Vec<(Part, String, u64)>> {
     let mut found = Vec::new();
     for part in [Part::Done, Part::Failed, Part::Archive] {
         let Some(dir) = queue.part(part)? else { continue };
-        for number in 1..=RESULTS_MAX {
-            let name = numbered(task.id.as_str(), number);
-            let Some(at) = dir.look(&name)? else { break };
+        for number in results::numbers(&dir, &task.id)? {
+            let name = results::name(&task.id, number);
+            // Moved on meanwhile: the next look finds it.
+            let Some(at) = dir.look(&name)? else { continue };
             found.push((part, name, at.stamp.inode));
         }
     }

@@ -52,12 +52,17 @@ fn move_away(desk: &Desk, queue: &Queue, task: &TaskRef) -> anyhow::Result<()> {
     }
     let instance = desk.daemon.instance_of_ours()?;
     let inbox = queue.make_part(Part::Inbox)?;
-    let mark = Marker::of_mover(&instance, task.clone(), REASON, desk.now);
+    let lies_there = || inbox.look(file_name(&task.id));
+    let leaving = lies_there()?.map(|found| found.stamp);
+    let mark = Marker::of_mover(&instance, task.clone(), REASON, leaving, desk.now);
     // Looked at again under the marker: it may have been claimed, done and moved since.
-    if marker::put(&inbox, &mark)? == Put::Made && inbox.look(file_name(&task.id))?.is_none() {
+    if marker::put(&inbox, &mark)? == Put::Made && lies_there()?.is_none() {
         marker::release(&inbox, &instance, task)?;
         bail!("{task} has left the inbox meanwhile; tasks show {task} says what became of it");
     }
     close::fail(queue, &rules, &instance, task, REASON, desk.now)?;
+    if lies_there()?.is_some() {
+        bail!("{task} was put into the inbox anew meanwhile: cancel it again if that one is meant");
+    }
     Ok(())
 }

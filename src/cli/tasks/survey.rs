@@ -17,7 +17,7 @@ use crate::queue::dir::Dir;
 use crate::queue::inbox::{self, TaskFile};
 use crate::queue::marker::{self, Marker, Owner};
 use crate::queue::rules::Rules;
-use crate::queue::{Part, Queue, file_name};
+use crate::queue::{Part, Queue, file_name, results};
 use crate::task::plan::{Limits, Queued, plan};
 use crate::task::{HeldState, TaskResult, TaskSpec, front_matter};
 
@@ -180,23 +180,22 @@ impl Survey<'_> {
     }
 
     fn ended(&mut self, queue: &Queue, dir: &Dir, state: State, since: Wall) -> io::Result<()> {
-        let mut ids: Vec<TaskId> = Vec::new();
-        dir.for_each(|name, _| {
-            ids.extend(name.to_str().and_then(|name| name.strip_suffix(".md")?.parse().ok()));
-        })?;
-        for id in ids {
-            let name = file_name(&id);
+        let mut ended: Vec<(TaskId, u32)> = Vec::new();
+        dir.for_each(|name, _| ended.extend(name.to_str().and_then(results::parse)))?;
+        for (id, number) in ended {
+            let name = results::name(&id, number);
             let Some(found) = dir.look(&name)?.filter(|found| found.stamp.changed() >= since)
             else {
                 continue;
             };
             let task = TaskRef { project: queue.project.clone(), id };
             let mut row = Row::of(&task, state, dir.path());
+            row.path = dir.path().join(&name);
             row.since = Some(found.stamp.changed());
-            row.title = title(dir, &task.id).unwrap_or(row.title);
             let read = dir.read(&name, HEAD_BYTES_MAX).ok().flatten();
-            let result = read.and_then(|(_, bytes)| front_matter::result(&task, &bytes));
-            self.rows.push(row.ended(result));
+            let bytes = read.map_or(Vec::new(), |(_, bytes)| bytes);
+            row.title = title_in(&bytes, &task.id).unwrap_or(row.title);
+            self.rows.push(row.ended(front_matter::result(&task, &bytes)));
         }
         Ok(())
     }
@@ -252,7 +251,11 @@ impl Survey<'_> {
 /// As the file says it; `None` when it cannot be read, or says nothing that can.
 fn title(dir: &Dir, id: &TaskId) -> Option<String> {
     let (_, bytes) = dir.read(&file_name(id), HEAD_BYTES_MAX).ok()??;
-    let original = front_matter::without_result(&bytes);
+    title_in(&bytes, id)
+}
+
+fn title_in(bytes: &[u8], id: &TaskId) -> Option<String> {
+    let original = front_matter::without_result(bytes);
     front_matter::read(id, &original).ok().map(|spec| spec.title)
 }
 

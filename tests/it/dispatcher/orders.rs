@@ -79,7 +79,7 @@ fn a_task_that_is_being_moved_goes_to_no_agent_and_its_move_is_finished() {
     let now = Clock::start().wall();
     stage.submit("a:old", "Do it.");
     stage.submit("a:young", "Do it.");
-    let mark = |id: &str, at| Marker::of_mover(&me, task(id), "cancelled", at);
+    let mark = |id: &str, at| Marker::of_mover(&me, task(id), "cancelled", None, at);
     marker::put(&inbox, &mark("a:old", Wall(now.0 - 120_000))).unwrap();
     marker::put(&inbox, &mark("a:young", now)).unwrap();
     assert!(stage.claim("a:young", 1).unwrap_err().contains("being moved"));

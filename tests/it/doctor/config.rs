@@ -1,5 +1,6 @@
 //! Checks of the configuration against what there is: sessions, queues, units.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use claude_failover::cli::doctor::finding::{Finding, Wrap};
@@ -146,6 +147,31 @@ fn a_queue_drains_or_it_is_told_why_not() {
             ok    tasks       no task waits
         "#]],
     );
+}
+
+#[test]
+fn an_inbox_that_is_open_to_others_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for (project, mode) in [("group", 0o775), ("ours", 0o755), ("sticky", 0o1777), ("world", 0o777)]
+    {
+        let inbox = dir.path().join(project).join(".agent-queue/inbox");
+        fs::create_dir_all(&inbox).unwrap();
+        fs::set_permissions(&inbox, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let named = |shared| {
+        let findings = queues::open_to_others(dir.path(), shared);
+        let lines = findings.into_iter().map(|finding| finding.text(Wrap::Never));
+        lines.collect::<String>().replace(dir.path().to_str().unwrap(), "DIR")
+    };
+    expect![[r#"
+        warn  tasks       DIR/world/.agent-queue/inbox lets others put a file in the place of a task that was accepted -> chmod +t DIR/world/.agent-queue/inbox
+    "#]]
+    .assert_eq(&named(false));
+    expect![[r#"
+        warn  tasks       DIR/group/.agent-queue/inbox lets others put a file in the place of a task that was accepted -> chmod +t DIR/group/.agent-queue/inbox
+        warn  tasks       DIR/world/.agent-queue/inbox lets others put a file in the place of a task that was accepted -> chmod +t DIR/world/.agent-queue/inbox
+    "#]]
+    .assert_eq(&named(true));
 }
 
 /// A root directory with units in it.

@@ -19,14 +19,17 @@ use crate::support::{binary, eventually};
 /// What the client may be held up.
 const PROMISED: Duration = Duration::from_millis(50);
 
+const SLOWEST: Duration = Duration::from_millis(200);
+
 /// A process that works a little waits for a processor at its start, at its end and in between.
 const WAITS: u32 = 3;
 /// Where `true` takes longer than this once in a series, the machine has other things to do.
 const QUIET: Duration = Duration::from_millis(10);
 
 /// Judges a series of runs against a series of runs of `true` made in between. On a quiet machine
-/// the middle run keeps the promise, and none is late by more than its waits for a processor. On a
-/// busy one only a wait for something that never comes would show.
+/// the middle run keeps the promise, and none is late by more than its waits for a processor, but for
+/// the one that something else came up beside. On a busy one only a wait for something that never
+/// comes would show.
 #[track_caller]
 fn assert_quick(what: &str, mut runs: Vec<Duration>, mut others: Vec<Duration>) {
     runs.sort_unstable();
@@ -34,6 +37,7 @@ fn assert_quick(what: &str, mut runs: Vec<Duration>, mut others: Vec<Duration>) 
     let (median, p99) = (runs[runs.len() / 2], runs[runs.len() * 99 / 100]);
     let idle = others[others.len() / 2];
     let (slowest, margin) = (runs[runs.len() - 1], WAITS * others[others.len() - 1]);
+    let last_but_one = runs[runs.len() - 2];
     let quiet = margin <= WAITS * QUIET;
     println!(
         "{what}: median {median:.1?}, p99 {p99:.1?}, slowest {slowest:.1?} \
@@ -44,7 +48,8 @@ fn assert_quick(what: &str, mut runs: Vec<Duration>, mut others: Vec<Duration>) 
     );
     if quiet {
         assert!(median <= PROMISED, "{what}: {median:?}");
-        assert!(slowest <= PROMISED + margin, "{what}: {slowest:?}, margin {margin:?}");
+        assert!(last_but_one <= PROMISED + margin, "{what}: {last_but_one:?}, margin {margin:?}");
+        assert!(slowest <= SLOWEST, "{what}: {slowest:?}");
     } else {
         assert!(median <= PROMISED + margin, "{what}: {median:?}, margin {margin:?}");
     }

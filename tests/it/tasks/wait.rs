@@ -67,7 +67,7 @@ fn the_result_of_an_earlier_task_of_that_name_is_not_its_own() {
     let said = place.said(child);
     assert_eq!(said.code, Some(1));
     assert!(said.errors.contains("shop:t failed: stalled"), "{}", said.errors);
-    assert_eq!(place.names("shop/failed"), ["t.2.md", "t.md"]);
+    assert_eq!(place.names("shop/failed"), ["t.md", "t~2.md"]);
 }
 
 #[test]
