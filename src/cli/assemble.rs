@@ -216,7 +216,7 @@ fn claim(config: &Config, terminal: &Handle) -> Result<(), RunError> {
 
 fn identity(config: &Config) -> anyhow::Result<String> {
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
-    let me = table::identity(pid).context("reading our own start time")?;
+    let me = table::identity(pid)?.context("reading our own start time")?;
     Ok(format!("{me}:{}", config.link.display()))
 }
 

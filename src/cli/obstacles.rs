@@ -134,6 +134,8 @@ fn driven_by_another(config: &Config) -> Option<String> {
     let socket = configured_socket(config);
     // A server in trouble is waited for later.
     let owner = probe::owner(&config.tmux.command, &socket, DEADLINE).ok()??;
+    // Who cannot be looked at may live.
     owner::lives(&owner)
+        .unwrap_or(true)
         .then(|| TerminalError::Owned { server: probe::server_on(&socket), owner }.to_string())
 }

@@ -32,13 +32,20 @@ pub fn run(args: &Args) -> u8 {
     };
     let pid = status["status"]["daemon"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
     // Named before it is asked: its number alone may be another's a moment later.
-    let Some(daemon) = pid.and_then(table::identity) else {
-        say::error("the daemon has ended meanwhile");
-        return exit::OK;
+    let daemon = match pid.map_or(Ok(None), table::identity) {
+        Ok(Some(daemon)) => daemon,
+        Ok(None) => {
+            say::error("the daemon has ended meanwhile");
+            return exit::OK;
+        }
+        Err(error) => {
+            say::error(format_args!("the daemon was not asked to stop: {error}"));
+            return exit::FAILED;
+        }
     };
     let asked = args.daemon.try_ask(&Request::Stop);
     wait::until_ended(daemon, GONE_WITHIN);
-    if !table::is_alive(daemon) {
+    if matches!(table::is_alive(daemon), Ok(false)) {
         // Who stops may close the door before the answer is through: its process tells.
         say::line("the daemon has stopped; tmux and the agents go on without it");
         return exit::OK;

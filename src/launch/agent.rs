@@ -132,7 +132,7 @@ fn ended(status: WaitStatus) -> Option<Ended> {
 
 fn leave_to_the_kill(child: Pid) {
     let pid = child.as_raw_nonzero().get();
-    if let Some(started_ticks) = table::started_ticks(pid) {
+    if let Ok(Some(started_ticks)) = table::started_ticks(pid) {
         until_ended(ProcessRef { pid, started_ticks }, HELD_FOR_THE_KILL);
     }
 }

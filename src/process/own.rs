@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::clock;
@@ -19,6 +20,11 @@ pub fn leave_no_core() -> io::Result<()> {
     let maximum = getrlimit(Resource::Core).maximum;
     let current = Some(maximum.map_or(NO_CORE, |maximum| maximum.min(NO_CORE)));
     Ok(setrlimit(Resource::Core, Rlimit { current, maximum })?)
+}
+
+/// Whether it failed because we, or the host, have no descriptor left: it says nothing of the file.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Zero where the kernel does not say.
@@ -39,7 +45,7 @@ pub struct Own {
 /// Four small files and a directory of `/proc`: some 50 µs.
 pub fn own() -> Own {
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
-    let stat = table::stat(pid);
+    let stat = table::stat(pid).ok().flatten();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     // The directory itself is open while it is read.
     let files = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().max(1) - 1);

@@ -30,7 +30,7 @@ pub enum StopOutcome {
     /// It and every descendant that could be seen have ended. What was no descendant any more
     /// before (a server that had left its tool behind) is not looked for.
     Stopped,
-    /// It lives on, and why.
+    /// It lives on, or may; and why.
     Survived(String),
     /// It has ended, and a descendant lives on, or may; and why.
     LeftBehind(String),
@@ -84,12 +84,13 @@ fn stop(roots: &[ProcessRef], grace: Duration) -> io::Result<Vec<(ProcessRef, St
     }
 }
 
-/// Processes cannot be listed; each root can still be asked for.
+/// Processes cannot be listed; each root can still be asked for. Who cannot be asked for either is
+/// not taken for one that has ended: another would be started beside it.
 fn by_themselves(roots: &[ProcessRef], error: &io::Error) -> Vec<(ProcessRef, StopOutcome)> {
     let why = format!("cannot look at processes: {error}");
     let outcome = |root: &ProcessRef| match table::is_alive(*root) {
-        true => (*root, StopOutcome::Survived(why.clone())),
-        false => (*root, StopOutcome::LeftBehind(why.clone())),
+        Ok(false) => (*root, StopOutcome::LeftBehind(why.clone())),
+        Ok(true) | Err(_) => (*root, StopOutcome::Survived(why.clone())),
     };
     roots.iter().map(outcome).collect()
 }

@@ -1,16 +1,19 @@
 //! Other processes as `/proc` shows them: who lives, who started whom, with which arguments.
 //!
 //! Every read is bounded. Nothing here signals, and of a process's environment one value is kept,
-//! never the rest. A process may end between two reads: "gone" is an answer, not an error.
+//! never the rest. A process may end between two reads: "gone" is an answer, not an error. Whatever
+//! else keeps us from looking is an error, for out of descriptors everybody would look gone.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
+
+use rustix::io::Errno;
 
 use crate::clock;
 use crate::ids::ProcessRef;
@@ -46,33 +49,70 @@ pub struct Stat {
 }
 
 /// `None` when there is no such process.
-pub fn stat(pid: i32) -> Option<Stat> {
+///
+/// # Errors
+/// It cannot be looked at, and may live: here and wherever else a result is given.
+pub fn stat(pid: i32) -> io::Result<Option<Stat>> {
+    let path = format!("/proc/{pid}/stat");
     let mut line = [0; STAT_BYTES_MAX];
-    let mut file = File::open(format!("/proc/{pid}/stat")).ok()?;
     // INVARIANT: one read is enough, procfs gives a file this small whole.
-    let length = file.read(&mut line).ok()?;
-    parse_stat(&line[..length])
+    let read = File::open(&path).and_then(|mut file| file.read(&mut line));
+    let Some(length) = unless_gone(read).map_err(|error| named(&path, &error))? else {
+        return Ok(None);
+    };
+    let unreadable = || io::Error::new(ErrorKind::InvalidData, format!("cannot read {path}"));
+    parse_stat(&line[..length]).map(Some).ok_or_else(unreadable)
+}
+
+/// `None` for what a process that has ended answers with, and for no other failure.
+fn unless_gone<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::SRCH) => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+/// `None`, too, where a mount option (`hidepid`) hides other users' processes: whoever looks for one
+/// of ours has not found it there.
+pub fn unless_hidden<T>(read: io::Result<Option<T>>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+        read => read,
+    }
+}
+
+/// `None` for what is gone, or not ours to read.
+pub fn readable<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    unless_hidden(unless_gone(read))
+}
+
+/// The path, which the system's own words lack. The kind stays.
+fn named(path: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{path}: {error}"))
 }
 
 /// The start time of whatever has this pid now, ended or not.
-pub fn started_ticks(pid: i32) -> Option<u64> {
-    stat(pid).map(|stat| stat.started_ticks)
+pub fn started_ticks(pid: i32) -> io::Result<Option<u64>> {
+    Ok(stat(pid)?.map(|stat| stat.started_ticks))
 }
 
 /// The living process that has this pid now.
-pub fn identity(pid: i32) -> Option<ProcessRef> {
-    let stat = stat(pid).filter(|stat| !stat.ended)?;
-    Some(ProcessRef { pid, started_ticks: stat.started_ticks })
+pub fn identity(pid: i32) -> io::Result<Option<ProcessRef>> {
+    let stat = stat(pid)?.filter(|stat| !stat.ended);
+    Ok(stat.map(|stat| ProcessRef { pid, started_ticks: stat.started_ticks }))
 }
 
 /// False for a zombie and for a later process with the same pid.
-pub fn is_alive(process: ProcessRef) -> bool {
-    identity(process.pid) == Some(process)
+pub fn is_alive(process: ProcessRef) -> io::Result<bool> {
+    Ok(identity(process.pid)? == Some(process))
 }
 
 /// `None` for the first process, and when there is no such process.
-pub fn parent(pid: i32) -> Option<i32> {
-    stat(pid).map(|stat| stat.parent).filter(|&pid| pid > 0)
+pub fn parent(pid: i32) -> io::Result<Option<i32>> {
+    Ok(stat(pid)?.map(|stat| stat.parent).filter(|&pid| pid > 0))
 }
 
 /// How long ago something happened that the kernel dated `ticks` after boot.
@@ -90,32 +130,35 @@ fn duration(ticks: u64) -> Duration {
 }
 
 /// Every process there is, at most the kernel's number of pids.
-pub fn all() -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+pub fn all() -> io::Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    for entry in fs_err::read_dir("/proc")? {
+        pids.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+    }
+    Ok(pids)
 }
 
 /// The processes that `pid` started and that still have it as parent.
 ///
 /// The kernel may leave out some while others end at the same time: look again before you conclude
 /// that there are none.
-pub fn children(pid: i32) -> Vec<i32> {
+pub fn children(pid: i32) -> io::Result<Vec<i32>> {
     Offspring::default().of(pid)
 }
 
-/// Everything below `pid`, parents before children, at most `count_max`; never `pid` itself.
-pub fn descendants(pid: i32, count_max: usize) -> Vec<i32> {
+/// Everything below `pid`, parents before children, at most `count_max`; never `pid` itself. What a
+/// hidden process has started is passed over.
+pub fn descendants(pid: i32, count_max: usize) -> io::Result<Vec<i32>> {
     let mut offspring = Offspring::default();
     let mut found = Vec::new();
     // A pid that is reused during the walk could lead in a circle.
     let mut met = HashSet::from([pid]);
     let mut parents = VecDeque::from([pid]);
     while let Some(parent) = parents.pop_front() {
-        for child in offspring.of(parent) {
+        let children = unless_hidden(offspring.of(parent).map(Some))?;
+        for child in children.into_iter().flatten() {
             if found.len() == count_max {
-                return found;
+                return Ok(found);
             }
             if met.insert(child) {
                 found.push(child);
@@ -123,7 +166,7 @@ pub fn descendants(pid: i32, count_max: usize) -> Vec<i32> {
             }
         }
     }
-    found
+    Ok(found)
 }
 
 /// Children of several processes in one look; on a kernel without `task/*/children` the process
@@ -134,19 +177,32 @@ pub struct Offspring {
 }
 
 impl Offspring {
-    pub fn of(&mut self, pid: i32) -> Vec<i32> {
+    pub fn of(&mut self, pid: i32) -> io::Result<Vec<i32>> {
         if kernel_lists_children() {
             return listed_children(pid);
         }
-        let scanned = self.scanned.get_or_insert_with(scan_children);
-        scanned.get(&pid).cloned().unwrap_or_default()
+        let scanned = match self.scanned.take() {
+            Some(scanned) => scanned,
+            None => scan_children()?,
+        };
+        let children = scanned.get(&pid).cloned().unwrap_or_default();
+        self.scanned = Some(scanned);
+        Ok(children)
     }
 }
 
 /// `None` when there is none to read, when it is too long, and when it is not UTF-8.
-pub fn args(pid: i32) -> Option<Vec<String>> {
-    let text = read_bounded(format!("/proc/{pid}/cmdline"), ARGS_BYTES_MAX).ok()?;
-    let text = text.strip_suffix(b"\0").unwrap_or(&text);
+pub fn args(pid: i32) -> io::Result<Option<Vec<String>>> {
+    let path = format!("/proc/{pid}/cmdline");
+    let read = match read_bounded(&path, ARGS_BYTES_MAX) {
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => return Ok(None),
+        read => unless_gone(read).map_err(|error| named(&path, &error))?,
+    };
+    Ok(read.and_then(|text| words(&text)))
+}
+
+fn words(text: &[u8]) -> Option<Vec<String>> {
+    let text = text.strip_suffix(b"\0").unwrap_or(text);
     if text.is_empty() {
         return None;
     }
@@ -219,27 +275,33 @@ fn kernel_lists_children() -> bool {
     *LISTED.get_or_init(|| Path::new("/proc/thread-self/children").exists())
 }
 
-fn listed_children(pid: i32) -> Vec<i32> {
-    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
+/// INVARIANT: a list that cannot be opened is no empty list. Where one descriptor is left, the
+/// directory has it.
+fn listed_children(pid: i32) -> io::Result<Vec<i32>> {
+    let dir = format!("/proc/{pid}/task");
+    let failed = |error: io::Error| named(&dir, &error);
+    let Some(tasks) = unless_gone(std::fs::read_dir(&dir)).map_err(failed)? else {
+        return Ok(Vec::new());
     };
     let mut children = Vec::new();
-    for task in tasks.flatten() {
-        let path = task.path().join("children");
-        if let Ok(text) = read_bounded(&path, CHILDREN_BYTES_MAX) {
-            let text = String::from_utf8_lossy(&text);
-            children.extend(text.split_ascii_whitespace().flat_map(str::parse::<i32>));
-        }
+    for task in tasks {
+        let Some(task) = unless_gone(task).map_err(failed)? else { break };
+        let read = read_bounded(task.path().join("children"), CHILDREN_BYTES_MAX);
+        let Some(text) = unless_gone(read).map_err(failed)? else { continue };
+        let text = String::from_utf8_lossy(&text);
+        children.extend(text.split_ascii_whitespace().flat_map(str::parse::<i32>));
     }
-    children
+    Ok(children)
 }
 
-fn scan_children() -> HashMap<i32, Vec<i32>> {
+fn scan_children() -> io::Result<HashMap<i32, Vec<i32>>> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
-    for (pid, stat) in all().into_iter().filter_map(|pid| Some((pid, stat(pid)?))) {
-        children.entry(stat.parent).or_default().push(pid);
+    for pid in all()? {
+        if let Some(stat) = unless_hidden(stat(pid))? {
+            children.entry(stat.parent).or_default().push(pid);
+        }
     }
-    children
+    Ok(children)
 }
 
 /// The whole file, or an error when it is longer than `bytes_max`.
@@ -254,7 +316,8 @@ fn read_bounded(path: impl AsRef<Path>, bytes_max: u64) -> io::Result<Vec<u8>> {
         file.take(bytes_max + 1 - length as u64).read_to_end(&mut text)?;
     }
     if text.len() as u64 > bytes_max {
-        return Err(io::Error::other(format!("longer than {bytes_max} bytes")));
+        let why = format!("longer than {bytes_max} bytes");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, why));
     }
     Ok(text)
 }
@@ -323,16 +386,17 @@ mod tests {
     #[test]
     fn a_zombie_is_dead_but_still_has_a_start_time() {
         let mut child = Sleeper::start(&mut Command::new("cat"));
-        let process = identity(child.pid()).unwrap();
-        assert!(is_alive(process));
-        assert!(!is_alive(ProcessRef { started_ticks: process.started_ticks + 1, ..process }));
+        let process = identity(child.pid()).unwrap().unwrap();
+        assert!(is_alive(process).unwrap());
+        let later = ProcessRef { started_ticks: process.started_ticks + 1, ..process };
+        assert!(!is_alive(later).unwrap());
         child.0.kill().unwrap();
         let gone = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
         let id = rustix::process::Pid::from_raw(process.pid).unwrap();
         rustix::process::waitid(rustix::process::WaitId::Pid(id), gone).unwrap();
-        assert!(!is_alive(process));
-        assert_eq!(started_ticks(process.pid), Some(process.started_ticks));
-        assert_eq!(identity(process.pid), None);
+        assert!(!is_alive(process).unwrap());
+        assert_eq!(started_ticks(process.pid).unwrap(), Some(process.started_ticks));
+        assert_eq!(identity(process.pid).unwrap(), None);
     }
 
     #[test]
@@ -340,16 +404,17 @@ mod tests {
         let script = "exec 3<&0; sh -c 'cat <&3 & echo up; wait' & wait";
         let mut top = Sleeper::start(Command::new("sh").args(["-c", script]));
         assert_eq!(top.line(), "up");
-        let shells = children(top.pid());
+        let shells = children(top.pid()).unwrap();
         assert_eq!(shells.len(), 1, "{shells:?}");
-        let cats = children(shells[0]);
+        let cats = children(shells[0]).unwrap();
         assert_eq!(cats.len(), 1, "{cats:?}");
-        assert_eq!(descendants(top.pid(), 9), [shells[0], cats[0]]);
-        assert_eq!(descendants(top.pid(), 1), [shells[0]]);
-        assert_eq!(parent(cats[0]), Some(shells[0]));
-        assert_eq!(parent(shells[0]), Some(top.pid()));
-        assert_eq!(scan_children()[&top.pid()], shells);
-        assert_eq!(scan_children()[&shells[0]], cats);
+        assert_eq!(descendants(top.pid(), 9).unwrap(), [shells[0], cats[0]]);
+        assert_eq!(descendants(top.pid(), 1).unwrap(), [shells[0]]);
+        assert_eq!(parent(cats[0]).unwrap(), Some(shells[0]));
+        assert_eq!(parent(shells[0]).unwrap(), Some(top.pid()));
+        let scanned = scan_children().unwrap();
+        assert_eq!(scanned[&top.pid()], shells);
+        assert_eq!(scanned[&shells[0]], cats);
     }
 
     #[test]
@@ -366,7 +431,7 @@ mod tests {
         );
         assert_eq!(child.line(), "up");
         let pid = child.pid();
-        let args = args(pid).unwrap();
+        let args = args(pid).unwrap().unwrap();
         assert_eq!(args, ["bash", "-c", "echo up; read line", "", "two words", "é"]);
         assert_eq!(env_value(pid, "A").unwrap(), Some("x=y".into()));
         assert_eq!(env_value(pid, "EMPTY").unwrap(), Some("".into()));
@@ -378,14 +443,14 @@ mod tests {
         assert_eq!(cwd(pid), Some(at), "removed under its feet");
         drop(child);
         assert!(env_value(pid, "A").is_err());
-        assert_eq!(super::args(pid), None);
-        assert_eq!(stat(pid), None);
+        assert_eq!(super::args(pid).unwrap(), None);
+        assert_eq!(stat(pid).unwrap(), None);
     }
 
     #[test]
     fn a_process_is_as_old_as_the_kernel_says() {
         let child = Sleeper::start(&mut Command::new("cat"));
-        let age = age(started_ticks(child.pid()).unwrap());
+        let age = age(started_ticks(child.pid()).unwrap().unwrap());
         assert!(age < Duration::from_secs(60), "{age:?}");
     }
 }

@@ -3,6 +3,7 @@
 //! A read may be repeated after a break; an effect never is, its caller finds out what became
 //! of it.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -198,7 +199,11 @@ impl Connection {
     /// INVARIANT: no second server is started beside one that has only lost its socket file.
     fn recall_server(&self) -> Result<(), TerminalError> {
         let socket = self.settings.socket_path();
-        let Some(orphan) = lost_socket::orphan(&socket) else { return Ok(()) };
+        let unseen = |error: io::Error| TerminalError::Unreachable {
+            server: self.server_name(),
+            why: format!("whether it has lost its socket file cannot be told: {error}"),
+        };
+        let Some(orphan) = lost_socket::orphan(&socket).map_err(unseen)? else { return Ok(()) };
         let pid = orphan.pid;
         let asked = match lost_socket::recall(orphan, &socket) {
             Ok(()) => format!("process {pid}, which runs it, is asked to make it anew"),

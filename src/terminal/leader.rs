@@ -2,6 +2,7 @@
 //!
 //! It only looks; the processes themselves are read by `process::table`.
 
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,8 +55,7 @@ fn comes_to_have_no_children(shell: i32) -> bool {
     let deadline = instant() + PROMPT_TIMEOUT;
     let mut empty_looks = 0;
     loop {
-        let living: Vec<ProcessRef> =
-            table::children(shell).into_iter().filter_map(table::identity).collect();
+        let Ok(living) = living_children(shell) else { return false };
         let Some(child) = living.first() else {
             empty_looks += 1;
             if empty_looks == EMPTY_LOOKS {
@@ -71,6 +71,14 @@ fn comes_to_have_no_children(shell: i32) -> bool {
         }
         wait::until_ended(*child, left);
     }
+}
+
+fn living_children(shell: i32) -> io::Result<Vec<ProcessRef>> {
+    let mut living = Vec::new();
+    for pid in table::children(shell)? {
+        living.extend(table::identity(pid)?);
+    }
+    Ok(living)
 }
 
 fn proc(pid: i32, file: &str) -> PathBuf {

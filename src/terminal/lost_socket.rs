@@ -10,35 +10,42 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::ids::ProcessRef;
-use crate::process::{stop, table};
+use crate::process::stop;
+use crate::process::table::{self, readable, unless_hidden};
 
 /// Every socket of the host that is bound to a path; the paths of removed files stay there.
 const SOCKETS: &str = "/proc/net/unix";
 /// `__SO_ACCEPTCON`: somebody listens.
 const LISTENS: &[u8] = b"00010000";
 /// The name that a server gives itself.
-const SERVER_NAME: &str = "tmux: server\n";
+const SERVER_NAME: &[u8] = b"tmux: server\n";
 
 /// The server of ours that listens where the file `socket` was; `None` when the file is there, or
 /// nobody listens.
-pub fn orphan(socket: &Path) -> Option<ProcessRef> {
+///
+/// # Errors
+/// Processes cannot be looked at: there may be one.
+pub fn orphan(socket: &Path) -> io::Result<Option<ProcessRef>> {
     if !is_missing(socket) {
-        return None;
+        return Ok(None);
     }
-    let inodes = listeners(&fs_err::read(SOCKETS).ok()?, socket);
+    let Some(sockets) = readable(std::fs::read(SOCKETS))? else { return Ok(None) };
+    let inodes = listeners(&sockets, socket);
     if inodes.is_empty() {
-        return None;
+        return Ok(None);
     }
     let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
-    table::all().into_iter().find_map(|pid| {
-        let server = table::identity(pid)?;
-        let name = fs_err::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    for pid in table::all()? {
+        let Some(server) = unless_hidden(table::identity(pid))? else { continue };
+        let name = readable(std::fs::read(format!("/proc/{pid}/comm")))?.unwrap_or_default();
         // Another mount namespace may have a file of that name, and its own server on it.
         let its_own = Path::new("/proc").join(format!("{pid}/root"));
         let its_own = its_own.join(socket.strip_prefix("/").unwrap_or(socket));
-        let found = name == SERVER_NAME && holds(pid, &wanted) && is_missing(&its_own);
-        found.then_some(server)
-    })
+        if name == SERVER_NAME && holds(pid, &wanted)? && is_missing(&its_own) {
+            return Ok(Some(server));
+        }
+    }
+    Ok(None)
 }
 
 /// What cannot be looked at is not missing.
@@ -81,14 +88,14 @@ fn listener(row: &[u8], path: &Path) -> Option<u64> {
     wanted.then(|| std::str::from_utf8(inode).ok()?.parse().ok())?
 }
 
-fn holds(pid: i32, wanted: &[String]) -> bool {
-    let Ok(entries) = fs_err::read_dir(format!("/proc/{pid}/fd")) else {
-        return false; // not ours, or gone
+fn holds(pid: i32, wanted: &[String]) -> io::Result<bool> {
+    let Some(entries) = readable(std::fs::read_dir(format!("/proc/{pid}/fd")))? else {
+        return Ok(false);
     };
-    entries
+    Ok(entries
         .flatten()
         .filter_map(|entry| fs_err::read_link(entry.path()).ok())
-        .any(|target| wanted.iter().any(|one| target == Path::new(one)))
+        .any(|target| wanted.iter().any(|one| target == Path::new(one))))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Who drives this tmux server: one daemon at a time, named in the server option
 //! `@failover_owner` as `pid@started_ticks:link`.
 
+use std::io;
 use std::time::Duration;
 
 use crate::ids::ProcessRef;
@@ -39,8 +40,11 @@ pub fn claim(
         return Ok(());
     }
     let process = process_of(&found);
-    if lives(&found) {
-        return Err(owned(server, found));
+    match lives(&found) {
+        Ok(true) => return Err(owned(server, found)),
+        Ok(false) => {}
+        // Nothing is taken from somebody who may be at work with it.
+        Err(error) => return Err(owned(server, format!("{found} (cannot be looked at: {error})"))),
     }
     let unchanged = match process {
         Some((pid, ticks)) => format!("#{{m:{pid}@{ticks}:*,{VALUE}}}"),
@@ -72,8 +76,9 @@ fn end_orphans(client: &mut Client, limit: Duration) -> Result<(), Broken> {
     let replies = client.run(&[Exchange::plain(&[rows])], limit)?;
     let rows = replies.first().map(|reply| first_text(reply)).unwrap_or_default();
     let pids = rows.lines().filter_map(|row| row.strip_prefix("1 ")?.parse().ok());
-    for pid in pids.filter(|pid| client.pid() != Some(*pid) && is_orphan(*pid)) {
-        let Some(orphan) = table::identity(pid) else { continue };
+    for pid in pids.filter(|pid| client.pid() != Some(*pid)) {
+        // Who cannot be looked at may have a living daemon.
+        let Ok(Some(orphan)) = orphan(pid) else { continue };
         log::info!("ending the tmux client {pid} of a daemon that was killed");
         if let Err(error) = stop::terminate(orphan) {
             log::warn!("tmux client {pid} could not be ended: {error}");
@@ -83,10 +88,12 @@ fn end_orphans(client: &mut Client, limit: Duration) -> Result<(), Broken> {
 }
 
 /// A client of ours whose parent is no daemon (any more).
-fn is_orphan(pid: i32) -> bool {
-    let is_ours = table::args(pid).is_some_and(|args| args.iter().any(|arg| arg == OWN_SESSION));
-    let parent = table::parent(pid).and_then(table::exe);
-    is_ours && parent != table::exe(std::process::id().cast_signed())
+fn orphan(pid: i32) -> io::Result<Option<ProcessRef>> {
+    let args = table::args(pid)?.unwrap_or_default();
+    let is_ours = args.iter().any(|arg| arg == OWN_SESSION);
+    let parent = table::parent(pid)?.and_then(table::exe);
+    let is_orphan = is_ours && parent != table::exe(std::process::id().cast_signed());
+    Ok(table::identity(pid)?.filter(|_| is_orphan))
 }
 
 fn owned(server: &str, owner: String) -> ClaimError {
@@ -94,9 +101,11 @@ fn owned(server: &str, owner: String) -> ClaimError {
 }
 
 /// Whether the process that this identity names is there.
-pub fn lives(identity: &str) -> bool {
-    process_of(identity)
-        .is_some_and(|(pid, started_ticks)| table::is_alive(ProcessRef { pid, started_ticks }))
+pub fn lives(identity: &str) -> io::Result<bool> {
+    match process_of(identity) {
+        Some((pid, started_ticks)) => table::is_alive(ProcessRef { pid, started_ticks }),
+        None => Ok(false),
+    }
 }
 
 fn process_of(identity: &str) -> Option<(i32, u64)> {

@@ -6,6 +6,7 @@
 use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -16,7 +17,7 @@ use crate::core::action::WatchedPane;
 use crate::core::event::{AgentHome, AgentSeen, AgentState, AgentsObserved};
 use crate::ids::{AccountName, ProcessRef};
 use crate::moment::{Mono, Wall};
-use crate::process::table;
+use crate::process::table::{self, readable, unless_hidden};
 use crate::watcher::client;
 use crate::watcher::home::{self, Homes};
 use crate::watcher::search::{Depth, Found, Search};
@@ -100,10 +101,23 @@ impl Looker {
     }
 
     /// Everything in it is in a fixed order, so that two looks compare.
-    pub fn look(&mut self) -> AgentsObserved {
+    ///
+    /// # Errors
+    /// A process cannot be looked at, and nobody is reported: who would be missing in a report counts
+    /// as gone.
+    pub fn look(&mut self) -> io::Result<AgentsObserved> {
+        let looked = self.try_look();
+        if looked.is_err() {
+            // What this one was to find is still to be found.
+            self.be_thorough();
+        }
+        looked
+    }
+
+    fn try_look(&mut self) -> io::Result<AgentsObserved> {
         let now = self.clock.now();
         let depth = self.depth(now.monotonic);
-        let clients = self.files.live(homes(&self.config), now.wall);
+        let clients = self.files.live(homes(&self.config), now.wall)?;
         let earlier: Vec<ProcessRef> = self.known.keys().copied().collect();
         let search = Search {
             panes: &self.panes,
@@ -112,7 +126,7 @@ impl Looker {
             depth,
             configured_name: client::configured_name(&self.config.agent.command),
         };
-        let findings = search.run();
+        let findings = search.run()?;
         let homes = LazyCell::new(|| Homes::look(&self.config));
 
         let mut known = HashMap::new();
@@ -122,7 +136,7 @@ impl Looker {
             let answers = match (depth, found.client, earlier) {
                 // Who has a session file has made its last exec.
                 (Depth::Known, Some(_), Some(earlier)) => Some(earlier.answers.clone()),
-                _ => ask(found.process, &homes),
+                _ => ask(found.process, &homes)?,
             };
             if let Some(answers) = answers {
                 let (agent, now_known) = describe(found, answers, earlier, now.wall);
@@ -132,20 +146,20 @@ impl Looker {
         }
         agents
             .sort_by(|a, b| (&a.session, a.pane, a.process).cmp(&(&b.session, b.pane, b.process)));
-        let linked_foreign = findings
-            .foreign
-            .iter()
-            .filter(|client| homes.of_process(client.process.pid).ok() == Some(AgentHome::Linked))
-            .count();
+        let mut linked_foreign = 0;
+        for client in &findings.foreign {
+            let home = readable(homes.of_process(client.process.pid))?;
+            linked_foreign += usize::from(home == Some(AgentHome::Linked));
+        }
 
         self.known = known;
-        AgentsObserved {
+        Ok(AgentsObserved {
             order: None,
             agents,
             link: home::active_account(&self.config),
             linked_foreign,
             credentials_changed: credentials_changed(&self.config),
-        }
+        })
     }
 }
 
@@ -154,17 +168,19 @@ pub fn homes(config: &Config) -> impl Iterator<Item = &Path> {
 }
 
 /// `None` when the process ended under the questions.
-fn ask(process: ProcessRef, homes: &Homes) -> Option<Answers> {
-    let args = table::args(process.pid);
-    let home = homes.of_process(process.pid);
-    if (args.is_none() || home.is_err()) && !table::is_alive(process) {
-        return None;
+fn ask(process: ProcessRef, homes: &Homes) -> io::Result<Option<Answers>> {
+    let args = unless_hidden(table::args(process.pid))?;
+    let home = readable(homes.of_process(process.pid))?;
+    if (args.is_none() || home.is_none())
+        && unless_hidden(table::identity(process.pid))? != Some(process)
+    {
+        return Ok(None);
     }
-    Some(Answers {
+    Ok(Some(Answers {
         args: args.and_then(|args| client::passed(&args)),
         home: home.unwrap_or(AgentHome::Elsewhere),
         cwd: table::cwd(process.pid),
-    })
+    }))
 }
 
 /// The session file's word goes before the process's own.

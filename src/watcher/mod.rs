@@ -108,6 +108,10 @@ struct Sensor {
     watching: bool,
     /// What was sent last, without its order.
     sent: Option<AgentsObserved>,
+    /// Orders of looks that failed; the next one that does not answers them.
+    owed: Vec<OrderId>,
+    /// The last look failed.
+    blind: bool,
     looked_at: Instant,
     read_at: Instant,
 }
@@ -190,6 +194,8 @@ impl Sensor {
             zone: settings.zone,
             watching: false,
             sent: None,
+            owed: Vec::new(),
+            blind: false,
             looked_at: clock::instant(),
             read_at: clock::instant(),
         }
@@ -248,19 +254,48 @@ impl Sensor {
     /// conversations of those agents say, their tools do, and their signal files.
     fn look(&mut self, asked: &[OrderId]) -> Vec<Event> {
         self.looked_at = clock::instant();
-        if !self.watching && asked.is_empty() {
+        self.owed.extend(asked);
+        let forgotten = self.owed.len().saturating_sub(INBOX_ORDERS_MAX);
+        self.owed.drain(..forgotten);
+        if !self.watching && self.owed.is_empty() {
             return Vec::new();
         }
         // Before the reading: what changes after it must leave a hint.
         self.keep_hints();
-        let observed = self.looker.look();
+        let looked = self.looker.look();
+        self.tell_whether_blind(looked.as_ref().err());
+        let (mut news, worked) = looked.map(|observed| self.take(observed)).unwrap_or_default();
+        if self.conversations.directories() != self.directories {
+            self.watch();
+        }
+        news.extend(self.read(&Which::All));
+        news.extend(worked);
+        news.extend(self.look_for_signals());
+        news
+    }
+
+    /// Once, however many looks fail one after the other.
+    fn tell_whether_blind(&mut self, error: Option<&io::Error>) {
+        let was_blind = std::mem::replace(&mut self.blind, error.is_some());
+        match error {
+            Some(error) if !was_blind => log::warn!(
+                "agents cannot be looked at, and what was last seen of them stands: {error}"
+            ),
+            None if was_blind => log::info!("agents can be looked at again"),
+            Some(_) | None => {}
+        }
+    }
+
+    /// What was seen of agents, and of the work of their tools.
+    fn take(&mut self, observed: AgentsObserved) -> (Vec<Event>, Vec<Event>) {
         let (panes, config) = (self.looker.panes(), self.looker.config());
         self.conversations.follow(&observed.agents, panes, config, self.clock.wall());
         let worked = self.tools.look(&observed.agents, panes, self.looked_at);
         let differs = self.sent.as_ref() != Some(&observed);
-        let mut news: Vec<Event> = asked
-            .iter()
-            .map(|&order| AgentsObserved { order: Some(order), ..observed.clone() })
+        let mut news: Vec<Event> = self
+            .owed
+            .drain(..)
+            .map(|order| AgentsObserved { order: Some(order), ..observed.clone() })
             .map(Event::AgentsObserved)
             .collect();
         if differs {
@@ -269,13 +304,7 @@ impl Sensor {
                 news.push(Event::AgentsObserved(observed));
             }
         }
-        if self.conversations.directories() != self.directories {
-            self.watch();
-        }
-        news.extend(self.read(&Which::All));
-        news.extend(worked);
-        news.extend(self.look_for_signals());
-        news
+        (news, worked)
     }
 
     fn look_for_signals(&mut self) -> Option<Event> {

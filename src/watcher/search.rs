@@ -4,10 +4,11 @@
 //! it is a client. It belongs to the pane whose leader it is or descends from.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
 
 use crate::core::action::WatchedPane;
 use crate::ids::ProcessRef;
-use crate::process::table::{self, Offspring};
+use crate::process::table::{self, Offspring, unless_hidden};
 use crate::watcher::client;
 use crate::watcher::session_file::LiveClient;
 
@@ -64,7 +65,9 @@ struct Branch<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub fn run(&self) -> Findings<'a> {
+    /// # Errors
+    /// A process cannot be looked at: an agent that is there would be missing.
+    pub fn run(&self) -> io::Result<Findings<'a>> {
         let mut ancestry = Ancestry {
             leaders: self.panes.iter().map(|pane| (pane.leader_pid, pane)).collect(),
             parents: self
@@ -79,7 +82,7 @@ impl<'a> Search<'a> {
         let mut around: HashSet<i32> = HashSet::new();
         let known: HashSet<i32> = pids(self.clients.iter().map(|client| client.process));
         for client in self.clients {
-            let branch = ancestry.of(client.process.pid);
+            let branch = ancestry.of(client.process.pid)?;
             if branch.is_below(&known) {
                 continue;
             }
@@ -90,10 +93,10 @@ impl<'a> Search<'a> {
             around.extend(branch.pids);
             agents.push(Found { pane, process: client.process, client: Some(client) });
         }
-        let guesses = self.guess(&known);
+        let guesses = self.guess(&known)?;
         let known = &known | &pids(guesses.iter().copied());
         for process in guesses {
-            let branch = ancestry.of(process.pid);
+            let branch = ancestry.of(process.pid)?;
             if let Some(pane) = branch.pane
                 && !branch.is_below(&known)
                 && around.insert(process.pid)
@@ -101,13 +104,14 @@ impl<'a> Search<'a> {
                 agents.push(Found { pane, process, client: None });
             }
         }
-        Findings { agents, foreign }
+        Ok(Findings { agents, foreign })
     }
 
     /// Processes in our panes that look like a client, none of them below a known one.
-    fn guess(&self, known: &HashSet<i32>) -> Vec<ProcessRef> {
-        let is_client = |pid| {
-            table::args(pid).is_some_and(|args| client::is_client(&args, self.configured_name))
+    fn guess(&self, known: &HashSet<i32>) -> io::Result<Vec<ProcessRef>> {
+        let is_client = |pid| -> io::Result<bool> {
+            let args = unless_hidden(table::args(pid))?;
+            Ok(args.is_some_and(|args| client::is_client(&args, self.configured_name)))
         };
         let mut guesses = Vec::new();
         let mut offspring = Offspring::default();
@@ -122,23 +126,25 @@ impl<'a> Search<'a> {
                 if known.contains(&pid) {
                     continue;
                 }
-                if is_client(pid) {
-                    guesses.extend(table::identity(pid));
+                if is_client(pid)? {
+                    guesses.extend(unless_hidden(table::identity(pid))?);
                 } else {
-                    ahead.extend(offspring.of(pid));
+                    ahead.extend(unless_hidden(offspring.of(pid).map(Some))?.into_iter().flatten());
                 }
             }
         }
-        let earlier = self.earlier.iter().copied().filter(|process| {
-            !known.contains(&process.pid) && table::is_alive(*process) && is_client(process.pid)
-        });
-        guesses.extend(earlier);
-        guesses
+        for process in self.earlier.iter().filter(|process| !known.contains(&process.pid)) {
+            let living = unless_hidden(table::identity(process.pid))?;
+            if living == Some(*process) && is_client(process.pid)? {
+                guesses.push(*process);
+            }
+        }
+        Ok(guesses)
     }
 }
 
 impl<'a> Ancestry<'a> {
-    fn of(&mut self, pid: i32) -> Branch<'a> {
+    fn of(&mut self, pid: i32) -> io::Result<Branch<'a>> {
         let mut pids = Vec::new();
         let mut next = Some(pid);
         while let Some(pid) = next
@@ -147,12 +153,15 @@ impl<'a> Ancestry<'a> {
             pids.push(pid);
             if let Some(pane) = self.leaders.get(&pid) {
                 let pane = Some(*pane);
-                return Branch { pids, pane };
+                return Ok(Branch { pids, pane });
             }
-            let parents = &mut self.parents;
-            next = *parents.entry(pid).or_insert_with(|| table::parent(pid));
+            next = match self.parents.get(&pid) {
+                Some(parent) => *parent,
+                None => unless_hidden(table::parent(pid))?,
+            };
+            self.parents.insert(pid, next);
         }
-        Branch { pids, pane: None }
+        Ok(Branch { pids, pane: None })
     }
 }
 

@@ -3,9 +3,9 @@
 //! Undocumented and rewritten in place, so: every field may be absent, half a file may be read, and
 //! a file may outlive its process. Reads files only; [`SessionFiles`] decides whom to believe.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,8 @@ use crate::core::event::AgentState;
 use crate::files;
 use crate::ids::{ConversationId, ProcessRef};
 use crate::moment::Wall;
-use crate::process::table;
+use crate::process::own::is_out_of_descriptors;
+use crate::process::table::{self, unless_hidden};
 use crate::quota::json;
 
 /// A real one has some 600 bytes.
@@ -105,54 +106,61 @@ pub fn parse(text: &[u8]) -> Option<SessionFile> {
 
 impl SessionFiles {
     /// The clients of these homes that live now, each once.
+    ///
+    /// # Errors
+    /// A process or a file cannot be looked at: a client that lives would be missing.
     pub fn live<'a>(
         &mut self,
         homes: impl Iterator<Item = &'a Path>,
         now: Wall,
-    ) -> Vec<LiveClient> {
-        let mut known = HashMap::new();
+    ) -> io::Result<Vec<LiveClient>> {
+        let mut kept = HashSet::new();
         let mut live: HashMap<i32, LiveClient> = HashMap::new();
-        for (pid, path) in homes.flat_map(files_of) {
-            let Some(stat) = table::stat(pid).filter(|stat| !stat.ended) else {
-                continue;
-            };
-            let process = ProcessRef { pid, started_ticks: stat.started_ticks };
-            let Some(read) = self.read(&path, now) else {
-                continue;
-            };
-            let file = read.file.clone();
-            known.insert(path, read);
-            let Some(file) = file.filter(|file| file.pid == pid && wrote(process, file, now))
-            else {
-                continue;
-            };
-            // After a copy of a home the same client may stand in two; the newer word counts.
-            let newer =
-                live.get(&pid).is_none_or(|other| other.file.state_since < file.state_since);
-            if newer {
-                let parent = (stat.parent > 0).then_some(stat.parent);
-                live.insert(pid, LiveClient { process, parent, file });
+        for home in homes {
+            for (pid, path) in files_of(home)? {
+                let stat = unless_hidden(table::stat(pid))?.filter(|stat| !stat.ended);
+                let Some(stat) = stat else { continue };
+                let process = ProcessRef { pid, started_ticks: stat.started_ticks };
+                let file = self.read(&path, now);
+                kept.insert(path);
+                let Some(file) = file.filter(|file| file.pid == pid && wrote(process, file, now))
+                else {
+                    continue;
+                };
+                // After a copy of a home the same client may stand in two; the newer word counts.
+                let newer =
+                    live.get(&pid).is_none_or(|other| other.file.state_since < file.state_since);
+                if newer {
+                    let parent = (stat.parent > 0).then_some(stat.parent);
+                    live.insert(pid, LiveClient { process, parent, file });
+                }
             }
         }
-        self.known = known;
-        live.into_values().collect()
+        self.known.retain(|path, _| kept.contains(path));
+        Ok(live.into_values().collect())
     }
 
     /// Half a file keeps the word of the whole one before it.
-    fn read(&mut self, path: &Path, now: Wall) -> Option<Known> {
-        let stamp = Stamp::of(&fs::metadata(path).ok()?);
-        let earlier = self.known.remove(path);
-        match earlier {
-            Some(known) if known.settled && known.stamp == stamp => Some(known),
+    fn read(&mut self, path: &Path, now: Wall) -> Option<SessionFile> {
+        let Ok(metadata) = fs::metadata(path) else {
+            self.known.remove(path);
+            return None;
+        };
+        let stamp = Stamp::of(&metadata);
+        let known = match self.known.remove(path) {
+            Some(known) if known.settled && known.stamp == stamp => known,
             earlier => {
                 let file = read_bounded(path).as_deref().and_then(parse);
-                Some(Known {
+                Known {
                     settled: file.is_some() && stamp.rests(now),
                     file: file.or_else(|| earlier?.file),
                     stamp,
-                })
+                }
             }
-        }
+        };
+        let file = known.file.clone();
+        self.known.insert(path.to_owned(), known);
+        file
     }
 }
 
@@ -173,16 +181,19 @@ impl Stamp {
     }
 }
 
-/// (pid, path) of the session files in one home; other files stand beside them.
-fn files_of(home: &Path) -> Vec<(i32, PathBuf)> {
-    let Ok(entries) = fs::read_dir(home.join("sessions")) else {
-        return Vec::new();
+/// (pid, path) of the session files in one home; other files stand beside them. A home that cannot
+/// be read has none, unless it is we who cannot.
+fn files_of(home: &Path) -> io::Result<Vec<(i32, PathBuf)>> {
+    let entries = match fs::read_dir(home.join("sessions")) {
+        Ok(entries) => entries,
+        Err(error) if is_out_of_descriptors(&error) => return Err(error),
+        Err(_) => return Ok(Vec::new()),
     };
-    entries
+    Ok(entries
         .flatten()
         .take(FILES_MAX)
         .filter_map(|entry| Some((pid_of(entry.file_name().to_str()?)?, entry.path())))
-        .collect()
+        .collect())
 }
 
 /// The pid in a session file's name; `None` for every other name.
@@ -296,7 +307,7 @@ mod tests {
     #[test]
     fn without_a_start_time_the_moment_of_the_start_must_fit() {
         let pid = i32::try_from(std::process::id()).unwrap();
-        let process = table::identity(pid).unwrap();
+        let process = table::identity(pid).unwrap().unwrap();
         let now = Wall(1_795_361_004_858);
         let started = now.0 - i64::try_from(millis(table::age(process.started_ticks))).unwrap();
         for (ticks, at, expected) in [

@@ -4,12 +4,13 @@
 //! The agent's own time says nothing: a client that waits for ever paints its spinner, too.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::core::action::WatchedPane;
 use crate::core::event::{AgentSeen, Event};
 use crate::ids::{PaneId, ProcessRef};
-use crate::process::table;
+use crate::process::table::{self, unless_hidden};
 
 /// So much within [`WINDOW`] is work; a server that idles beside an agent uses less.
 const WORK_MIN: Duration = Duration::from_secs(1);
@@ -56,7 +57,8 @@ impl ToolWork {
         self.agents.retain(|process, _| agents.iter().any(|agent| agent.process == *process));
         let mut news = Vec::new();
         for agent in agents {
-            let Some(total) = used_below(agent.process) else { continue };
+            // Half a measure would be work when the rest comes back.
+            let Ok(Some(total)) = used_below(agent.process) else { continue };
             let work = self.agents.entry(agent.process).or_insert_with(|| Work::begin(total));
             if work.goes_on(total, now) {
                 let (session, process) = (agent.session.clone(), agent.process);
@@ -98,13 +100,17 @@ impl Work {
 }
 
 /// `None` when the agent is gone.
-fn used_below(agent: ProcessRef) -> Option<Duration> {
+fn used_below(agent: ProcessRef) -> io::Result<Option<Duration>> {
     // Before those it may collect meanwhile: one that is missed is found again at the next measure.
-    let own = table::stat(agent.pid).filter(|stat| stat.started_ticks == agent.started_ticks)?;
-    let living = table::descendants(agent.pid, PROCESSES_MAX);
-    let used =
-        living.into_iter().filter_map(table::stat).map(|stat| stat.used + stat.used_by_collected);
-    Some(own.used_by_collected + used.sum::<Duration>())
+    let own = table::stat(agent.pid)?.filter(|stat| stat.started_ticks == agent.started_ticks);
+    let Some(own) = own else { return Ok(None) };
+    let mut used = own.used_by_collected;
+    for pid in table::descendants(agent.pid, PROCESSES_MAX)? {
+        if let Some(stat) = unless_hidden(table::stat(pid))? {
+            used += stat.used + stat.used_by_collected;
+        }
+    }
+    Ok(Some(used))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod classify;
 mod config;
 mod daemon;
 mod demo;
+mod descriptors;
 mod dispatcher;
 mod doctor;
 mod edges;

@@ -12,8 +12,10 @@ use claude_failover::process::environment::Variables;
 use claude_failover::process::run::{Environment, OUTPUT_BYTES_MAX, Output, RunError, run};
 use claude_failover::process::shell::{LOGIN_PATH_TIMEOUT, login_path};
 use claude_failover::process::stop::{KILLED_WAIT, StopOutcome, stop_trees};
+use claude_failover::process::table::is_alive;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use crate::descriptors::{take_all_but, with_few};
 use crate::support::{PrivateTmux, eventually};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -228,6 +230,26 @@ fn twenty_agents_end_in_the_time_of_one() {
         assert_eq!(with_argument(&word), Vec::<i32>::new(), "{kind}");
         assert!(took < limit, "{kind}: {took:?}");
     }
+}
+
+#[test]
+fn an_agent_that_cannot_be_looked_at_has_not_ended() {
+    with_few("process::an_agent_that_cannot_be_looked_at_has_not_ended", || {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = Agent::start(dir.path(), &script(dir.path(), "agent", "#!/bin/sh\nsleep 9\n"));
+        let root = agent.reference();
+        // With one left the processes can be listed, and none of them looked at.
+        for free in 0..2 {
+            let taken = take_all_but(free);
+            let outcomes = stop_trees(&[root], GRACE);
+            let lives = is_alive(root).map_err(|error| error.to_string());
+            drop(taken);
+            let StopOutcome::Survived(why) = &outcomes[0].1 else { panic!("{free}: {outcomes:?}") };
+            assert!(why.contains("Too many open files"), "{why}");
+            assert_eq!(lives.is_ok(), free > 0, "{lives:?}");
+            assert_eq!(agent.reference(), root, "it was not told to end");
+        }
+    });
 }
 
 fn sh(line: &str, timeout: Duration) -> Result<Output, RunError> {

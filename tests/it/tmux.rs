@@ -1,6 +1,7 @@
 //! The terminal against real tmux servers, each on a socket of its own.
 
 mod breaks;
+mod descriptors;
 mod dialogs;
 mod effects;
 mod ghosts;

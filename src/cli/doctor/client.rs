@@ -57,7 +57,10 @@ pub fn logins(config: &Config, client: Option<&Client>) -> Vec<Finding> {
     let Some(client) = client else {
         return vec![skip("login", "there is no client to ask")];
     };
-    let lived_in = occupants(config);
+    let lived_in = match occupants(config) {
+        Ok(lived_in) => lived_in,
+        Err(error) => return vec![skip("login", format!("not asked for: {error}"))],
+    };
     let answers = config.accounts.iter().map(|account| {
         let ask = client.ask(config, account, &lived_in);
         (account.name.to_string(), login_command(&account.home), ask)

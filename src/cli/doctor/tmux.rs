@@ -27,7 +27,7 @@ pub fn check(config: &Config, uid: u32, kind: Kind) -> Vec<Finding> {
     if config.tmux.socket.is_none() {
         findings.extend(open_to_others(&socket, uid));
     }
-    if let Some(orphan) = lost_socket::orphan(&socket) {
+    if let Ok(Some(orphan)) = lost_socket::orphan(&socket) {
         let (pid, at) = (orphan.pid, socket.display());
         findings.push(fail(
             CHECK,

@@ -35,7 +35,11 @@ pub fn adopt(config: &Config, file: &Path) -> u8 {
         }
         Err(error) => return refused(&error),
     }
-    for occupant in occupants(config) {
+    let came = occupants(config).unwrap_or_else(|error| {
+        say::line(format_args!("note: who came meanwhile cannot be told: {error}"));
+        Vec::new()
+    });
+    for occupant in came {
         let Occupant { pid, name, .. } = occupant;
         say::line(format_args!(
             "note: process {pid} ({name}) came meanwhile: end it, and look at what it wrote"
@@ -93,7 +97,10 @@ fn alone(config: &Config) -> Result<Lock, u8> {
         say::error(format_args!("locking the link {}: {error}", config.link.display()));
         exit::FAILED
     })?;
-    let found = occupants(config);
+    let found = occupants(config).map_err(|error| {
+        say::error(format_args!("who has a home as its configuration cannot be told: {error}"));
+        exit::FAILED
+    })?;
     for occupant in found.iter().take(NAMED_MAX) {
         let whose = match &occupant.account {
             Some(account) => format!("the home of {account}"),

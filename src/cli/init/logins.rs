@@ -73,11 +73,11 @@ fn is_to_become(config: &Config, account: &Account) -> bool {
 pub fn show(config: &Config) {
     let mut config = config.clone();
     let client = Client::find(&mut config);
-    let lived_in = occupants(&config);
+    let lived_in = occupants(&config).map_err(|error| error.to_string());
     for account in &config.accounts {
-        let said = match &client {
-            Ok(client) => told(account, &client.ask(&config, account, &lived_in)),
-            Err(why) => format!("login unknown: {why}"),
+        let said = match (&client, &lived_in) {
+            (Ok(client), Ok(lived_in)) => told(account, &client.ask(&config, account, lived_in)),
+            (Err(why), _) | (_, Err(why)) => format!("login unknown: {why}"),
         };
         say::line(format_args!("account {}: {}: {said}", account.name, account.home.display()));
     }

@@ -38,13 +38,15 @@ pub fn agents(root: &Path) -> Vec<Agent> {
     let script = script.to_str().unwrap();
     let runs: Vec<(i32, Vec<String>)> = pids()
         .into_iter()
-        .filter_map(|pid| Some((pid, table::args(pid)?)))
+        .filter_map(|pid| Some((pid, table::args(pid).unwrap()?)))
         .filter(|(pid, args)| args.get(1).is_some_and(|arg| arg == script) && is_alive(*pid))
         .filter(|(_, args)| args.get(2).is_none_or(|arg| arg != "--version" && arg != "--print"))
         .collect();
     let all: BTreeSet<i32> = runs.iter().map(|(pid, _)| *pid).collect();
     runs.into_iter()
-        .filter(|(pid, _)| table::parent(*pid).is_some_and(|parent| !all.contains(&parent)))
+        .filter(|(pid, _)| {
+            table::parent(*pid).unwrap().is_some_and(|parent| !all.contains(&parent))
+        })
         .map(|(pid, args)| {
             let file = session_file(root, pid).unwrap_or_default();
             let text = |name: &str| file[name].as_str().map(str::to_owned);
@@ -61,7 +63,7 @@ pub fn agents(root: &Path) -> Vec<Agent> {
 
 fn session_file(root: &Path, pid: i32) -> Option<Value> {
     let homes = fs::read_dir(root.join("user")).unwrap();
-    let started = table::started_ticks(pid)?.to_string();
+    let started = table::started_ticks(pid).unwrap()?.to_string();
     homes
         .filter_map(|home| {
             let path = home.unwrap().path().join(format!("sessions/{pid}.json"));
@@ -78,9 +80,11 @@ pub fn is_alive(pid: i32) -> bool {
 
 /// `pid` itself, its parent, and so on.
 pub fn ancestors(pid: i32) -> Vec<i32> {
-    std::iter::successors(Some(pid), |pid| table::parent(*pid).filter(|parent| *parent > 0))
-        .take(ANCESTORS_MAX)
-        .collect()
+    std::iter::successors(Some(pid), |pid| {
+        table::parent(*pid).unwrap().filter(|parent| *parent > 0)
+    })
+    .take(ANCESTORS_MAX)
+    .collect()
 }
 
 /// Everything that was started in `root` or with it as its home, whoever its parent is now.
@@ -100,7 +104,7 @@ pub fn processes_of(root: &Path) -> Vec<i32> {
 
 /// What somebody who looks at a process would say of it.
 pub fn told_of(pid: i32) -> String {
-    let args = table::args(pid).unwrap_or_default().join(" ");
+    let args = table::args(pid).ok().flatten().unwrap_or_default().join(" ");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let of = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     let waits = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();

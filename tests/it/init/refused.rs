@@ -181,8 +181,9 @@ fn while_a_client_that_only_its_session_file_tells_of_lives() {
     command.args(["-c", "echo up; read line"]).env_remove("CLAUDE_CONFIG_DIR");
     let process = Process::start(command.env("HOME", host.home("nowhere")));
     let pid = process.0.id();
-    let ticks =
-        claude_failover::process::table::started_ticks(i32::try_from(pid).unwrap()).unwrap();
+    let ticks = claude_failover::process::table::started_ticks(i32::try_from(pid).unwrap())
+        .unwrap()
+        .unwrap();
     host.write(
         &format!(".claude-primary/sessions/{pid}.json"),
         &format!(r#"{{"pid": {pid}, "procStart": "{ticks}", "status": "idle"}}"#),

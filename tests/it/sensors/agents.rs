@@ -36,7 +36,7 @@ fn an_agent_is_reported_as_its_session_file_and_its_process_tell() {
     );
     let pane = stage.pane("one", &body);
     let pid = crate::support::eventually("a child", NEVER, || {
-        table::children(pane.leader_pid).first().copied()
+        table::children(pane.leader_pid).unwrap().first().copied()
     });
     await_client(pid);
     let waiting = r#""status":"waiting","waitingFor":"dialog open","statusUpdatedAt":77,"#;
@@ -49,7 +49,7 @@ fn an_agent_is_reported_as_its_session_file_and_its_process_tell() {
     assert_eq!(seen.agents.len(), 1);
     let agent = agent(&seen, "one");
     assert_eq!(agent.pane, pane.pane);
-    assert_eq!(Some(agent.process), table::identity(pid));
+    assert_eq!(Some(agent.process), table::identity(pid).unwrap());
     assert_eq!(agent.home, homed("b"));
     assert_eq!(agent.conversation, conversation(1));
     assert_eq!(agent.state, AgentState::Waiting("dialog open".to_owned()));
@@ -119,7 +119,7 @@ fn a_file_that_another_process_wrote_is_not_believed() {
     let pane = stage.pane("one", CLIENT);
     let pid = pane.leader_pid;
     await_client(pid);
-    let ticks = table::started_ticks(pid).unwrap();
+    let ticks = table::started_ticks(pid).unwrap().unwrap();
     stage.watch(&[&pane]);
     for (order, text) in (1..).zip([
         session_text(pid, &(ticks - 1).to_string(), 1, IDLE),
@@ -163,7 +163,7 @@ fn half_a_file_changes_nothing_until_it_is_whole() {
     await_client(pane.leader_pid);
     stage.watch(&[&pane]);
     let path = stage.session_path("a", pane.leader_pid);
-    let ticks = table::started_ticks(pane.leader_pid).unwrap().to_string();
+    let ticks = table::started_ticks(pane.leader_pid).unwrap().unwrap().to_string();
     let first = session_text(pane.leader_pid, &ticks, 1, IDLE);
     let second = session_text(pane.leader_pid, &ticks, 2, BUSY);
 

@@ -57,7 +57,7 @@ fn what_a_client_started_is_its_tool() {
     let with = stage.pane("with", &body);
     for pane in [&without, &with] {
         let clients = eventually("its tools run", SOON, || {
-            let tools = table::children(pane.leader_pid);
+            let tools = table::children(pane.leader_pid).unwrap();
             (tools.len() == 2).then_some(tools)
         });
         for client in clients {
@@ -83,9 +83,9 @@ fn a_script_around_a_client_with_a_file_is_not_a_second_agent() {
     let pane = stage.pane("one", &format!("{} --flag; exit", wrapper.display()));
     stage.watch(&[&pane]);
     let (outer, inner) = eventually("wrapper and client", SOON, || {
-        let outer = *table::children(pane.leader_pid).first()?;
-        let inner = *table::children(outer).first()?;
-        (table::args(inner)?[0] == "claude").then_some((outer, inner))
+        let outer = *table::children(pane.leader_pid).unwrap().first()?;
+        let inner = *table::children(outer).unwrap().first()?;
+        (table::args(inner).unwrap()?[0] == "claude").then_some((outer, inner))
     });
     assert_eq!(agent(&stage.look(1), "one").process.pid, outer);
     stage.write_session("a", inner, 1, IDLE);

@@ -168,7 +168,7 @@ impl Stage {
 
     /// Writes the session file of `pid` as the client does, with fields we do not know.
     pub fn write_session(&self, home: &str, pid: i32, conversation: u32, status: &str) {
-        let ticks = table::started_ticks(pid).unwrap();
+        let ticks = table::started_ticks(pid).unwrap().unwrap();
         let text = session_text(pid, &ticks.to_string(), conversation, status);
         std::fs::write(self.session_path(home, pid), text).unwrap();
     }
@@ -261,14 +261,16 @@ pub fn id(number: u32) -> String {
 /// Waits until `pid` runs under the name `claude`, that is, after its last exec.
 pub fn await_client(pid: i32) {
     eventually("the client runs", SOON, || {
-        let args = table::args(pid)?;
+        let args = table::args(pid).unwrap()?;
         (args[0] == "claude" && is_settled(pid)).then_some(())
     });
 }
 
 /// The kernel dates a process to 10 ms, and no client writes a record in its first 100 ms.
 pub fn is_settled(pid: i32) -> bool {
-    table::started_ticks(pid).is_some_and(|ticks| table::age(ticks) > Duration::from_millis(20))
+    table::started_ticks(pid)
+        .unwrap()
+        .is_some_and(|ticks| table::age(ticks) > Duration::from_millis(20))
 }
 
 /// The agent of one session, which must have exactly one.

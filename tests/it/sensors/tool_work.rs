@@ -43,7 +43,7 @@ fn tools_at_work_are_told_of_and_an_agent_that_spins_is_not() {
     }
     stage.watch(&[&builds, &spins, &idles, &unwatched]);
     assert_eq!(stage.worked("the build"), ("builds".to_owned(), builds.leader_pid));
-    let spun = || table::stat(spins.leader_pid).unwrap().used;
+    let spun = || table::stat(spins.leader_pid).unwrap().unwrap().used;
     let begun = spun();
     eventually("it spins as long as the build", SOON, || {
         (spun() > begun + Duration::from_secs(2)).then_some(())

@@ -264,7 +264,7 @@ fn a_client_without_a_session_file_is_followed_by_its_arguments() {
     );
     let pane = stage.pane("one", &body);
     crate::support::eventually("the client runs", NEVER, || {
-        let args = claude_failover::process::table::args(pane.leader_pid)?;
+        let args = claude_failover::process::table::args(pane.leader_pid).unwrap()?;
         let resumed = args.iter().any(|arg| arg == "--resume");
         (resumed && is_settled(pane.leader_pid)).then_some(())
     });

@@ -11,6 +11,7 @@ use claude_failover::terminal::error::TerminalError;
 use claude_failover::terminal::{Order, probe};
 use rustix::process::{Signal, kill_process};
 
+use crate::descriptors::{take_all_but, with_few};
 use crate::support::{PrivateTmux, eventually};
 use crate::tmux::{Frozen, Rig, SOON, name, server};
 
@@ -170,6 +171,28 @@ fn a_server_has_one_living_owner() {
     rig.loses();
     rig.connects();
     assert_eq!(owner(), "3@3:/c", "a new server is claimed again");
+}
+
+#[test]
+fn the_server_of_an_owner_who_cannot_be_looked_at_is_not_taken() {
+    let name = "tmux::people::the_server_of_an_owner_who_cannot_be_looked_at_is_not_taken";
+    with_few(name, || {
+        let rig = Rig::connected();
+        let handle = rig.terminal.handle();
+        let mut child = Waiting::new();
+        let living = child.identity("/b");
+        rig.tmux.run(&["set-option", "-s", "@failover_owner", &living]);
+        let taken = take_all_but(0);
+        let claimed = handle.claim_owner("2@2:/other");
+        drop(taken);
+        let owner = rig.tmux.run(&["show-options", "-s", "-v", "@failover_owner"]);
+        child.end();
+        assert!(
+            matches!(&claimed, Err(TerminalError::Owned { owner, .. }) if owner.starts_with(&living)),
+            "{claimed:?}"
+        );
+        assert_eq!(owner, living);
+    });
 }
 
 /// A living process of ours.

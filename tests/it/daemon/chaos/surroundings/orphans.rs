@@ -15,8 +15,11 @@ const TRIES: usize = 50;
 /// How the daemon has started its own client.
 fn control_client(fleet: &Fleet) -> Vec<String> {
     let daemon = fleet.daemon_pid();
-    let children = outside::pids().into_iter().filter(|pid| table::parent(*pid) == Some(daemon));
-    let args = children.filter_map(table::args).find(|args| args.iter().any(|arg| arg == "-C"));
+    let children =
+        outside::pids().into_iter().filter(|pid| table::parent(*pid).unwrap() == Some(daemon));
+    let args = children
+        .filter_map(|pid| table::args(pid).unwrap())
+        .find(|args| args.iter().any(|arg| arg == "-C"));
     args.expect("it has a control client")
 }
 
