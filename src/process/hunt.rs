@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::Signal;
+use rustix::process::{Resource, Signal, getrlimit};
 
 use crate::clock;
 use crate::ids::ProcessRef;
@@ -18,7 +18,9 @@ use crate::process::run::timespec;
 use crate::process::stop::{MEMBERS_MAX, StopOutcome};
 use crate::process::tree::{Row, scan};
 
-/// pidfds held at a time, well under the usual limit of 1024 open files.
+/// pidfds held at a time: this part of the files that we may open, for others want some meanwhile.
+const PIDFDS_SHARE: u64 = 8;
+const PIDFDS_MIN: usize = 4;
 const PIDFDS_MAX: usize = 256;
 /// Looks for processes that started while their parents were being frozen, and the pause between.
 const FREEZE_LOOKS_MAX: usize = 8;
@@ -171,9 +173,10 @@ impl Hunt {
         for kind in [Kind::Root, Kind::Descendant] {
             for member in self.living().filter(|member| member.kind == kind) {
                 if !member.terminated {
-                    member.send(Signal::TERM);
-                    member.terminated = true;
-                    has_new_root |= kind == Kind::Root;
+                    // One that could not be sent is sent at the next look: SIGKILL must not be the
+                    // first that an agent hears of its end.
+                    member.terminated = member.send(Signal::TERM);
+                    has_new_root |= member.terminated && kind == Kind::Root;
                 }
                 // A stopped process acts on SIGTERM only when it goes on.
                 if member.row.as_ref().is_some_and(|row| row.state == 'T') {
@@ -217,9 +220,17 @@ impl Hunt {
 
     /// Waits until everybody has ended, or until `deadline`.
     pub fn wait(&mut self, deadline: Instant) {
-        let mut pidfds: Vec<OwnedFd> =
-            self.living().take(PIDFDS_MAX).filter_map(|member| open(member.process).ok()).collect();
-        while !pidfds.is_empty() {
+        let opened: Result<Vec<OwnedFd>, Errno> = self
+            .living()
+            .take(pidfds_max())
+            .map(|member| open(member.process))
+            .filter(|opened| !matches!(opened, Err(Errno::SRCH)))
+            .collect();
+        // Out of descriptors none is held, for others want them, too; the next look tells who has
+        // ended.
+        let is_blind = opened.is_err();
+        let mut pidfds = opened.unwrap_or_default();
+        while is_blind || !pidfds.is_empty() {
             let left = deadline.saturating_duration_since(clock::instant());
             let mut fds: Vec<PollFd<'_>> = pidfds
                 .iter()
@@ -261,6 +272,12 @@ impl Hunt {
     }
 }
 
+fn pidfds_max() -> usize {
+    let files_max = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let share = usize::try_from(files_max / PIDFDS_SHARE).unwrap_or(usize::MAX);
+    share.clamp(PIDFDS_MIN, PIDFDS_MAX)
+}
+
 fn ourselves_and_ancestors(rows: &BTreeMap<i32, Row>) -> BTreeSet<i32> {
     let mut pid = i32::try_from(std::process::id()).expect("the kernel's pids fit in 22 bits");
     let mut protected = BTreeSet::from([1]);
@@ -272,6 +289,12 @@ fn ourselves_and_ancestors(rows: &BTreeMap<i32, Row>) -> BTreeSet<i32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command, Stdio};
+
+    use rustix::process::{Rlimit, setrlimit};
+
     use super::*;
 
     /// (pid, start, parent, group, session)
@@ -383,6 +406,74 @@ mod tests {
             assert_eq!(matches!(outcome, StopOutcome::Survived(_)), lives, "{outcome:?}");
             assert_eq!(matches!(outcome, StopOutcome::LeftBehind(_)), !lives, "{outcome:?}");
         }
+    }
+
+    /// Runs `body` in a process of its own that may open 64 files: this test once more.
+    #[expect(clippy::disallowed_methods, reason = "a test starts processes")]
+    fn with_few_descriptors(test: &str, body: fn()) {
+        const CHILD: &str = "CF_TEST_CHILD";
+        if std::env::var_os(CHILD).is_some() {
+            let maximum = getrlimit(Resource::Nofile).maximum;
+            setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum }).unwrap();
+            return body();
+        }
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", test]).env(CHILD, "1").stdin(Stdio::null());
+        let output = child.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    fn all_descriptors() -> Vec<File> {
+        std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+    }
+
+    /// A living child, and a hunt for it.
+    #[expect(clippy::disallowed_methods, reason = "a test starts processes")]
+    fn hunted() -> (Child, Hunt) {
+        let child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let rows = scan().unwrap();
+        let root = rows[&i32::try_from(child.id()).unwrap()].process;
+        let mut hunt = Hunt::new(&[root], &rows);
+        hunt.look(&rows);
+        (child, hunt)
+    }
+
+    #[test]
+    fn who_could_not_be_asked_to_end_is_asked_later() {
+        let name = "process::hunt::tests::who_could_not_be_asked_to_end_is_asked_later";
+        with_few_descriptors(name, || {
+            let (mut child, mut hunt) = hunted();
+            let held = all_descriptors();
+            assert!(!hunt.terminate(), "there is no descriptor for a signal");
+            drop(held);
+            let asked = hunt.terminate();
+            child.kill().unwrap();
+            let ended_by = child.wait().unwrap().signal();
+            assert!(asked);
+            assert_eq!(ended_by, Some(Signal::TERM.as_raw()));
+        });
+    }
+
+    #[test]
+    fn without_a_descriptor_to_wait_with_time_passes_all_the_same() {
+        const PAUSE: Duration = Duration::from_millis(100);
+        let name =
+            "process::hunt::tests::without_a_descriptor_to_wait_with_time_passes_all_the_same";
+        with_few_descriptors(name, || {
+            let (mut child, mut hunt) = hunted();
+            let held = all_descriptors();
+            let deadline = clock::instant() + PAUSE;
+            hunt.wait(deadline);
+            let has_passed = clock::instant() >= deadline;
+            drop(held);
+            child.kill().unwrap();
+            hunt.wait(clock::instant() + 600 * PAUSE);
+            let in_time = clock::instant() < deadline + 300 * PAUSE;
+            child.wait().unwrap();
+            assert!(has_passed, "it did not wait");
+            assert!(in_time, "it waited for the dead");
+        });
     }
 
     #[test]

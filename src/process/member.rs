@@ -14,6 +14,7 @@ pub struct Member {
     pub kind: Kind,
     /// Its last row; `None` once it has ended.
     pub row: Option<Row>,
+    /// SIGTERM has been sent to it.
     pub terminated: bool,
     /// Why it could not be signalled.
     pub refusal: Option<Errno>,
@@ -27,13 +28,15 @@ pub enum Kind {
 }
 
 impl Member {
-    pub fn send(&mut self, signal: Signal) {
+    /// False when it could not be sent; one that is gone wants none.
+    pub fn send(&mut self, signal: Signal) -> bool {
         // INVARIANT: no member is protected; `new` and `look` keep them out.
         assert!(self.process.pid > 1, "never init");
         self.refusal = match open(self.process).and_then(|pidfd| pidfd_send_signal(pidfd, signal)) {
             Ok(()) | Err(Errno::SRCH) => None,
             Err(errno) => Some(errno),
         };
+        self.refusal.is_none()
     }
 
     /// It runs no code of its own: stopped, or inside the kernel.

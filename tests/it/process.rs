@@ -13,9 +13,11 @@ use claude_failover::process::run::{Environment, OUTPUT_BYTES_MAX, Output, RunEr
 use claude_failover::process::shell::{LOGIN_PATH_TIMEOUT, login_path};
 use claude_failover::process::stop::{KILLED_WAIT, StopOutcome, stop_trees};
 use claude_failover::process::table::is_alive;
+use claude_failover::process::wait::until_ended;
+use crossbeam_channel::RecvTimeoutError;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::descriptors::{take_all_but, with_few};
+use crate::descriptors::{FEW, take_all_but, with_few};
 use crate::support::{PrivateTmux, eventually};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -249,6 +251,53 @@ fn an_agent_that_cannot_be_looked_at_has_not_ended() {
             assert_eq!(lives.is_ok(), free > 0, "{lives:?}");
             assert_eq!(agent.reference(), root, "it was not told to end");
         }
+    });
+}
+
+#[test]
+fn while_many_agents_end_most_descriptors_are_left_to_others() {
+    with_few("process::while_many_agents_end_most_descriptors_are_left_to_others", || {
+        let dir = tempfile::tempdir().unwrap();
+        let deaf = script(dir.path(), "deaf", "#!/bin/sh\ntrap '' TERM\nexec sleep 1000\n");
+        let agents: Vec<Agent> = (0..40).map(|_| Agent::start(dir.path(), &deaf)).collect();
+        let roots: Vec<ProcessRef> = agents.iter().map(Agent::reference).collect();
+        let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = open();
+        let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
+        let count = std::thread::spawn(move || {
+            let mut most = 0;
+            while stopped.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Timeout) {
+                most = most.max(open());
+            }
+            most
+        });
+        let outcomes = stop_trees(&roots, GRACE);
+        drop(stop);
+        let most = count.join().unwrap() - before;
+        assert!(outcomes.iter().all(|(_, outcome)| *outcome == StopOutcome::Stopped));
+        // With those that a look and a signal need.
+        let share = usize::try_from(FEW / 8).unwrap();
+        assert!(most >= share, "{most}: nobody was waited for");
+        assert!(most <= share + 4, "{most}");
+    });
+}
+
+#[test]
+fn the_end_of_a_process_is_waited_for_without_a_descriptor() {
+    with_few("process::the_end_of_a_process_is_waited_for_without_a_descriptor", || {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = Agent::start(dir.path(), &script(dir.path(), "agent", "#!/bin/sh\nsleep 9\n"));
+        let root = agent.reference();
+        let taken = take_all_but(0);
+        let began = Instant::now();
+        until_ended(root, GRACE);
+        assert!(began.elapsed() >= GRACE, "{:?}", began.elapsed());
+        kill(root.pid, Signal::KILL);
+        let began = Instant::now();
+        let waits = std::thread::spawn(move || until_ended(root, 20 * SECOND));
+        drop(taken);
+        waits.join().unwrap();
+        assert!(began.elapsed() < 10 * SECOND, "{:?}", began.elapsed());
     });
 }
 
