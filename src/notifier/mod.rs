@@ -162,7 +162,8 @@ impl Desk {
 
     fn configure(&mut self) {
         for slot in &mut self.slots {
-            slot.configure(configured(&self.config.notifications, slot.name), self.last_seq);
+            let configured = configured(&self.config.notifications, slot.name);
+            slot.configure(configured, self.last_seq, zone.as_deref(), now);
         }
     }
 

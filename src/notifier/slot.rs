@@ -1,6 +1,9 @@
 //! One channel with what waits for it: when a message is due it is composed and handed to the thread
 //! of the channel, and what came of it is kept.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use crossbeam_channel::Sender as Inbox;
 use serde_json::{Value, json};
 
@@ -14,12 +17,19 @@ use crate::notifier::message::Reader;
 use crate::notifier::outbox::{Next, Outbox, Terms};
 use crate::notifier::sender::{Done, Job, Sender};
 use crate::notifier::store::Store;
+use crate::notifier::{REPLAYED_MAX, Told};
+
+/// After this an outbox that could not be read is tried again.
+const READ_AGAIN: Duration = Duration::from_secs(5);
 
 pub struct Slot {
     pub name: &'static str,
     /// `None`: not configured.
     pub configured: Option<Configured>,
     outbox: Outbox,
+    /// INVARIANT: while there is this, the outbox is none and the file is not written: it may be
+    /// whole, with notices in it that wait.
+    unread: Option<Unread>,
     /// Another one with each outbox: what comes of a message of an earlier one, whose channel was
     /// taken out meanwhile, says nothing of the notices that have its numbers now.
     generation: u64,
@@ -29,6 +39,17 @@ pub struct Slot {
     is_flying: bool,
     /// Why what is known is not on the disk.
     unsaved: Option<String>,
+}
+
+/// An outbox that is on the disk, as far as anybody knows, and has not been read.
+struct Unread {
+    /// After this record begins one that turns out to be new.
+    begin_after: u64,
+    /// What has come meanwhile; beyond [`REPLAYED_MAX`] the oldest goes.
+    told: VecDeque<Told>,
+    /// Of the last try.
+    why: Option<String>,
+    again_at: Wall,
 }
 
 /// What all channels share.
@@ -46,6 +67,7 @@ impl Slot {
             name,
             configured: None,
             outbox,
+            unread: None,
             generation: 0,
             store,
             sender: None,
@@ -56,22 +78,60 @@ impl Slot {
 
     /// From now on by this configuration. `seq`: the last record there is; one that is new begins
     /// after it.
-    pub fn configure(&mut self, configured: Option<Configured>, seq: u64) {
+    pub fn configure(
+        &mut self,
+        configured: Option<Configured>,
+        seq: u64,
+        zone: Option<&str>,
+        now: Wall,
+    ) {
         match (&self.configured, &configured) {
-            (None, Some(_)) => {
-                self.outbox = self.store.load();
-                self.outbox.begin_after(seq);
-                self.save();
-            }
+            (None, Some(_)) => self.unread = Some(Unread::new(seq, now)),
             (_, None) => {
                 self.outbox = Outbox::default();
+                self.unread = None;
                 self.generation += 1;
                 self.store.remove();
             }
-            (Some(_), Some(_)) => self.outbox.retry_soon(),
+            (Some(_), Some(_)) => {}
         }
+        let goes_on = self.configured.is_some() && configured.is_some();
         self.configured = configured;
+        self.read(zone, now);
+        if goes_on {
+            self.outbox.retry_soon();
+        }
         self.check();
+    }
+
+    /// Only bytes that make no sense are given up. What else keeps us from reading them may be over
+    /// soon: too many open files, a disk that stumbles, a wrong owner.
+    fn read(&mut self, zone: Option<&str>, now: Wall) {
+        let Some(Configured { rules, .. }) = self.configured else { return };
+        let Some(mut unread) = self.unread.take() else { return };
+        let name = self.name;
+        match self.store.load() {
+            Ok(outbox) => {
+                if unread.why.is_some() {
+                    log::info!("channel={name} what waits could be read");
+                }
+                self.outbox = outbox;
+                self.outbox.begin_after(unread.begin_after);
+                let terms = Terms { rules, zone, now };
+                for Told { seq, notice } in unread.told {
+                    self.outbox.take(seq, notice, &terms);
+                }
+                self.save();
+            }
+            Err(error) => {
+                let why = format!("what waits cannot be read, and is left as it is: {error}");
+                if unread.why.replace(why.clone()).is_none() {
+                    log::error!("channel={name} {why}");
+                }
+                unread.again_at = now + READ_AGAIN;
+                self.unread = Some(unread);
+            }
+        }
     }
 
     fn check(&mut self) {
@@ -95,6 +155,10 @@ impl Slot {
         now: Wall,
     ) -> bool {
         let Some(configured) = &self.configured else { return false };
+        if let Some(unread) = &mut self.unread {
+            unread.keep(Told { seq, notice: notice.clone() });
+            return false;
+        }
         let terms = Terms { rules: configured.rules, zone, now };
         self.outbox.take(seq, notice.clone(), &terms)
     }
@@ -103,6 +167,16 @@ impl Slot {
     pub fn pass(&mut self, shared: &Shared<'_>, hurry: bool) -> Option<Wall> {
         let configured = self.configured.clone()?;
         let now = shared.clock.wall();
+        if let Some(unread) = &self.unread {
+            if !hurry && !unread.is_due(now) {
+                return Some(unread.again_at);
+            }
+            self.read(shared.reader.zone, now);
+            match &self.unread {
+                Some(unread) => return Some(unread.again_at),
+                None => self.check(),
+            }
+        }
         if self.outbox.tell_repeats(now) {
             self.save();
         }
@@ -183,7 +257,7 @@ impl Slot {
     }
 
     pub fn save(&mut self) {
-        if self.configured.is_none() {
+        if self.configured.is_none() || self.unread.is_some() {
             return;
         }
         match self.store.save(&self.outbox) {
@@ -201,6 +275,9 @@ impl Slot {
     pub fn status(&self, zone: Option<&str>, now: Wall) -> Option<Value> {
         let configured = self.configured.as_ref()?;
         let outbox = &self.outbox;
+        let unread = self.unread.as_ref();
+        let last_error = unread.and_then(|unread| unread.why.as_ref());
+        let last_error = last_error.or(self.unsaved.as_ref()).or(outbox.last_error.as_ref());
         let terms = Terms { rules: configured.rules, zone, now };
         let moment = |at: Option<Wall>| at.map(|at| at.to_string());
         Some(json!({
@@ -208,11 +285,29 @@ impl Slot {
             "level": configured.rules.level,
             "quiet_hours": configured.rules.quiet_hours.map(|hours| hours.to_string()),
             "quiet_until": moment(terms.quiet_until()),
-            "waiting": outbox.waiting_count(),
+            "waiting": unread.map_or(outbox.waiting_count(), |unread| unread.told.len()),
             "last_sent_at": moment(outbox.last_sent_at),
-            "last_error": self.unsaved.as_ref().or(outbox.last_error.as_ref()),
-            "retry_at": moment(outbox.retry_at()),
+            "last_error": last_error,
+            "retry_at": moment(unread.map_or(outbox.retry_at(), |unread| Some(unread.again_at))),
         }))
+    }
+}
+
+impl Unread {
+    fn new(begin_after: u64, now: Wall) -> Self {
+        Self { begin_after, told: VecDeque::new(), why: None, again_at: now }
+    }
+
+    fn keep(&mut self, told: Told) {
+        self.told.push_back(told);
+        if self.told.len() > REPLAYED_MAX {
+            self.told.pop_front();
+        }
+    }
+
+    /// A clock that was set back must not hold it up.
+    fn is_due(&self, now: Wall) -> bool {
+        self.again_at <= now || self.again_at - now > READ_AGAIN
     }
 }
 

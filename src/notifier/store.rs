@@ -26,22 +26,21 @@ impl Store {
         Ok(Self { path: dir.join(format!("{channel}.json")) })
     }
 
-    /// A new one where there is none. One that cannot be read is kept beside, and said: messages of
-    /// yesterday are worth less than those of tomorrow.
-    pub fn load(&self) -> Outbox {
-        let damaged = match self.read() {
-            Ok(Some(bytes)) => match serde_json::from_slice(&bytes) {
-                Ok(outbox) => return outbox,
-                Err(error) => (bytes, error.to_string()),
-            },
-            Ok(None) => return Outbox::default(),
-            Err(error) => (Vec::new(), error.to_string()),
+    /// A new one where there is none. One whose bytes make no sense is kept beside, and said:
+    /// messages of yesterday are worth less than those of tomorrow.
+    ///
+    /// # Errors
+    /// The file may be whole and could not be read, or not be kept beside: it is not to be replaced.
+    pub fn load(&self) -> io::Result<Outbox> {
+        let Some(bytes) = self.read()? else { return Ok(Outbox::default()) };
+        let why = match serde_json::from_slice(&bytes) {
+            Ok(outbox) => return Ok(outbox),
+            Err(error) => error,
         };
-        let (bytes, why) = damaged;
         let kept = self.path.with_extension("json.damaged");
-        let _ = files::write_quick(&kept, &bytes, MODE);
+        files::write_quick(&kept, &bytes, MODE)?;
         log::error!(
-            "{} cannot be read: {why}; messages that waited in it are not sent, what it held is in {}",
+            "{} is damaged: {why}; messages that waited in it are not sent, what it held is in {}",
             self.path.display(),
             kept.display()
         );

@@ -284,6 +284,50 @@ fn an_outbox_that_is_damaged_is_kept_beside_and_messages_go_on() {
     assert_eq!(fs::read_to_string(kept).unwrap(), "{\"waiting\": [");
 }
 
+/// One way fails to open it, as too many open files would; one to read it, as a disk that stumbles.
+#[test]
+fn an_outbox_that_cannot_be_read_is_left_as_it_is_and_read_later() {
+    for (way, unreadable) in [("open", "webhook.json"), ("read", "/proc/self/mem")] {
+        let (stage, server) = (Stage::new(), Server::new(Manner::Answer(500, "", "")));
+        let config = stage.config(&webhook(&server));
+        let notifier = stage.start(&config, Vec::new(), 0);
+        stage.tell(&notifier, 1, Level::Info, "a/1");
+        stage.await_status("webhook", "it failed", |row| !row["last_error"].is_null());
+        drop(notifier);
+        let (outbox, whole) = (stage.outbox("webhook"), stage.dir.path().join("whole"));
+        fs::rename(&outbox, &whole).unwrap();
+        std::os::unix::fs::symlink(unreadable, &outbox).unwrap();
+
+        server.set(OK);
+        let sent_before = server.requests().len();
+        let replayed = vec![
+            told(1, Level::Info, "a/1", stage.clock),
+            told(2, Level::Info, "b/1", stage.clock),
+        ];
+        let notifier = stage.start(&config, replayed, 2);
+        stage.tell(&notifier, 3, Level::Info, "c/1");
+        let row = stage.await_status("webhook", "it cannot be read", |row| waiting(row, 3));
+        let error = row["last_error"].as_str().unwrap();
+        assert!(error.contains("cannot be read, and is left as it is"), "{way}: {error}");
+        assert!(!row["retry_at"].is_null(), "{way}: {row}");
+        assert_eq!(fs::read_link(&outbox).unwrap(), Path::new(unreadable), "{way}: not replaced");
+        assert!(!outbox.with_extension("json.damaged").exists(), "{way}");
+
+        fs::rename(&whole, &outbox).unwrap();
+        // Once because an operator reloads, once by itself.
+        if way == "open" {
+            notifier.order(Order::Reconfigure(config.clone())).unwrap();
+        }
+        stage.await_status("webhook", "all is sent", |row| {
+            waiting(row, 0) && !row["last_sent_at"].is_null() && row["last_error"].is_null()
+        });
+        let later = titles(&server).split_off(sent_before);
+        assert_eq!(later, ["It is a/1", "It is b/1", "It is c/1"], "{way}");
+        drop(notifier);
+        assert_eq!(cursor(&outbox), Some(3), "{way}");
+    }
+}
+
 /// `cursor`, of what is on the disk.
 fn cursor(path: &Path) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
