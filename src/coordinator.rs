@@ -127,6 +127,8 @@ impl Coordinator {
     fn live(&mut self, link: Option<AccountName>) -> Result<(), Failure> {
         let watchdog = systemd::watchdog_interval().map_or_else(never, tick);
         let started = Record::DaemonStarted {
+        // A journal that is full takes no record, not even that of a start.
+        self.compact_if_due();
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: i32::try_from(std::process::id()).unwrap_or(0),
         };
@@ -183,15 +185,16 @@ impl Coordinator {
         for (ask, result) in turn.answers {
             self.house.control.answer(ask, result);
         }
-        if self.journal.should_compact() {
-            self.compact();
-        }
+        self.compact_if_due();
         Ok(flow)
     }
 
     /// A compaction that fails leaves the journal as it was, or poisoned; then the next append says
     /// so and ends the daemon.
-    fn compact(&mut self) {
+    fn compact_if_due(&mut self) {
+        if !self.journal.should_compact() {
+            return;
+        }
         let state: Box<Durable> = Box::new(self.core.durable.clone());
         match self.journal.compact(&Record::Compacted { state }, self.clock.wall()) {
             Ok(()) => {

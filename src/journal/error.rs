@@ -51,7 +51,10 @@ pub enum JournalError {
     #[error("a record does not fit the journal: {why}")]
     Record { why: String },
 
-    #[error("{} has reached its limit; start again, which compacts it", path.display())]
+    #[error(
+        "{} has reached its limit, since it could not be compacted; the log says why: mend that, \
+         then start again, which compacts it first", path.display()
+    )]
     Full { path: PathBuf },
 
     #[error("{} failed an earlier write and takes no more; start again", path.display())]

@@ -38,7 +38,8 @@ use crate::moment::Wall;
 pub const COMPACT_MIN_BYTES: u64 = 4 << 20;
 /// No compaction before the journal is this many times its size after the last one.
 pub const COMPACT_GROWTH: u64 = 4;
-/// An append that would go past this is refused. Compaction keeps a journal far below it.
+/// An append that would go past this is refused. Compaction keeps a journal far below it; where that
+/// failed for so long, it is the first thing that a start does.
 pub const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
 const JOURNAL: &str = "journal";

@@ -10,6 +10,7 @@ mod outside;
 mod chaos;
 mod crash;
 mod exits;
+mod full;
 mod guarded;
 mod health;
 mod logs;
