@@ -103,8 +103,12 @@ impl Terms<'_> {
         let unix_s = self.now.0.div_euclid(1000);
         let shown = zone.shown(unix_s)?;
         let minute = u16::from(shown.hour()) * 60 + u16::from(shown.minute());
+        if !hours.hold(minute) {
+            return None;
+        }
+        // At least the rest of this minute, since they hold.
         let left_s = u64::from(hours.left_min(minute)) * 60 - u64::from(shown.second());
-        hours.hold(minute).then(|| Wall(unix_s * 1000) + Duration::from_secs(left_s))
+        Some(Wall(unix_s * 1000) + Duration::from_secs(left_s))
     }
 }
 

@@ -187,6 +187,10 @@ fn in_quiet_hours_only_what_is_critical_is_told_and_the_rest_at_their_end() {
     assert_eq!(bench.next(), Next::At(morning));
     bench.now = morning;
     assert_eq!(bench.due(), ["a/1", "b/1"], "in one message");
+    // The whole of the minute in which they end, whose seconds are more than what is left.
+    bench.wait(Duration::from_secs(59));
+    assert_eq!(bench.terms().quiet_until(), None);
+    assert_eq!(bench.due(), ["a/1", "b/1"]);
 }
 
 #[test]
