@@ -4,6 +4,7 @@
 //! that come before it in its batch are on disk, and nobody is told of what is not.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, at, never, select_biased, tick};
@@ -13,7 +14,7 @@ use crate::clock::{self, Clock};
 use crate::component::{Component, Refused};
 use crate::config::Config;
 use crate::core::Core;
-use crate::core::action::{Action, AskId, NoteLevel};
+use crate::core::action::{Action, AskId, LaunchAgent, NoteLevel};
 use crate::core::durable::Durable;
 use crate::core::event::Event;
 use crate::core::notice::Teller;
@@ -126,9 +127,9 @@ impl Coordinator {
 
     fn live(&mut self, link: Option<AccountName>) -> Result<(), Failure> {
         let watchdog = systemd::watchdog_interval().map_or_else(never, tick);
-        let started = Record::DaemonStarted {
         // A journal that is full takes no record, not even that of a start.
         self.compact_if_due();
+        let started = Record::DaemonStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: i32::try_from(std::process::id()).unwrap_or(0),
         };
@@ -219,7 +220,7 @@ impl Coordinator {
         let mut records = Vec::new();
         let mut flow = Flow::GoOn;
         for action in actions {
-            log::debug!("action {action:?}");
+            log::debug!("action {}", Shown(&action));
             match action {
                 Action::Persist(record) => records.push(record),
                 Action::Note { level, text } => note(level, &text),
@@ -409,6 +410,23 @@ impl Coordinator {
         self.persist(&mut vec![Record::CleanStop], &mut turn)?;
         self.tell(&mut turn);
         Ok(())
+    }
+}
+
+/// An action as the log has it: of what is added to an agent's environment only the names, since the
+/// values may be secrets.
+struct Shown<'a>(&'a Action);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Action::LaunchAgent(launch) => {
+                let names = launch.env.keys().map(|name| (name.clone(), "…".to_owned()));
+                let shown = LaunchAgent { env: names.collect(), ..launch.clone() };
+                write!(f, "LaunchAgent({shown:?})")
+            }
+            other => write!(f, "{other:?}"),
+        }
     }
 }
 

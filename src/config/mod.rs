@@ -19,6 +19,7 @@ mod sections;
 pub mod url;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -145,11 +146,11 @@ impl Autonomous {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Agent {
     /// Program and fixed arguments; never empty.
     pub command: Vec<String>,
-    /// Added to the allow-listed environment of each agent.
+    /// Added to the allow-listed environment of each agent. The values may be secrets.
     pub env: BTreeMap<String, String>,
     /// Model by task priority: keys `critical` and `default`.
     pub models: BTreeMap<String, String>,
@@ -157,6 +158,21 @@ pub struct Agent {
     pub guard: bool,
     /// The operator's own rules for that. Absolute.
     pub guard_rules: Option<PathBuf>,
+}
+
+/// Events and actions that hold a configuration are logged.
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, env, models, guard, guard_rules } = self;
+        let names: Vec<&String> = env.keys().collect();
+        f.debug_struct("Agent")
+            .field("command", command)
+            .field("env", &names)
+            .field("models", models)
+            .field("guard", guard)
+            .field("guard_rules", guard_rules)
+            .finish()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -134,7 +134,10 @@ fn env(agent: &mut Section<'_, '_>) -> BTreeMap<String, String> {
         None | Some(Node::Null) => &[],
         Some(Node::Map(entries)) => entries,
         Some(other) => {
-            let what = describe(other);
+            let what = match other {
+                Node::Text(_) => "text".to_owned(), // which may be NAME=secret
+                other => describe(other),
+            };
             agent.problem("env", format!("expected a mapping (NAME: \"value\"), got {what}"));
             &[]
         }
@@ -181,8 +184,14 @@ fn env_value(name: &str, value: &Node) -> Result<String, String> {
     }
 }
 
+/// Logins by names that do not say so. Like those that do they would be kept from every agent.
+const LOGINS: [&str; 2] = ["ANTHROPIC_CUSTOM_HEADERS", "AWS_BEARER_TOKEN_BEDROCK"];
+
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
+    if LOGINS.contains(&name.as_str()) {
+        return true;
+    }
     let ends = ["TOKEN", "SECRET", "API_KEY", "PASSWORD"];
     ends.iter().any(|end| {
         name.strip_suffix(end).is_some_and(|start| start.is_empty() || start.ends_with('_'))

@@ -139,6 +139,8 @@ fn an_agent_gets_no_secret_and_no_conversation_from_the_file() {
             "agent: {env: {ANTHROPIC_API_KEY: value}}",
             "agent: {env: {CLAUDE_CODE_OAUTH_TOKEN: value, anthropic_auth_token: value}}",
             "agent: {env: {AWS_SECRET_ACCESS_KEY: value, MY_SECRET: value, TOKEN: value}}",
+            "agent: {env: {anthropic_custom_headers: value, AWS_BEARER_TOKEN_BEDROCK: value}}",
+            "agent: {env: \"STAGING=value\"}",
             "agent: {env: {CLAUDE_CONFIG_DIR: /x, HOME: /x, TMUX: x, TMUX_PANE: x}}",
             "agent: {env: {IS_SANDBOX: 1, A B: x, 9A: x}}",
             "agent: {models: {default: --opus}}",
@@ -162,6 +164,11 @@ fn an_agent_gets_no_secret_and_no_conversation_from_the_file() {
               line 2: agent.env.AWS_SECRET_ACCESS_KEY: looks like a key or a token: agents use the login of their account's home, and secrets do not stand in this file: remove it
               line 2: agent.env.MY_SECRET: looks like a key or a token: agents use the login of their account's home, and secrets do not stand in this file: remove it
               line 2: agent.env.TOKEN: looks like a key or a token: agents use the login of their account's home, and secrets do not stand in this file: remove it
+            agent: {env: {anthropic_custom_headers: value, AWS_BEARER_TOKEN_BEDROCK: value}}
+              line 2: agent.env.anthropic_custom_headers: looks like a key or a token: agents use the login of their account's home, and secrets do not stand in this file: remove it
+              line 2: agent.env.AWS_BEARER_TOKEN_BEDROCK: looks like a key or a token: agents use the login of their account's home, and secrets do not stand in this file: remove it
+            agent: {env: "STAGING=value"}
+              line 2: agent.env: expected a mapping (NAME: "value"), got text
             agent: {env: {CLAUDE_CONFIG_DIR: /x, HOME: /x, TMUX: x, TMUX_PANE: x}}
               line 2: agent.env.CLAUDE_CONFIG_DIR: the daemon sets this variable for each agent: remove it
               line 2: agent.env.HOME: the daemon sets this variable for each agent: remove it
@@ -181,6 +188,14 @@ fn an_agent_gets_no_secret_and_no_conversation_from_the_file() {
     );
     let config = good_with("agent: {env: {IS_SANDBOX: \"1\", MAX_THINKING_TOKENS: \"9\"}}");
     assert_eq!(config.agent.env.len(), 2);
+}
+
+/// A name need not say that its value is a secret.
+#[test]
+fn no_value_of_the_environment_of_agents_is_shown() {
+    let config = good_with("agent: {env: {STAGING_DATABASE: \"postgres://me:pass-word@db\"}}");
+    let shown = format!("{config:?}");
+    assert!(shown.contains("STAGING_DATABASE") && !shown.contains("pass-word"), "{shown}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use claude_failover::process::table;
+use rustix::process::Signal;
 
 use crate::daemon::fleet::{Fleet, SWAP};
 use crate::daemon::inboxes::task_text;
@@ -67,6 +68,8 @@ fn a_secret_is_on_no_command_line_and_in_no_document_log_or_file() {
     let refusal = "no such bot: 123456:AAE-token_of_a_bot";
     let server = Server::new(Manner::Answer(401, "", refusal));
     let mut fleet = Fleet::new(Layout::default());
+    // The log has each event and each action.
+    fleet.through = ["env", "RUST_LOG=debug"].map(str::to_owned).to_vec();
     let file = fleet.root().join("token");
     fs::write(&file, TOKEN).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
@@ -116,6 +119,8 @@ fn play(fleet: &mut Fleet) {
     fleet.await_status("the channel is refused", |status| {
         status["notifications"][0]["last_error"].is_string()
     });
+    fleet.signal_daemon(Signal::HUP);
+    fleet.await_log("config reloaded");
 }
 
 #[track_caller]
@@ -145,6 +150,10 @@ fn assert_kept(fleet: &Fleet) {
         }
     }
     let log = fleet.log();
+    for logged in ["event ConfigReloaded(", "action ApplyConfig(", "action LaunchAgent("] {
+        let line = log.lines().find(|line| line.contains(logged)).expect(logged);
+        assert!(line.contains("STAGING_DATABASE"), "{line}");
+    }
     let mut files = contents(&fleet.root().join("run"));
     files.extend(contents(&fleet.root().join("state")));
     assert!(files.iter().any(|(path, _)| path.ends_with("/state/journal")), "{files:?}");
