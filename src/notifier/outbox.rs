@@ -133,7 +133,8 @@ impl Outbox {
         self.cursor.get_or_insert(seq);
     }
 
-    /// `seq`: of the record that it tells of. True when there is something to keep.
+    /// `seq`: of the record that it tells of. True when there is something to keep, and be it only how
+    /// far this is: what was below the level then must not be told by a lower one after a restart.
     pub fn take(&mut self, seq: Option<u64>, notice: Notice, terms: &Terms<'_>) -> bool {
         if let Some(seq) = seq {
             if self.cursor.is_some_and(|last| seq <= last) {
@@ -142,7 +143,7 @@ impl Outbox {
             self.cursor = Some(seq);
         }
         if notice.level < terms.rules.level {
-            return false;
+            return seq.is_some();
         }
         let (topic, now) = (notice.topic().to_owned(), terms.now);
         if let Some(said) = self.said.get_mut(&topic)
