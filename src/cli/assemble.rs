@@ -22,6 +22,7 @@ use crate::files;
 use crate::harmless;
 use crate::ids::{AccountName, PaneId};
 use crate::journal::line::Entry;
+use crate::journal::reader;
 use crate::lifecycle::SessionSource;
 use crate::monitor::{PaneSource, zone};
 use crate::notifier::{REPLAYED_MAX, Told};
@@ -131,16 +132,31 @@ pub struct Past {
 }
 
 /// The records of earlier lives, and whoever goes on telling after them.
+///
+/// The last one may have died between a compaction and the notifier's write of what it was told just
+/// before. Then those records are in the latest archive; older ones are told by nobody.
 pub fn tell_past(config: &Config, entries: &[Entry<Record>]) -> (Teller, Past) {
     let mut teller = Teller::new(host_zone());
     let mut told = VecDeque::new();
-    for Entry { seq, at, record } in entries {
+    let mut take = |Entry { seq, at, record }: &Entry<Record>| {
         let notice = teller.take(*at, record, config);
         told.extend(notice.map(|notice| Told { seq: Some(*seq), notice }));
         if told.len() > REPLAYED_MAX {
             told.pop_front();
         }
+    };
+    if let Some(Entry { seq, .. }) = entries.first()
+        && notifier::is_behind(config, *seq)
+    {
+        let read = reader::read_compacted(&config.state_dir, *seq, &mut |found| match found {
+            Ok(entry) => take(&entry),
+            Err(left_out) => log::warn!("nobody is told of what is missing: {left_out}"),
+        });
+        if let Err(error) = read {
+            log::warn!("what was compacted last is not told again: {error}");
+        }
     }
+    entries.iter().for_each(take);
     let last_seq = entries.last().map_or(0, |last| last.seq);
     (teller, Past { told: told.into(), last_seq })
 }

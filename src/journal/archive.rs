@@ -1,8 +1,8 @@
 //! What the journal held before each compaction: the old file itself, under a name of its own.
 //!
 //! `journal.<first>-<last>` after the numbers of its lines, so that names sort as the lines do and no
-//! two compactions want the same one. For people alone: nothing here is ever replayed, and nothing that
-//! fails here stops the daemon.
+//! two compactions want the same one. For people alone: no state is made from it, and nothing that fails
+//! here stops the daemon.
 
 use crate::journal::dir::StateDir;
 use crate::journal::error::JournalError;

@@ -3,7 +3,7 @@
 //! Owns `<state_dir>/journal`, its archives `journal.<first>-<last>` and `<state_dir>/lock`, and knows
 //! nothing of what a record means. It never repairs: a torn last line is cut, any other damage stops
 //! the start; `replay` says how they differ. What a compaction replaces is kept by [`archive`] for
-//! people, whom [`reader`] serves; the daemon itself never reads it again.
+//! people, whom [`reader`] serves; no state is ever made from it again.
 //!
 //! Order of flushes. Append: one write, one fdatasync; only then may the record be acted upon.
 //! Open: the file (after a cut) and its directory are fsynced before the first record is handed

@@ -1,4 +1,5 @@
-//! Archives and journal read by somebody else than the daemon, which may append and compact meanwhile.
+//! Archives and journal read by somebody else than the daemon, which may append and compact meanwhile;
+//! and the latest archive read by a start, for what it has not told yet.
 //!
 //! Takes no lock and changes nothing. The journal is opened before the archives are listed, and those
 //! are opened from the latest on: a compaction in between gives the file in hand a second name, which
@@ -80,6 +81,26 @@ pub fn read<T: DeserializeOwned>(state_dir: &Path, take: Take<'_, T>) -> Result<
         reading.file(&source)?;
     }
     Ok(())
+}
+
+/// Gives what the compaction whose line has this number took out of the journal, where an archive has
+/// kept it: the latest one, or none.
+///
+/// # Errors
+/// The directory or the archive cannot be read, or is another user's.
+pub fn read_compacted<T: DeserializeOwned>(
+    state_dir: &Path,
+    seq: u64,
+    take: Take<'_, T>,
+) -> Result<(), JournalError> {
+    let Some(dir) = StateDir::open_to_read(state_dir)? else { return Ok(()) };
+    let ranges = archive::list(&dir)?;
+    let Some(range) = ranges.iter().find(|range| range.last.checked_add(1) == Some(seq)) else {
+        return Ok(());
+    };
+    let Some(file) = dir.read_file(&range.name())? else { return Ok(()) };
+    let mut reading = Reading { take, last_seq: None, excused: false };
+    reading.file(&Source { file, end: seq, kind: Kind::Archive })
 }
 
 struct Reading<'a, T> {

@@ -2,7 +2,8 @@
 //!
 //! The coordinator hands over each [`Notice`] with the number of its record. For each channel it goes
 //! to an outbox on the disk ([`outbox`], [`store`]) together with that number, in one write; so after a
-//! crash what was not taken is handed over again from the journal, and what was taken is not. A
+//! crash what was not taken is handed over again from the journal, or from what its last compaction put
+//! into an archive, and what was taken is not. A
 //! message is taken from the outbox when its server has said yes: each notice is sent at least once,
 //! and twice only where the daemon or the connection died between that yes and our hearing of it.
 //! What no record stands for (tmux gone, a reload refused) is lost with a crash in the milliseconds
@@ -84,6 +85,17 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
+/// Whether a channel may have to be told of a record before this one. A channel that is new has not.
+pub fn is_behind(config: &Config, seq: u64) -> bool {
+    let names = channel::NAMES.into_iter();
+    let mut names = names.filter(|name| configured(&config.notifications, name).is_some());
+    names.any(|name| {
+        let cursor = Store::open(&config.state_dir, name).and_then(|store| store.cursor());
+        // What cannot be read now may be read later, and be behind.
+        cursor.map_or(true, |cursor| cursor.is_some_and(|taken| taken.saturating_add(1) < seq))
+    })
+}
+
 /// # Errors
 /// The thread cannot be started.
 pub fn spawn(settings: Settings, events: Sender<Event>) -> io::Result<Component<Order>> {
@@ -161,6 +173,7 @@ impl Desk {
     }
 
     fn configure(&mut self) {
+        let (zone, now) = (self.zone(), self.clock.wall());
         for slot in &mut self.slots {
             let configured = configured(&self.config.notifications, slot.name);
             slot.configure(configured, self.last_seq, zone.as_deref(), now);

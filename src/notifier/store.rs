@@ -44,7 +44,16 @@ impl Store {
             self.path.display(),
             kept.display()
         );
-        Outbox::default()
+        Ok(Outbox::default())
+    }
+
+    /// The last record that was taken; `None`: nothing is there, or nothing of use.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn cursor(&self) -> io::Result<Option<u64>> {
+        let outbox = self.read()?.and_then(|bytes| serde_json::from_slice::<Outbox>(&bytes).ok());
+        Ok(outbox.and_then(|outbox| outbox.cursor))
     }
 
     fn read(&self) -> io::Result<Option<Vec<u8>>> {

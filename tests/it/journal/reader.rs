@@ -9,7 +9,7 @@ use claude_failover::journal::Journal;
 use claude_failover::journal::archive::Range;
 use claude_failover::journal::error::JournalError;
 use claude_failover::journal::line::{Entry, LINE_BYTES_MAX};
-use claude_failover::journal::reader::{BAD_LINES_TOLD_MAX, LeftOut, read};
+use claude_failover::journal::reader::{BAD_LINES_TOLD_MAX, LeftOut, read, read_compacted};
 use claude_failover::moment::Wall;
 
 use super::{Fact, State, said};
@@ -50,6 +50,21 @@ fn archive(first: u64, last: u64) -> String {
 
 fn numbers(found: &Found) -> Vec<u64> {
     found.0.iter().map(|entry| entry.seq).collect()
+}
+
+#[test]
+fn what_one_compaction_took_away_is_read_alone() {
+    let state = compacted_twice();
+    fs::write(state.path().join(archive(7, 8)), "nonsense\n").unwrap();
+    for (seq, expected) in [(3, &[1, 2][..]), (5, &[3, 4]), (6, &[]), (9, &[])] {
+        let (mut seqs, mut left_out) = (Vec::new(), 0);
+        read_compacted::<Fact>(state.path(), seq, &mut |found| match found {
+            Ok(entry) => seqs.push(entry.seq),
+            Err(_) => left_out += 1,
+        })
+        .unwrap();
+        assert_eq!((seqs.as_slice(), left_out), (expected, usize::from(seq == 9)), "{seq}");
+    }
 }
 
 #[test]

@@ -6,12 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use claude_failover::cli::assemble::tell_past;
 use claude_failover::clock::Clock;
 use claude_failover::component::Component;
 use claude_failover::config::Config;
 use claude_failover::config::load::{Base, parse};
 use claude_failover::config::notifications::Level;
+use claude_failover::core::durable::Durable;
 use claude_failover::core::notice::Notice;
+use claude_failover::core::record::Record;
+use claude_failover::journal::Journal;
 use claude_failover::notifier::{self, LEAVE_PATIENCE, Order, Settings, Told};
 use claude_failover::snapshot::{Health, Snapshot, SnapshotCell};
 use crossbeam_channel::unbounded;
@@ -345,5 +349,37 @@ fn who_is_told_nothing_below_a_level_forgets_nothing_above_it() {
     stage.await_status("webhook", "it is sent", |row| !row["last_sent_at"].is_null());
     assert_eq!(titles(&server), ["It is b/1"]);
     drop(notifier);
-    assert!(cursor(&stage.outbox("webhook")) >= Some(2));
+    assert_eq!(cursor(&stage.outbox("webhook")), Some(3), "and is not told it by a lower level");
+}
+
+/// The daemon was killed between the rename of a compaction and the write of the outbox.
+#[test]
+fn what_a_compaction_took_away_untold_is_told_by_the_next_life() {
+    let (stage, server) = (Stage::new(), Server::new(OK));
+    let config = stage.config(&webhook(&server));
+    let started = |pid| Record::DaemonStarted { version: "0.1.0".to_owned(), pid };
+    let records = [started(1), Record::CleanStop, started(2)];
+    let mut state = Box::new(Durable::default());
+    let (mut journal, _) = Journal::<Record>::open(stage.dir.path()).unwrap();
+    for record in &records {
+        journal.append(std::slice::from_ref(record), stage.clock.wall()).unwrap();
+        state.apply(record).unwrap();
+    }
+    let notifier = stage.start(&config, Vec::new(), 0);
+    stage.tell(&notifier, 1, Level::Info, "first/x");
+    stage.await_status("webhook", "it is sent", |row| !row["last_sent_at"].is_null());
+    drop(notifier);
+    journal.compact(&Record::Compacted { state }, stage.clock.wall()).unwrap();
+    drop(journal);
+
+    let (_journal, entries) = Journal::<Record>::open(stage.dir.path()).unwrap();
+    assert_eq!(entries.len(), 1, "the journal itself tells of nothing");
+    let (_, past) = tell_past(&config, &entries);
+    let notifier = stage.start(&config, past.told, past.last_seq);
+    eventually("the rest is sent", SOON, || (titles(&server).len() >= 3).then_some(()));
+    let expected = ["It is first/x", "The daemon was stopped", "The daemon was started (0.1.0)"];
+    assert_eq!(titles(&server), expected);
+    drop(notifier);
+    let (_, past) = tell_past(&config, &entries);
+    assert!(past.told.is_empty(), "what is known to be told is not read again: {past:?}");
 }
