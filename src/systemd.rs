@@ -46,10 +46,20 @@ pub const STATUS_CHARS_MAX: usize = 200;
 /// The service manager, by the environment it gave us.
 #[derive(Debug)]
 pub struct Manager {
-    address: Option<SocketAddr>,
+    line: Option<Line>,
     status: String,
     status_at: Option<Mono>,
     stopping: bool,
+}
+
+/// One socket for every message: one made for each would take a watchdog's food away when
+/// descriptors run out, and a daemon that is well would be killed for it.
+///
+/// It is not connected, so that a manager that was started anew is found again.
+#[derive(Debug)]
+struct Line {
+    socket: UnixDatagram,
+    address: SocketAddr,
 }
 
 enum Wait {
@@ -59,12 +69,12 @@ enum Wait {
 
 impl Manager {
     pub fn from_environment() -> Self {
-        let address = std::env::var_os("NOTIFY_SOCKET").and_then(|socket| {
-            address(&socket)
+        let line = std::env::var_os("NOTIFY_SOCKET").and_then(|socket| {
+            Line::to(&socket)
                 .inspect_err(|error| log::warn!("systemd: NOTIFY_SOCKET={socket:?}: {error}"))
                 .ok()
         });
-        Self { address, status: String::new(), status_at: None, stopping: false }
+        Self { line, status: String::new(), status_at: None, stopping: false }
     }
 
     /// The start is over: whoever was told to wait for it may ask us now.
@@ -98,7 +108,7 @@ impl Manager {
     /// [`STATUS_INTERVAL_MIN`]. What was not told now is told by a later call.
     pub fn status(&mut self, line: &str, now: Mono) {
         let early = self.status_at.is_some_and(|at| now - at < STATUS_INTERVAL_MIN);
-        if early || self.address.is_none() {
+        if early || self.line.is_none() {
             return;
         }
         let line = one_line(line);
@@ -121,14 +131,24 @@ impl Manager {
     }
 
     fn send(&self, message: &str, wait: &Wait) -> io::Result<()> {
-        let Some(address) = &self.address else { return Ok(()) };
-        // A socket of its own for each message: a manager that was started anew is found again.
-        let socket = UnixDatagram::unbound()?;
-        match wait {
-            Wait::ForTimeout => socket.set_write_timeout(Some(SEND_TIMEOUT))?,
-            Wait::Never => socket.set_nonblocking(true)?,
+        match &self.line {
+            Some(line) => line.send(message, wait),
+            None => Ok(()),
         }
-        socket.send_to_addr(message.as_bytes(), address).map(drop)
+    }
+}
+
+impl Line {
+    fn to(socket: &OsStr) -> io::Result<Self> {
+        let address = address(socket)?;
+        let socket = UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+        Ok(Self { socket, address })
+    }
+
+    fn send(&self, message: &str, wait: &Wait) -> io::Result<()> {
+        self.socket.set_nonblocking(matches!(wait, Wait::Never))?;
+        self.socket.send_to_addr(message.as_bytes(), &self.address).map(drop)
     }
 }
 

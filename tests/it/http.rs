@@ -3,6 +3,7 @@
 mod asks;
 mod control;
 mod service;
+mod shortage;
 mod siege;
 
 use std::fs;

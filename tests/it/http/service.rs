@@ -12,6 +12,7 @@ use claude_failover::{logging, signals};
 use crossbeam_channel::unbounded;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::shortage::Shortage;
 use super::{in_a_child, is_child, told};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -130,6 +131,38 @@ fn systemd_hears_each_word_once() {
     assert_eq!(heard(), "STATUS=a reason of two lines");
     assert_eq!(told(&mut child, "interval"), "Some(10s)");
     assert!(child.wait().unwrap().success());
+}
+
+/// Else a daemon that is well would be killed for want of a sign of life.
+#[test]
+fn systemd_is_told_although_no_descriptor_is_left() {
+    if is_child() {
+        let mut manager = Manager::from_environment();
+        let shortage = Shortage::leaving(0);
+        assert!(UnixDatagram::unbound().is_err(), "there is a descriptor left");
+        manager.watchdog();
+        manager.status("degraded", Mono(0));
+        manager.ready();
+        drop(shortage);
+        println!("told=yes");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let mut child = in_a_child("http::service::systemd_is_told_although_no_descriptor_is_left")
+        .env("NOTIFY_SOCKET", &path)
+        .spawn()
+        .unwrap();
+    assert_eq!(told(&mut child, "told"), "yes");
+    assert!(child.wait().unwrap().success());
+    manager.set_nonblocking(true).unwrap();
+    for message in ["WATCHDOG=1", "STATUS=degraded", "READY=1"] {
+        let mut bytes = [0; 64];
+        let length = manager.recv(&mut bytes).expect(message);
+        assert_eq!(String::from_utf8_lossy(&bytes[..length]), message);
+    }
 }
 
 #[test]
