@@ -16,6 +16,7 @@ const OTHERS: LevelFilter = LevelFilter::Warn;
 const DEFAULT: LevelFilter = LevelFilter::Info;
 const OURS: &str = "claude_failover";
 const SENDERS: [&str; 3] = ["ureq", "ureq_proto", "rustls"];
+const SERVER: &str = "tiny_http";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sink {
@@ -38,6 +39,8 @@ pub fn init(level: Option<LevelFilter>) {
     for module in SENDERS {
         builder.filter_module(module, OTHERS);
     }
+    // Its accept loop is ended by us, which it takes for an error.
+    builder.filter_module(SERVER, LevelFilter::Off);
     let sink = sink();
     let clock = Clock::start();
     builder.format(move |out, record| {

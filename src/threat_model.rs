@@ -96,7 +96,8 @@
 //! * Long heads, slow, idle and half-asking clients, promised bodies, wrong methods and paths cost others
 //!   nothing (`http::what_is_not_served_is_refused`,
 //!   `http::a_promised_body_is_neither_waited_for_nor_allocated`,
-//!   `http::siege::a_siege_neither_slows_the_answers_nor_grows_the_house`); the deciding thread never meets
+//!   `http::siege::a_siege_neither_slows_the_answers_nor_grows_the_house`,
+//!   `http::shortage::an_answer_takes_no_descriptor_but_its_clients`); the deciding thread never meets
 //!   one. `cargo bench --bench health` measures it.
 //! * **Not defended:** with `http.allow_remote: true` whoever reaches the port reads `/status`, without TLS.
 //!   A proxy that asks who is there belongs in front.

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
+use crate::api::exchange::{ANSWER_BYTES_MAX, Flow, receive};
+use crate::api::gate::{Made, Source};
 use crate::core::action::AskId;
 use crate::harmless;
 
@@ -46,6 +48,7 @@ pub enum NoAsk {
 pub struct Pending {
     ask: AskId,
     answer: UnixStream,
+    received: Vec<u8>,
     asks: Arc<Asks>,
 }
 
@@ -67,7 +70,7 @@ impl Asks {
         let ask = AskId(open.last.0 + 1);
         open.last = ask;
         open.clients.insert(ask, client);
-        Ok((ask, Pending { ask, answer, asks: asks.clone() }))
+        Ok((ask, Pending { ask, answer, received: Vec::new(), asks: asks.clone() }))
     }
 
     /// Once; of an ask that nobody waits for any more, nothing.
@@ -126,6 +129,18 @@ fn shortened(text: &str) -> String {
 impl AsFd for Pending {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.answer.as_fd()
+    }
+}
+
+impl Source for Pending {
+    fn take(&mut self) -> Made {
+        match receive(&self.answer, &mut self.received, ANSWER_BYTES_MAX) {
+            Flow::Pause if self.received.len() <= ANSWER_BYTES_MAX => Made::NotYet,
+            Flow::End if !self.received.is_empty() => {
+                Made::Whole(std::mem::take(&mut self.received))
+            }
+            Flow::Pause | Flow::End | Flow::Broken => Made::Nothing,
+        }
     }
 }
 

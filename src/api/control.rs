@@ -178,8 +178,6 @@ fn lock(reports: &Mutex<Reports>) -> std::sync::MutexGuard<'_, Reports> {
 impl Protocol for Control {
     const REQUEST_BYTES_MAX: usize = REQUEST_BYTES_MAX;
     const CLIENTS_MAX: usize = ASKS_MAX + OTHERS_MAX;
-    /// All of them: those that wait are bounded by `ASKS_MAX`.
-    const MAKING_MAX: usize = Self::CLIENTS_MAX;
     const MAKE_TIMEOUT: Duration = VERB_TIMEOUT;
 
     type Maker = Pending;

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
-use crate::api::gate::{Failure, Protocol, Reply};
+use crate::api::gate::{Failure, Made, Protocol, Reply, Source};
 
 /// From the connection to the last byte of the request.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ pub struct Exchange<Maker> {
 enum Stage<Maker> {
     Asking { received: Vec<u8> },
     Queued { request: Vec<u8> },
-    Making { maker: Maker, answer: Vec<u8> },
+    Making { maker: Maker },
     Answering { answer: Vec<u8>, sent: usize },
     Leaving,
 }
@@ -53,15 +53,23 @@ pub enum Next {
     Close,
 }
 
+/// Whether a request could go to its maker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
+pub enum Start {
+    /// Or there was none to go.
+    Done,
+    Later,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
     /// Nothing more for now.
     Pause,
     End,
     Broken,
 }
 
-impl<Maker: AsFd> Exchange<Maker> {
+impl<Maker: Source> Exchange<Maker> {
     pub fn new(client: OwnedFd, now: Instant) -> Self {
         Self {
             client,
@@ -85,14 +93,10 @@ impl<Maker: AsFd> Exchange<Maker> {
         let awaited = match &self.stage {
             Stage::Asking { .. } | Stage::Leaving => PollFd::new(&self.client, PollFlags::IN),
             Stage::Queued { .. } => PollFd::new(&self.client, PollFlags::empty()),
-            Stage::Making { maker, .. } => PollFd::new(maker, PollFlags::IN),
+            Stage::Making { maker } => PollFd::new(maker, PollFlags::IN),
             Stage::Answering { .. } => PollFd::new(&self.client, PollFlags::OUT),
         };
         [awaited, PollFd::new(&self.client, PollFlags::empty())]
-    }
-
-    pub fn is_making(&self) -> bool {
-        matches!(self.stage, Stage::Making { .. })
     }
 
     /// It has its answer.
@@ -108,19 +112,17 @@ impl<Maker: AsFd> Exchange<Maker> {
         }
     }
 
-    /// Hands a queued request to its maker. Whether it did.
-    pub fn start<P: Protocol<Maker = Maker>>(&mut self, protocol: &mut P, now: Instant) -> bool {
+    /// Hands a queued request to its maker.
+    pub fn start<P: Protocol<Maker = Maker>>(&mut self, protocol: &mut P, now: Instant) -> Start {
         let Stage::Queued { request } = &self.stage else {
-            return false;
+            return Start::Done;
         };
         match protocol.respond(request) {
             Reply::Now(answer) => self.answer(answer, now),
-            Reply::From(maker) => {
-                let answer = Vec::new();
-                self.stage = Stage::Making { maker, answer };
-            }
+            Reply::From(maker) => self.stage = Stage::Making { maker },
+            Reply::Later => return Start::Later,
         }
-        true
+        Start::Done
     }
 
     /// Does what can be done without waiting.
@@ -178,19 +180,14 @@ impl<Maker: AsFd> Exchange<Maker> {
     }
 
     fn make<P: Protocol>(&mut self, protocol: &P, now: Instant) -> Next {
-        let Stage::Making { maker, answer } = &mut self.stage else {
+        let Stage::Making { maker } = &mut self.stage else {
             return Next::Stay;
         };
-        let flow = receive(&*maker, answer, ANSWER_BYTES_MAX);
-        if flow == Flow::Pause && answer.len() <= ANSWER_BYTES_MAX {
-            return Next::Stay;
+        match maker.take() {
+            Made::NotYet => {}
+            Made::Whole(answer) => self.answer(answer, now),
+            Made::Nothing => self.answer(protocol.failure(Failure::NoAnswer), now),
         }
-        let whole = flow == Flow::End && !answer.is_empty();
-        let answer = match whole {
-            true => std::mem::take(answer),
-            false => protocol.failure(Failure::NoAnswer),
-        };
-        self.answer(answer, now);
         Next::Stay
     }
 
@@ -247,7 +244,7 @@ fn next_after(flow: Flow) -> Next {
 }
 
 /// Adds to `into` what has come, until it is longer than `bytes_max`.
-fn receive(socket: impl AsFd, into: &mut Vec<u8>, bytes_max: usize) -> Flow {
+pub fn receive(socket: impl AsFd, into: &mut Vec<u8>, bytes_max: usize) -> Flow {
     let mut chunk = [0; CHUNK_BYTES];
     for _ in 0..CHUNKS_PER_TURN {
         if into.len() > bytes_max {
@@ -273,16 +270,30 @@ mod tests {
     use super::*;
     use crate::clock;
 
+    /// Never makes anything.
+    struct Idle(OwnedFd);
+
+    impl AsFd for Idle {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    impl Source for Idle {
+        fn take(&mut self) -> Made {
+            Made::NotYet
+        }
+    }
+
     /// Answers each line with itself.
     struct Echo;
 
     impl Protocol for Echo {
         const REQUEST_BYTES_MAX: usize = 16;
         const CLIENTS_MAX: usize = 1;
-        const MAKING_MAX: usize = 1;
         const MAKE_TIMEOUT: Duration = Duration::from_secs(1);
 
-        type Maker = OwnedFd;
+        type Maker = Idle;
 
         fn admits(&self, _client: BorrowedFd<'_>) -> bool {
             true
@@ -292,7 +303,7 @@ mod tests {
             received.iter().position(|byte| *byte == b'\n').map(|at| at + 1)
         }
 
-        fn respond(&mut self, request: &[u8]) -> Reply<OwnedFd> {
+        fn respond(&mut self, request: &[u8]) -> Reply<Idle> {
             Reply::Now(request.to_vec())
         }
 
@@ -302,7 +313,7 @@ mod tests {
     }
 
     /// A client, and what is at the gate of it.
-    fn came() -> (UnixStream, Exchange<OwnedFd>) {
+    fn came() -> (UnixStream, Exchange<Idle>) {
         let (client, ours) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         (client, Exchange::new(ours.into(), clock::instant()))
@@ -316,7 +327,7 @@ mod tests {
         client.write_all(b"hello\n").unwrap();
         let now = clock::instant();
         assert_eq!(exchange.advance(&Echo, AWAITED, now), Next::Stay);
-        assert!(exchange.start(&mut Echo, now));
+        assert_eq!(exchange.start(&mut Echo, now), Start::Done);
         assert!(exchange.is_leaving(), "nothing more is awaited of it");
         drop(exchange);
         let mut answer = String::new();

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use rustix::process::{Resource, getrlimit};
 
-use crate::api::exchange::{Exchange, Next, Stir};
+use crate::api::exchange::{Exchange, Next, Start, Stir};
 use crate::clock;
 use crate::component::JoinOnDrop;
 use crate::core::event::Event;
@@ -28,8 +28,8 @@ const BACKLOG: i32 = 1024;
 const ACCEPTS_PER_TURN: usize = 16;
 /// No accepting for so long after it failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// One client in so many descriptors that we may open: with its maker each has two, there are two gates,
-/// and the other half of the descriptors is the house's own. The kernel refuses to poll more than all.
+/// One client in so many descriptors that we may open: it has up to three with its maker, there are two
+/// gates, and the rest is the house's own. The kernel refuses to poll more than all.
 const FILES_A_CLIENT: u64 = 8;
 
 /// What is asked and answered through a gate.
@@ -39,13 +39,11 @@ pub trait Protocol: Send + 'static {
     /// Connections held at one time, or fewer where descriptors are few; the next one takes the place
     /// of the oldest.
     const CLIENTS_MAX: usize;
-    /// Requests that are with their maker at one time; the others wait for their turn.
-    const MAKING_MAX: usize;
     /// For the maker of the answer, with the wait for its turn.
     const MAKE_TIMEOUT: Duration;
 
     /// Where an answer that takes time comes from. Dropped when nobody waits for it any more.
-    type Maker: AsFd + Send;
+    type Maker: Source;
 
     /// Whether this client may ask at all.
     fn admits(&self, client: BorrowedFd<'_>) -> bool;
@@ -53,13 +51,34 @@ pub trait Protocol: Send + 'static {
     fn complete(&self, received: &[u8]) -> Option<usize>;
     /// Never waits: an answer that takes time comes through a [`Reply::From`].
     fn respond(&mut self, request: &[u8]) -> Reply<Self::Maker>;
+    /// Called before each wait: what was left behind when a maker was dropped is put in order.
+    fn settle(&mut self) {}
+    /// To be settled as soon as something comes from these.
+    fn owing(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        std::iter::empty()
+    }
     fn failure(&self, failure: Failure) -> Vec<u8>;
 }
 
 pub enum Reply<Maker> {
     Now(Vec<u8>),
-    /// All that comes from this non-blocking socket until its end.
     From(Maker),
+    /// No maker is free; this request and those after it wait for their turn.
+    Later,
+}
+
+/// What is polled for an answer.
+pub trait Source: AsFd + Send {
+    /// What has come by now; never waits.
+    fn take(&mut self) -> Made;
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Made {
+    NotYet,
+    Whole(Vec<u8>),
+    /// And there will be none.
+    Nothing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,10 +124,11 @@ impl Gate {
     }
 }
 
+/// INVARIANT: field order is shutdown order; the protocol may end threads that wait for an exchange.
 struct Loop<P: Protocol> {
+    exchanges: Vec<Exchange<P::Maker>>,
     protocol: P,
     clients_max: usize,
-    exchanges: Vec<Exchange<P::Maker>>,
     /// Set after accepting failed.
     paused_until: Option<Instant>,
 }
@@ -128,8 +148,9 @@ enum Room {
 fn run<P: Protocol>(listener: &OwnedFd, stop: &PipeReader, protocol: P) -> anyhow::Result<()> {
     let clients_max = clients_max::<P>();
     let exchanges = Vec::with_capacity(clients_max);
-    let mut turn = Loop { protocol, clients_max, exchanges, paused_until: None };
+    let mut turn = Loop { exchanges, protocol, clients_max, paused_until: None };
     loop {
+        turn.protocol.settle();
         let ready = turn.wait(listener, stop)?;
         if ready.stop {
             turn.part();
@@ -170,6 +191,8 @@ impl<P: Protocol> Loop<P> {
         };
         let mut fds = vec![PollFd::new(stop, PollFlags::IN), PollFd::new(listener, accepting)];
         fds.extend(self.exchanges.iter().flat_map(Exchange::interest));
+        let owing: Vec<BorrowedFd<'_>> = self.protocol.owing().collect();
+        fds.extend(owing.iter().map(|owing| PollFd::new(owing, PollFlags::IN)));
         let deadline = self
             .exchanges
             .iter()
@@ -183,7 +206,7 @@ impl<P: Protocol> Loop<P> {
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         let (ours, theirs) = ready.split_at(2);
-        let stirs = theirs.chunks_exact(2);
+        let stirs = theirs[..2 * self.exchanges.len()].chunks_exact(2);
         Ok(Ready {
             since,
             stop: ours[0],
@@ -204,10 +227,9 @@ impl<P: Protocol> Loop<P> {
                 Next::Close => false,
             }
         });
-        let mut making = self.exchanges.iter().filter(|one| one.is_making()).count();
         for exchange in &mut self.exchanges {
-            if making < P::MAKING_MAX && exchange.start(protocol, now) {
-                making += usize::from(exchange.is_making());
+            if exchange.start(protocol, now) == Start::Later {
+                break;
             }
         }
     }

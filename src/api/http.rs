@@ -1,33 +1,25 @@
 //! `GET /health`, `/status`, `/events`, `/metrics` and the page, from the published snapshot. Read only.
 //!
 //! tiny_http has a thread for each open connection and neither timeouts nor caps, so it never meets
-//! a client: it listens on a private Unix socket behind a [`Gate`], which hands it whole requests,
-//! at most [`MAKING_MAX`] at a time, and takes the answers off it at
-//! once, however slow the client. Timeouts on its own sockets would not do: one byte in time after
-//! another keeps a thread for ever, and a timeout inherited from the listener ends its accept loop.
+//! a client: a [`Gate`] hands whole requests over the private lines of a [`Maker`] and takes the
+//! answers off them at once, however slow the client. Timeouts on its own sockets would not do: one
+//! byte in time after another keeps a thread for ever.
 //! Only the request line and `Host` are handed on, because it allocates and zeroes what a
 //! `Content-Length` promises, which lets one request end the process.
 
-use std::io::Write;
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
-use crossbeam_channel::{Sender, bounded};
-use tiny_http::{HTTPVersion, Method, Request};
+use anyhow::Context;
+use crossbeam_channel::Sender;
 
-use crate::api::answer::{Answer, Asked, HostPolicy, Verb, Version, answer, plain, render};
+use crate::api::answer::{HostPolicy, Verb, plain};
 use crate::api::gate::{Failure, Gate, Protocol, Reply};
-use crate::api::socket::{self, SocketFile};
-use crate::clock::Clock;
-use crate::component::JoinOnDrop;
+use crate::api::maker::{Maker, Making, Site, bytes};
 use crate::core::event::Event;
-use crate::process::own::own;
 use crate::snapshot::SnapshotCell;
 
 /// Request line and headers.
@@ -35,8 +27,6 @@ pub const HEAD_BYTES_MAX: usize = 8 << 10;
 /// Connections held at one time. While there are places, nobody waits for another to lose his, which
 /// takes [`crate::api::gate::STAY_MIN`]; so there are more than anybody in good faith needs.
 pub const CLIENTS_MAX: usize = 256;
-/// Requests that tiny_http has at one time.
-pub const MAKING_MAX: usize = 8;
 /// An answer is made from a snapshot, so this ends only what is broken.
 pub const MAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -58,19 +48,13 @@ pub enum HttpError {
 }
 
 /// A running server.
-///
-/// INVARIANT: field order is shutdown order: no more clients, no more requests, the join. The name
-/// of the private socket goes last, because tiny_http ends by connecting to it.
 pub struct Server {
     _gate: Gate,
-    _maker: Unblock,
-    _answering: JoinOnDrop,
-    _file: SocketFile,
     address: SocketAddr,
 }
 
 impl Server {
-    /// Port 0 takes a free one. `runtime_dir` holds the private socket `http.sock`.
+    /// Port 0 takes a free one. In `runtime_dir` there is `http.sock` during a start.
     pub fn spawn(
         listen: SocketAddr,
         hosts: HostPolicy,
@@ -81,14 +65,14 @@ impl Server {
         let bind = |source| HttpError::Bind { address: listen, source };
         let listener = TcpListener::bind(listen).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        let site = Site { snapshot, hosts, bound: address.ip() };
+        let site = Arc::new(Site { snapshot, hosts, bound: address.ip() });
         let path = runtime_dir.join("http.sock");
-        let (private, file) = socket::listen(&path)?;
-        let (maker, answering) = spawn_maker(private.into(), site, events.clone())?;
-        let gate = Gate::spawn("http-gate", listener.into(), Http { path }, events.clone())
+        let maker = Maker::start(&path, site.clone())?;
+        let http = Http { maker, path, site };
+        let gate = Gate::spawn("http-gate", listener.into(), http, events.clone())
             .context("could not start the thread http-gate")?;
         log::info!("http: listening on {address}");
-        Ok(Self { _gate: gate, _maker: maker, _answering: answering, _file: file, address })
+        Ok(Self { _gate: gate, address })
     }
 
     /// Where it listens.
@@ -99,16 +83,31 @@ impl Server {
 
 /// What the gate knows of HTTP.
 struct Http {
+    maker: Maker,
     path: PathBuf,
+    site: Arc<Site>,
+}
+
+impl Http {
+    /// No request can break a line, by all we know; should one, the next is answered again.
+    fn ask(&mut self, head: &[u8]) -> anyhow::Result<Option<Making>> {
+        let lost = match self.maker.ask(head) {
+            Ok(asked) => return Ok(asked),
+            Err(lost) => lost,
+        };
+        self.maker = Maker::start(&self.path, self.site.clone())
+            .with_context(|| format!("{lost}, and another start failed"))?;
+        log::warn!("http: {lost}; tiny_http was started anew");
+        self.maker.ask(head)
+    }
 }
 
 impl Protocol for Http {
     const REQUEST_BYTES_MAX: usize = HEAD_BYTES_MAX;
     const CLIENTS_MAX: usize = CLIENTS_MAX;
-    const MAKING_MAX: usize = MAKING_MAX;
     const MAKE_TIMEOUT: Duration = MAKE_TIMEOUT;
 
-    type Maker = OwnedFd;
+    type Maker = Making;
 
     fn admits(&self, _client: BorrowedFd<'_>) -> bool {
         true
@@ -121,17 +120,27 @@ impl Protocol for Http {
             .map(|at| at + HEAD_END.len())
     }
 
-    fn respond(&mut self, request: &[u8]) -> Reply<OwnedFd> {
+    fn respond(&mut self, request: &[u8]) -> Reply<Making> {
         let Some(essence) = essence(request) else {
             return Reply::Now(bytes(&plain(400, "this is no HTTP/1.1\n"), Verb::Get));
         };
-        match hand_on(&self.path, &essence) {
-            Ok(maker) => Reply::From(maker),
+        match self.ask(&essence) {
+            Ok(Some(making)) => Reply::From(making),
+            Ok(None) => Reply::Later,
             Err(error) => {
-                log::warn!("http: could not hand a request on: {error}");
-                Reply::Now(self.failure(Failure::NoAnswer))
+                log::warn!("http: no answer can be made: {error:#}");
+                let why = format!("no answer can be made: {error:#}\n");
+                Reply::Now(bytes(&plain(503, why), Verb::Get))
             }
         }
+    }
+
+    fn settle(&mut self) {
+        self.maker.settle();
+    }
+
+    fn owing(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.maker.owing()
     }
 
     fn failure(&self, failure: Failure) -> Vec<u8> {
@@ -145,18 +154,18 @@ impl Protocol for Http {
     }
 }
 
-fn bytes(answer: &Answer, verb: Verb) -> Vec<u8> {
-    render(answer, verb, Clock::start().wall())
-}
-
-/// The request line and the `Host` headers, and nothing that promises a body or an upgrade.
+/// The request line and the `Host` headers, and nothing that promises a body or an upgrade, or ends the
+/// line that it goes over. To tiny_http a header that ends with LF alone has no end.
 fn essence(head: &[u8]) -> Option<Vec<u8>> {
     let mut lines = head.split_inclusive(|byte| *byte == b'\n');
     let mut kept = lines.next().filter(|line| is_request_line(line))?.to_vec();
+    kept.extend(b"Connection: keep-alive\r\n");
     let is_host =
         |line: &&[u8]| line.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"host:"));
-    lines.filter(is_host).for_each(|line| kept.extend(line));
-    kept.extend(b"Connection: close\r\n\r\n");
+    for host in lines.filter(is_host) {
+        kept.extend(host.ends_with(b"\r\n").then_some(host)?);
+    }
+    kept.extend(b"\r\n");
     kept.is_ascii().then_some(kept)
 }
 
@@ -171,103 +180,77 @@ fn is_request_line(line: &[u8]) -> bool {
     })
 }
 
-/// Does not block: a head fits a fresh socket's buffer, and the backlog is larger than the number
-/// of requests under way.
-fn hand_on(path: &Path, head: &[u8]) -> std::io::Result<OwnedFd> {
-    let mut maker = UnixStream::connect(path)?;
-    maker.set_nonblocking(true)?;
-    maker.write_all(head)?;
-    maker.shutdown(Shutdown::Write)?;
-    Ok(maker.into())
-}
-
-/// Ends the answering thread when dropped.
-struct Unblock {
-    maker: Arc<tiny_http::Server>,
-    stopping: Arc<AtomicBool>,
-}
-
-impl Drop for Unblock {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.maker.unblock();
-    }
-}
-
-/// tiny_http is started on the thread that answers, because its own threads take over the name.
-fn spawn_maker(
-    listener: UnixListener,
-    site: Site,
-    events: Sender<Event>,
-) -> anyhow::Result<(Unblock, JoinOnDrop)> {
-    let (started, result) = bounded(1);
-    let stopping = Arc::new(AtomicBool::new(false));
-    let stopped = stopping.clone();
-    let thread = JoinOnDrop::spawn("http", move || {
-        let server = tiny_http::Server::from_listener(listener, None);
-        let maker = match server {
-            Ok(maker) => Arc::new(maker),
-            Err(error) => {
-                let _ = started.send(Err(anyhow!("{error}")));
-                return;
-            }
-        };
-        let _ = started.send(Ok(maker.clone()));
-        let error = loop {
-            match maker.recv() {
-                Ok(request) => site.answer(request),
-                Err(_) if stopped.load(Ordering::SeqCst) => break None,
-                Err(error) => break Some(format!("could not accept: {error}")),
-            }
-        };
-        // The coordinator may be gone already at shutdown; then nobody asks.
-        let _ = events.send(Event::ComponentExited { name: "http".to_owned(), error });
-    })
-    .context("could not start the thread http")?;
-    let maker = result.recv().context("the thread http ended early")??;
-    Ok((Unblock { maker, stopping }, thread))
-}
-
-struct Site {
-    snapshot: SnapshotCell,
-    hosts: HostPolicy,
-    bound: IpAddr,
-}
-
-impl Site {
-    fn answer(&self, request: Request) {
-        let asked = asked(&request);
-        let answer = answer(&asked, &self.snapshot.read(), self.bound, self.hosts, own);
-        let bytes = bytes(&answer, asked.verb);
-        let mut writer = request.into_writer();
-        if let Err(error) = writer.write_all(&bytes).and_then(|()| writer.flush()) {
-            log::debug!("http: an answer was not taken: {error}");
-        }
-    }
-}
-
-fn asked(request: &Request) -> Asked<'_> {
-    let verb = match request.method() {
-        Method::Get => Verb::Get,
-        Method::Head => Verb::Head,
-        _ => Verb::Other,
-    };
-    let version = match request.http_version() {
-        HTTPVersion(0, _) | HTTPVersion(1, 0) => Version::Http10,
-        _ => Version::Http11,
-    };
-    let hosts = request
-        .headers()
-        .iter()
-        .filter(|header| header.field.equiv("Host"))
-        .map(|header| header.value.as_str())
-        .collect();
-    Asked { verb, version, target: request.url(), hosts }
-}
-
 #[cfg(test)]
 mod tests {
+    use rustix::event::{PollFd, PollFlags};
+    use serde_json::json;
+
     use super::*;
+    use crate::api::gate::{Made, Source};
+    use crate::snapshot::{Health, Snapshot};
+
+    fn http(dir: &Path) -> Http {
+        let health =
+            Health { ok: true, state: "normal".to_owned(), reasons: Vec::new(), until: None };
+        let site = Arc::new(Site {
+            snapshot: SnapshotCell::new(Snapshot::new(health, json!({}))),
+            hosts: HostPolicy::Local,
+            bound: [127, 0, 0, 1].into(),
+        });
+        let path = dir.join("http.sock");
+        Http { maker: Maker::start(&path, site.clone()).unwrap(), path, site }
+    }
+
+    fn made(mut making: Making) -> Made {
+        loop {
+            let mut fds = [PollFd::new(&making, PollFlags::IN)];
+            rustix::event::poll(&mut fds, None).unwrap();
+            match making.take() {
+                Made::NotYet => {}
+                made => return made,
+            }
+        }
+    }
+
+    fn first_line(made: &Made) -> String {
+        let Made::Whole(answer) = made else { panic!("{made:?}") };
+        String::from_utf8_lossy(answer).lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn a_tiny_http_that_has_lost_its_lines_is_started_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut http = http(dir.path());
+        let mut lost = 0;
+        // It answers this by itself, not as we do, and closes.
+        while let Ok(asked) = http.maker.ask(b"nonsense\r\n\r\n") {
+            assert_eq!(made(asked.expect("a free line")), Made::Nothing);
+            lost += 1;
+        }
+        assert!(lost > 0);
+        for _ in 0..10 {
+            let reply = http.respond(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let Reply::From(making) = reply else { panic!("no answer is made") };
+            assert_eq!(first_line(&made(making)), "HTTP/1.1 200 OK");
+        }
+    }
+
+    #[test]
+    fn what_was_made_for_one_who_has_gone_is_nobody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut http = http(dir.path());
+        for _ in 0..100 {
+            drop(http.respond(b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        }
+        let making = loop {
+            match http.respond(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n") {
+                Reply::From(making) => break making,
+                Reply::Now(answer) => panic!("{}", String::from_utf8_lossy(&answer)),
+                Reply::Later => {}
+            }
+        };
+        assert_eq!(first_line(&made(making)), "HTTP/1.1 200 OK");
+    }
 
     #[test]
     fn of_a_head_only_what_is_needed_is_handed_on() {
@@ -275,13 +258,14 @@ mod tests {
             Transfer-Encoding: chunked\r\nExpect: 1\r\n Host: folded\r\nHost : b\r\nhost:c\r\n\r\n";
         assert_eq!(
             String::from_utf8(essence(head).unwrap()).unwrap(),
-            "POST /x HTTP/1.1\r\nHOST: a\r\nhost:c\r\nConnection: close\r\n\r\n"
+            "POST /x HTTP/1.1\r\nConnection: keep-alive\r\nHOST: a\r\nhost:c\r\n\r\n"
         );
         for head in [
             &b"\r\n\r\n"[..],
             b"GET /health\r\n\r\n",
             b"GET /health HTTP/2.0\r\n\r\n",
             b"GET /health HTTP/1.1\n\r\n\r\n",
+            b"GET / HTTP/1.0\r\nHost: a\nX: y\r\n\r\n",
             b"GET /\xff HTTP/1.1\r\n\r\n",
             b"GET / HTTP/2.0 HTTP/1.1\r\n\r\n",
             b"GET / HTTP/1.0 HTTP/1.1\r\n\r\n",
