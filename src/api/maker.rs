@@ -29,8 +29,9 @@ use crate::component::JoinOnDrop;
 use crate::process::own::own;
 use crate::snapshot::SnapshotCell;
 
-/// Requests that tiny_http has at one time, each on a line of its own: the threads that it keeps from
-/// its start, so that it never makes another. One thread answers them all.
+/// Requests that tiny_http has at one time, each on a line of its own, and so many threads it has from
+/// its start. For a line that comes before one of them waits it makes one more, so there are at most
+/// twice as many, and none is made later. One thread answers them all.
 pub const MAKING_MAX: usize = 4;
 /// One line in so many descriptors that we may open; it takes three.
 const FILES_A_LINE: u64 = 32;

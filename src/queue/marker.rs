@@ -14,7 +14,7 @@ use crate::moment::Wall;
 use crate::queue::dir::{Dir, Put, Stamp};
 
 const VERSION: u32 = 1;
-/// Several times what ours has.
+/// Ours have less, whatever their names and reason are.
 const BYTES_MAX: u64 = 4096;
 const MODE: u32 = 0o644;
 

@@ -9,7 +9,6 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use claude_failover::core::durable::Durable;
 use claude_failover::core::event::AgentHome;
@@ -24,6 +23,8 @@ use claude_failover::moment::Wall;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::child::in_a_child;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 enum Fact {
@@ -34,6 +35,9 @@ enum Fact {
 fn said(text: &str) -> Fact {
     Fact::Said { text: text.to_owned() }
 }
+
+/// The state directory of a test, for its child.
+const STATE: &str = "CF_TEST_STATE";
 
 /// A state directory of its own for one test.
 struct State(tempfile::TempDir);
@@ -265,19 +269,12 @@ fn a_record_that_is_too_long_poisons_the_journal() {
     assert_eq!(state.records::<Fact>().unwrap(), [said("a")]);
 }
 
-/// This test once more, alone, in a process of its own, with `CF_TEST_STATE` set to `state`.
-fn in_a_child(test: &str, state: &Path) -> Command {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", test, "--nocapture"]).env("CF_TEST_STATE", state).stdin(Stdio::null());
-    child
-}
-
 /// A file size limit acts like a disk that fills up in the middle of a write: the write is cut
 /// short, and the rest fails. It binds a whole process, so the writer is a child.
 #[test]
 fn a_full_disk_poisons_the_journal_and_the_next_start_recovers() {
     const LIMIT_BYTES: u64 = 1000;
-    if let Some(dir) = std::env::var_os("CF_TEST_STATE") {
+    if let Some(dir) = std::env::var_os(STATE) {
         // Without a handler the signal that comes with the error would end the process.
         let _ = signal_hook::iterator::Signals::new([signal_hook::consts::SIGXFSZ]).unwrap();
         rustix::process::setrlimit(
@@ -300,12 +297,10 @@ fn a_full_disk_poisons_the_journal_and_the_next_start_recovers() {
         return;
     }
     let state = State::new();
-    let output = in_a_child(
-        "journal::a_full_disk_poisons_the_journal_and_the_next_start_recovers",
-        state.path(),
-    )
-    .output()
-    .unwrap();
+    let output = in_a_child("journal::a_full_disk_poisons_the_journal_and_the_next_start_recovers")
+        .env(STATE, state.path())
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     let acknowledged: usize =
@@ -323,7 +318,7 @@ fn a_full_disk_poisons_the_journal_and_the_next_start_recovers() {
 /// Each number a child prints was acknowledged before, so it must be found after its death.
 #[test]
 fn a_killed_writer_loses_nothing_that_was_acknowledged() {
-    if let Some(dir) = std::env::var_os("CF_TEST_STATE") {
+    if let Some(dir) = std::env::var_os(STATE) {
         let (mut journal, entries) = Journal::open(Path::new(&dir)).unwrap();
         let next = entries.last().map_or(1, |last| last.seq + 1);
         for count in next..next + 10_000 {
@@ -334,13 +329,10 @@ fn a_killed_writer_loses_nothing_that_was_acknowledged() {
     }
     let state = State::new();
     for round in 0..5 {
-        let mut child = in_a_child(
-            "journal::a_killed_writer_loses_nothing_that_was_acknowledged",
-            state.path(),
-        )
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        let mut child = in_a_child("journal::a_killed_writer_loses_nothing_that_was_acknowledged")
+            .env(STATE, state.path())
+            .spawn()
+            .unwrap();
         let mut written = BufReader::new(child.stdout.take().unwrap())
             .lines()
             .map_while(Result::ok)

@@ -7,6 +7,7 @@
 mod logged;
 mod support;
 
+mod child;
 mod classify;
 mod config;
 mod daemon;

@@ -17,7 +17,8 @@ use claude_failover::core::event::{AccountVerb, Event, StuckVerb, Verb};
 use claude_failover::snapshot::SnapshotCell;
 use crossbeam_channel::{Receiver, unbounded};
 
-use super::{in_a_child, snapshot};
+use super::snapshot;
+use crate::child::in_a_child;
 use crate::support::eventually;
 
 pub const TIMEOUT: Duration = Duration::from_secs(10);

@@ -12,8 +12,8 @@ use claude_failover::{logging, signals};
 use crossbeam_channel::unbounded;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::shortage::Shortage;
-use super::{in_a_child, is_child, told};
+use super::shortage::leave_only;
+use crate::child::{in_a_child, is_child, told};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -138,7 +138,7 @@ fn systemd_hears_each_word_once() {
 fn systemd_is_told_although_no_descriptor_is_left() {
     if is_child() {
         let mut manager = Manager::from_environment();
-        let shortage = Shortage::leaving(0);
+        let shortage = leave_only(0);
         assert!(UnixDatagram::unbound().is_err(), "there is a descriptor left");
         manager.watchdog();
         manager.status("degraded", Mono(0));

@@ -9,28 +9,15 @@ use std::process::{Child, Stdio};
 use claude_failover::api::http::HttpError;
 use claude_failover::snapshot::SnapshotCell;
 use crossbeam_channel::unbounded;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{House, connect, get, in_a_child, is_child, rest, snapshot, spawn, told};
+use super::{House, connect, get, rest, snapshot, spawn};
+use crate::child::{in_a_child, is_child, told};
+use crate::descriptors::{FEW, may_open, take_all_but};
 
-/// In a child all threads have these together.
-const FILES_MAX: u64 = 64;
-
-/// Descriptors taken by nobody's need.
-pub struct Shortage {
-    _taken: Vec<File>,
-}
-
-impl Shortage {
-    /// Of those that this process may open just so many are left.
-    pub fn leaving(spare: usize) -> Self {
-        let maximum = getrlimit(Resource::Nofile).maximum;
-        setrlimit(Resource::Nofile, Rlimit { current: Some(FILES_MAX), maximum }).unwrap();
-        let mut taken: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
-        assert!(taken.len() >= spare, "{spare} is too much to leave");
-        taken.truncate(taken.len() - spare);
-        Self { _taken: taken }
-    }
+/// Descriptors taken by nobody's need: of [`FEW`] just so many are left.
+pub fn leave_only(spare: usize) -> Vec<File> {
+    may_open(FEW);
+    take_all_but(spare)
 }
 
 /// A server with as many spare descriptors as it is told, line by line.
@@ -41,7 +28,7 @@ fn serve_with_few() {
     for line in std::io::stdin().lines() {
         let spare = line.unwrap().parse().unwrap();
         drop(shortage.take());
-        shortage = Some(Shortage::leaving(spare));
+        shortage = Some(leave_only(spare));
         println!("spare={spare}");
     }
     drop(shortage);
@@ -101,7 +88,7 @@ fn a_start_without_enough_descriptors_is_refused() {
         let (sender, _events) = unbounded();
         let (mut started, mut refused) = (0, 0);
         for spare in 0..30 {
-            let shortage = Shortage::leaving(spare);
+            let shortage = leave_only(spare);
             match spawn(dir.path(), ([127, 0, 0, 1], 0).into(), &cell, &sender) {
                 Ok(server) => {
                     drop(shortage);
