@@ -15,6 +15,7 @@ use crate::terminal::client::{BATCH_EXCHANGES_MAX, Broken, Client, OWN_SESSION};
 use crate::terminal::command::{Command, Exchange};
 use crate::terminal::error::TerminalError;
 use crate::terminal::lost_socket;
+use crate::terminal::orphans;
 use crate::terminal::owner::{self, ClaimError};
 use crate::terminal::probe;
 use crate::terminal::protocol::{Block, Reply};
@@ -173,7 +174,12 @@ impl Connection {
         let limit = self.settings.deadline;
         self.recall_server()?;
         let mut client = Client::start(&self.settings)?;
-        let replies = client.run(&handshake(), limit).map_err(|broken| self.error_of(broken))?;
+        let replies = client.run(&handshake(), limit).map_err(|broken| {
+            if matches!(broken, Broken::Gone(_)) {
+                orphans::end_all_of(&self.settings);
+            }
+            self.error_of(broken)
+        })?;
         let answer = replies.iter().flatten().last();
         let hello = answer.map(Block::lossy).unwrap_or_default();
         if !answer.is_some_and(|block| block.ok) {

@@ -14,6 +14,7 @@ pub mod error;
 pub mod launch;
 pub mod leader;
 pub mod lost_socket;
+pub mod orphans;
 pub mod owner;
 pub mod probe;
 pub mod protocol;

@@ -5,10 +5,11 @@ use std::io;
 use std::time::Duration;
 
 use crate::ids::ProcessRef;
-use crate::process::{stop, table};
+use crate::process::table;
 use crate::terminal::client::{Broken, Client, OWN_SESSION};
 use crate::terminal::command::{Command, Exchange, guarded, marker_value};
 use crate::terminal::error::TerminalError;
+use crate::terminal::orphans;
 use crate::terminal::protocol::first_text;
 
 pub const VALUE: &str = "#{@failover_owner}";
@@ -61,39 +62,9 @@ pub fn claim(
         return Err(owned(server, holds));
     }
     if process.is_some() {
-        end_orphans(client, limit)?;
+        orphans::end_attached(client, limit)?;
     }
     Ok(())
-}
-
-/// The server of tmux 3.3a waits for ever to be rid of what it has to say to a control client whose
-/// daemon was killed in that moment: the client stays, in the server and as a process, one for each
-/// such death. It ends when it is asked to by a signal.
-fn end_orphans(client: &mut Client, limit: Duration) -> Result<(), Broken> {
-    let rows = Command::new("list-clients")
-        .option("-t", format!("={OWN_SESSION}"))
-        .option("-F", "#{client_control_mode} #{client_pid}");
-    let replies = client.run(&[Exchange::plain(&[rows])], limit)?;
-    let rows = replies.first().map(|reply| first_text(reply)).unwrap_or_default();
-    let pids = rows.lines().filter_map(|row| row.strip_prefix("1 ")?.parse().ok());
-    for pid in pids.filter(|pid| client.pid() != Some(*pid)) {
-        // Who cannot be looked at may have a living daemon.
-        let Ok(Some(orphan)) = orphan(pid) else { continue };
-        log::info!("ending the tmux client {pid} of a daemon that was killed");
-        if let Err(error) = stop::terminate(orphan) {
-            log::warn!("tmux client {pid} could not be ended: {error}");
-        }
-    }
-    Ok(())
-}
-
-/// A client of ours whose parent is no daemon (any more).
-fn orphan(pid: i32) -> io::Result<Option<ProcessRef>> {
-    let args = table::args(pid)?.unwrap_or_default();
-    let is_ours = args.iter().any(|arg| arg == OWN_SESSION);
-    let parent = table::parent(pid)?.and_then(table::exe);
-    let is_orphan = is_ours && parent != table::exe(std::process::id().cast_signed());
-    Ok(table::identity(pid)?.filter(|_| is_orphan))
 }
 
 fn owned(server: &str, owner: String) -> ClaimError {

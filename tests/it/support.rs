@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Above them the kernel takes ports for connections of its own.
@@ -111,7 +112,13 @@ impl PrivateTmux {
 }
 
 impl Drop for PrivateTmux {
+    /// The client of a daemon that was killed with an answer on its way would hold the end up for ever.
     fn drop(&mut self) {
+        let clients = self.output(&["list-clients", "-F", "#{client_pid}"]).stdout;
         let _ = self.output(&["kill-server"]);
+        let clients = String::from_utf8_lossy(&clients);
+        for client in clients.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            let _ = kill_process(client, Signal::TERM);
+        }
     }
 }

@@ -23,7 +23,7 @@ fn running(fleet: &Fleet) -> BTreeMap<String, usize> {
 /// Until the daemon has them all in their places and is at rest. At no moment on the way does one run
 /// twice.
 #[track_caller]
-fn await_each_once(fleet: &Fleet, talks: &Talks) {
+pub fn await_each_once(fleet: &Fleet, talks: &Talks) {
     eventually("each conversation runs once, in its session", SWAP * 2, || {
         let running = running(fleet);
         assert!(running.values().all(|count| *count == 1), "{running:?}");

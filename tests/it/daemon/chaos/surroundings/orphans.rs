@@ -8,6 +8,7 @@ use claude_failover::process::table;
 use crate::daemon::fleet::{Fleet, SOON};
 use crate::daemon::layout::Layout;
 use crate::daemon::outside;
+use crate::daemon::persons::await_each_once;
 use crate::support::eventually;
 
 const TRIES: usize = 50;
@@ -34,6 +35,25 @@ fn a_client_of_a_killed_daemon_is_ended_by_the_next_one() {
     eventually("it is ended", SOON, || orphan.try_wait().unwrap());
     assert!(!is_attached(&fleet, &orphan));
     fleet.await_adopted(&talks);
+}
+
+/// A server that is told to end waits for such a client, and lets nobody in.
+#[test]
+fn a_server_that_cannot_end_for_the_client_of_a_killed_daemon_holds_the_next_one_up_no_longer() {
+    let (mut fleet, talks) = Fleet::up(Layout::default());
+    let args = control_client(&fleet);
+    fleet.kill_daemon();
+    let mut orphan = (0..TRIES).find_map(|_| orphaned(&fleet, &args)).expect("one that stays");
+    let old: i32 = fleet.server_pid().unwrap().parse().unwrap();
+    fleet.tmux(&["kill-server"]).unwrap();
+    let refused = fleet.tmux(&["list-sessions"]).unwrap_err();
+    assert!(refused.contains("server exited"), "{refused}");
+    assert!(outside::is_alive(old), "it has ended by itself");
+    fleet.server = None;
+    fleet.start();
+    eventually("the client is ended", SOON, || orphan.try_wait().unwrap());
+    eventually("the server is gone", SOON, || (!outside::is_alive(old)).then_some(()));
+    await_each_once(&fleet, &talks);
 }
 
 /// A client whose other ends are gone. Most end by themselves before they are attached, or soon after.
