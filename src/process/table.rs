@@ -191,6 +191,13 @@ impl Offspring {
     }
 }
 
+/// The name it gave itself, of at most 15 bytes; else that of its file.
+pub fn name(pid: i32) -> io::Result<Option<Vec<u8>>> {
+    let path = format!("/proc/{pid}/comm");
+    let read = unless_gone(std::fs::read(&path)).map_err(|error| named(&path, &error))?;
+    Ok(read.map(|name| name.strip_suffix(b"\n").unwrap_or(&name).to_vec()))
+}
+
 /// `None` when there is none to read, when it is too long, and when it is not UTF-8.
 pub fn args(pid: i32) -> io::Result<Option<Vec<String>>> {
     let path = format!("/proc/{pid}/cmdline");

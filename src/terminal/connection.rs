@@ -174,11 +174,11 @@ impl Connection {
         let limit = self.settings.deadline;
         self.recall_server()?;
         let mut client = Client::start(&self.settings)?;
-        let replies = client.run(&handshake(), limit).map_err(|broken| {
-            if matches!(broken, Broken::Gone(_)) {
-                orphans::end_all_of(&self.settings);
+        let replies = client.run(&handshake(), limit).map_err(|broken| match broken {
+            Broken::Gone(why) => {
+                self.error_of(Broken::Gone(orphans::sent_away(why, &self.settings)))
             }
-            self.error_of(broken)
+            Broken::TimedOut => self.error_of(broken),
         })?;
         let answer = replies.iter().flatten().last();
         let hello = answer.map(Block::lossy).unwrap_or_default();

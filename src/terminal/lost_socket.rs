@@ -18,7 +18,7 @@ const SOCKETS: &str = "/proc/net/unix";
 /// `__SO_ACCEPTCON`: somebody listens.
 const LISTENS: &[u8] = b"00010000";
 /// The name that a server gives itself.
-const SERVER_NAME: &[u8] = b"tmux: server\n";
+const SERVER_NAME: &[u8] = b"tmux: server";
 
 /// The server of ours that listens where the file `socket` was; `None` when the file is there, or
 /// nobody listens.
@@ -37,7 +37,7 @@ pub fn orphan(socket: &Path) -> io::Result<Option<ProcessRef>> {
     let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     for pid in table::all()? {
         let Some(server) = unless_hidden(table::identity(pid))? else { continue };
-        let name = readable(std::fs::read(format!("/proc/{pid}/comm")))?.unwrap_or_default();
+        let name = unless_hidden(table::name(pid))?.unwrap_or_default();
         // Another mount namespace may have a file of that name, and its own server on it.
         let its_own = Path::new("/proc").join(format!("{pid}/root"));
         let its_own = its_own.join(socket.strip_prefix("/").unwrap_or(socket));
