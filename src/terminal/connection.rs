@@ -275,11 +275,14 @@ impl Connection {
 
 /// Our session must outlive its client: a tmux 3.3a server that destroys a session whose control
 /// client has just ended can still look into it, and dies with everything in it. Measured: 19
-/// servers lost in 100 kills of the daemon with `destroy-unattached on`, none with `off`.
+/// servers lost in 100 kills of the daemon with `destroy-unattached on`, none with `off`. And with
+/// `exit-unattached on` that end is the server's, if nobody else is attached, although all sessions
+/// are to stay.
 fn handshake() -> [Exchange; 1] {
     let own = format!("={OWN_SESSION}:");
     [Exchange::plain(&[
         Command::new("set-option").option("-t", own).flag("destroy-unattached off"),
+        Command::new("set-option").flag("-s exit-unattached off"),
         Command::new("display-message").option("-p", "#{pid} #{version}"),
     ])]
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::ids::{PaneId, SessionName};
 use crate::terminal::command::{Command, Exchange};
 use crate::terminal::connection::{Connection, Sent};
-use crate::terminal::effect::{is_duplicate, new_session};
+use crate::terminal::effect::{is_duplicate, new_session, stays};
 use crate::terminal::protocol::{Reply, first_text};
 
 /// A session with a login shell in `cwd`; one that is there already is taken as it is.
@@ -15,7 +15,7 @@ pub fn create(
     cwd: &Path,
 ) -> Result<PaneId, String> {
     check_directory(session, cwd)?;
-    let exchange = Exchange::plain(&[new_session(session, cwd)]);
+    let exchange = Exchange::plain(&[new_session(session, cwd), stays(session)]);
     let reply = match connection.send(&exchange) {
         Sent::Answered(reply) => reply,
         Sent::Unsent(error) => return Err(format!("not done: {error}")),
@@ -26,7 +26,7 @@ pub fn create(
         },
     };
     match reply.as_slice() {
-        [block] if block.ok => pane_in(&block.lossy()),
+        [made, ..] if made.ok => pane_in(&made.lossy()),
         _ if is_duplicate(&reply) => active_pane(connection, session),
         other => {
             let why = first_text(other);

@@ -71,7 +71,7 @@ fn run(
 ) -> Outcome {
     let mut all = vec![fence.belongs(), fence.is_ahead()];
     all.extend_from_slice(conditions);
-    let steps = [&[fence.raise()], effect].concat();
+    let steps = [&fence.raise(), effect].concat();
     let guarded = guarded(target, &all_of(&all), &steps);
     let exchange = Exchange::marked(&[guarded], &session_target(fence.session), FENCE);
     match connection.send(&exchange) {
@@ -90,7 +90,7 @@ pub fn with_new_session(
     new_session: Command,
     effect: &[Command],
 ) -> Outcome {
-    let steps = [&[new_session, fence.raise()], effect].concat();
+    let steps = [&[new_session], &fence.raise()[..], effect].concat();
     let exchange = Exchange::marked(&steps, &session_target(fence.session), FENCE);
     match connection.send(&exchange) {
         Sent::Answered(reply) if is_duplicate(&reply) => Outcome::Unmet,
@@ -116,7 +116,7 @@ fn settle(
         return unknown(error.to_string());
     }
     let raised = Command::new("display-message").option("-p", RAISED);
-    let steps = [fence.raise(), raised];
+    let steps = [&fence.raise()[..], &[raised]].concat();
     let target = session_target(fence.session);
     let mut lines = Vec::new();
     if let Some(cwd) = create_in {
@@ -158,6 +158,13 @@ pub fn new_session(session: &SessionName, cwd: &Path) -> Command {
         .flag("-x 200 -y 50")
 }
 
+/// Keeps the session while nobody is attached, whatever its operator has set for all of theirs. With
+/// `destroy-unattached on` the end of any client, even of `tmux ls`, takes every such session along,
+/// so this stands in one list with what makes the session: no client ends in between.
+pub fn stays(session: &SessionName) -> Command {
+    Command::new("set-option").session(session).flag("destroy-unattached off")
+}
+
 pub fn is_duplicate(reply: &Reply) -> bool {
     let refused = |block: &Block| !block.ok && block.text.starts_with(b"duplicate session");
     reply.iter().any(refused)
@@ -173,11 +180,13 @@ impl Fence<'_> {
         format!("#{{e|<|:{FENCE},{}}}", self.number)
     }
 
-    fn raise(&self) -> Command {
-        Command::new("set-option")
+    /// A session that others have made is from its first effect on one that stays, too.
+    fn raise(&self) -> [Command; 2] {
+        let raise = Command::new("set-option")
             .session(self.session)
             .arg(FENCE_OPTION)
-            .arg(self.number.to_string())
+            .arg(self.number.to_string());
+        [raise, stays(self.session)]
     }
 
     /// The guard answers with a block of its own, and each step behind it with another.

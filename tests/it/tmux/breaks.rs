@@ -1,6 +1,7 @@
 //! Servers that are missing, hang, die or are replaced.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,23 @@ fn a_server_that_we_start_is_clean_and_stays_with_our_session() {
     drop(terminal);
     let left = tmux.run(&["list-sessions", "-F", "#{session_name}"]);
     assert_eq!(left.lines().collect::<Vec<_>>(), [OWN_SESSION, "work"]);
+}
+
+#[test]
+fn a_server_that_ends_with_its_last_client_outlives_ours() {
+    let rig = Rig::with(|settings| {
+        let config = fs::OpenOptions::new().append(true).open(&settings.extra_args[1]);
+        config.unwrap().write_all(b"set -s exit-unattached on\n").unwrap();
+    });
+    rig.connects();
+    rig.shell("work");
+    let server = rig.server();
+    let Rig { terminal, tmux, .. } = rig;
+    drop(terminal);
+    eventually("our client is gone", SOON, || tmux.run(&["list-clients"]).is_empty().then_some(()));
+    let left = tmux.run(&["list-sessions", "-F", "#{pid} #{session_name}"]);
+    let pid = server.as_raw_nonzero();
+    assert_eq!(left, format!("{pid} {OWN_SESSION}\n{pid} work"));
 }
 
 #[test]

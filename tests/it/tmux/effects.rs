@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use claude_failover::core::event::PaneSeen;
+use claude_failover::terminal::client::OWN_SESSION;
 
 use crate::support::eventually;
 use crate::tmux::{Rig, SOON};
@@ -77,6 +78,28 @@ fn a_launch_runs_once_for_its_fence_and_never_behind_a_later_one() {
 
     assert_eq!(rig.launch(rig.order("work", Some(shell.pane), 9)), Ok(shell.pane));
     eventually("our own launch was replaced", SOON, || (rig.starts().len() == 2).then_some(()));
+}
+
+/// With `destroy-unattached` on, each end of a client is the end of all that nobody is attached to.
+#[test]
+fn sessions_stay_where_others_end_with_nobody_attached() {
+    let rig = Rig::connected();
+    let adopted = rig.shell("adopted");
+    assert_eq!(rig.launch(rig.order("adopted", Some(adopted.pane), 1)), Ok(adopted.pane));
+    rig.shell("other");
+    rig.tmux.run(&["set-option", "-g", "destroy-unattached", "on"]);
+    let made = rig.create("made", rig.tmux.path()).unwrap();
+    let launched = rig.launch(rig.order("launched", None, 1)).unwrap();
+    let sessions = || rig.tmux.run(&["list-sessions", "-F", "#{session_name}"]);
+    eventually("a session of nobody's is gone", SOON, || {
+        (!sessions().contains("other")).then_some(())
+    });
+    assert_eq!(
+        sessions().lines().collect::<Vec<_>>(),
+        [OWN_SESSION, "adopted", "launched", "made"]
+    );
+    let panes = ["adopted", "launched", "made"].map(|session| rig.pane(session).pane);
+    assert_eq!(panes, [adopted.pane, launched, made], "none was made anew");
 }
 
 #[test]
