@@ -8,7 +8,7 @@ use crate::ids::PaneId;
 use crate::quota::dialog_keys::{self, Answer, Keys, Spot, Step};
 use crate::terminal::command::{Command, all_of, guarded, pane_target};
 use crate::terminal::connection::Connection;
-use crate::terminal::effect::{self, Fence, Outcome, has_pane};
+use crate::terminal::effect::{self, Fence, Outcome, has_pane, is_typed_alone};
 use crate::terminal::screen;
 
 /// Between the last step and Enter. A client reads both in one piece otherwise, and older ones take
@@ -50,17 +50,18 @@ fn press(
     if !keys.steps.is_empty() {
         effect.push(Command::new("run-shell").option("-d", REPAINT_S));
     }
-    // Nobody else may have pressed a key meanwhile, nor begun to scroll.
+    // Nobody else may have pressed a key meanwhile, nor begun to scroll or to type in all panes.
     let unmoded = "#{==:#{pane_in_mode},0}".to_owned();
-    let still = [has_pane(pane), alive.clone(), unmoded, shows(&keys.to)];
+    let still = [has_pane(pane), alive.clone(), unmoded, is_typed_alone(), shows(&keys.to)];
     effect.push(guarded(&target, &all_of(&still), &[key("Enter")]));
-    match effect::in_pane(connection, fence, pane, &[alive, shows(&keys.from)], &effect) {
+    let conditions = [alive, is_typed_alone(), shows(&keys.from)];
+    match effect::in_pane(connection, fence, pane, &conditions, &effect) {
         Outcome::Ran(_) | Outcome::RanUnheard => {
             Ok(DialogEnd::Answered(keys.dialog.name().to_owned()))
         }
         Outcome::Unmet => Err(format!(
-            "not done: pane {pane} is dead or not in session {session}, its dialog has changed, or \
-             the session's fence is not below {}",
+            "not done: pane {pane} is dead or not in session {session}, its dialog has changed, its \
+             window has synchronize-panes on, or the session's fence is not below {}",
             fence.number
         )),
         Outcome::Failed(why) | Outcome::NotDone(why) | Outcome::Unknown(why) => Err(why),

@@ -148,6 +148,12 @@ pub fn has_pane(pane: PaneId) -> String {
     format!("#{{!=:#{{W:#{{P:#{{?#{{m:?{number},#{{pane_id}}}},x,}}}}}},}}")
 }
 
+/// What is typed into the pane goes to it alone. With `synchronize-panes` a key of ours would run what a
+/// person has typed in a split and not sent.
+pub fn is_typed_alone() -> String {
+    "#{==:#{pane_synchronized},0}".to_owned()
+}
+
 /// A detached session with a login shell. Errors of tmux: `duplicate session: NAME`.
 pub fn new_session(session: &SessionName, cwd: &Path) -> Command {
     Command::new("new-session")

@@ -3,7 +3,7 @@
 use crate::ids::{PaneId, SessionName};
 use crate::terminal::command::{Command, Exchange, guarded, pane_target};
 use crate::terminal::connection::{Connection, Sent};
-use crate::terminal::effect::{self, Fence, Outcome};
+use crate::terminal::effect::{self, Fence, Outcome, is_typed_alone};
 use crate::terminal::encode::{PasteLine, message};
 use crate::terminal::protocol::first_text;
 
@@ -52,11 +52,12 @@ pub fn paste(
         Command::new("send-keys").pane(session, pane).flag("Enter"),
     ];
     let alive = "#{==:#{pane_dead},0}".to_owned();
-    match effect::in_pane(connection, fence, pane, &[alive], &effect) {
+    match effect::in_pane(connection, fence, pane, &[alive, is_typed_alone()], &effect) {
         Outcome::Ran(_) | Outcome::RanUnheard => Ok(()),
         Outcome::Unmet => Err(format!(
-            "not done: pane {pane} is dead or not in session {}, or its fence is not below {}",
-            session, fence.number
+            "not done: pane {pane} is dead or not in session {session}, its window has \
+             synchronize-panes on, or the session's fence is not below {}",
+            fence.number
         )),
         Outcome::Failed(why) | Outcome::NotDone(why) | Outcome::Unknown(why) => Err(why),
     }

@@ -113,6 +113,17 @@ impl Rig {
         self.pane(session)
     }
 
+    /// A split whose person has typed something and not sent it, and whose keys go to all panes.
+    fn split_in_step(&self, session: &str) -> PaneId {
+        let target = format!("={session}:");
+        let split = ["split-window", "-d", "-t", &target, "-P", "-F", "#{pane_id}", "exec cat"];
+        let beside: PaneId = self.tmux.run(&split).parse().unwrap();
+        self.tmux.run(&["send-keys", "-t", &beside.to_string(), "-l", "unsent"]);
+        self.shows(beside, "unsent");
+        self.tmux.run(&["set-option", "-w", "-t", &target, "synchronize-panes", "on"]);
+        beside
+    }
+
     /// A session whose pane runs `/bin/sh` at its prompt.
     fn shell(&self, session: &str) -> PaneSeen {
         self.tmux.run(&["new-session", "-d", "-s", session, "-x", "80", "-y", "24"]);

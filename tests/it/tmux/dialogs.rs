@@ -241,6 +241,22 @@ fn an_operator_who_scrolls_gets_none_of_the_keys() {
     assert!(!rig.pane("work").in_mode);
 }
 
+/// With `synchronize-panes` a key goes to every pane of the window.
+#[test]
+fn a_dialog_is_left_while_its_keys_would_go_to_a_split_too() {
+    let rig = Rig::connected();
+    let pane = rig.menu("work", "", 0, &TRUST).pane;
+    rig.shows(pane, "Esc to cancel");
+    let beside = rig.split_in_step("work");
+    let error = rig.handle("work", pane, 1).unwrap_err();
+    assert!(error.contains("not done") && error.contains("synchronize-panes"), "{error}");
+    assert_eq!(rig.keys("work"), Vec::<String>::new());
+    rig.tmux.run(&["set-option", "-w", "-t", "=work:", "synchronize-panes", "off"]);
+    assert_eq!(rig.handle("work", pane, 1), answered("folder trust"));
+    rig.shows(pane, "chosen");
+    assert_eq!(rig.capture(beside).matches("unsent").count(), 1, "nobody has sent it");
+}
+
 #[test]
 fn only_the_pane_that_was_meant_is_looked_at() {
     let rig = Rig::connected();

@@ -134,6 +134,19 @@ fn a_line_is_typed_past_copy_mode_and_at_most_once() {
 }
 
 #[test]
+fn no_line_is_typed_that_would_go_to_a_split_too() {
+    let rig = Rig::connected();
+    let pane = rig.runs("work", "exec cat").pane;
+    let beside = rig.split_in_step("work");
+    let error = rig.paste("work", pane, 1, "hello").unwrap_err();
+    assert!(error.contains("not done") && error.contains("synchronize-panes"), "{error}");
+    rig.tmux.run(&["set-option", "-w", "-t", "=work:", "synchronize-panes", "off"]);
+    assert_eq!(rig.paste("work", pane, 1, "hello"), Ok(()));
+    rig.shows(pane, "hello\nhello\n");
+    assert_eq!(rig.capture(beside).matches("unsent").count(), 1, "nobody has sent it");
+}
+
+#[test]
 fn a_dead_pane_takes_no_line_and_the_server_lives() {
     let rig = Rig::connected();
     rig.shell("work");
