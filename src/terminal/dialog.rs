@@ -8,7 +8,7 @@ use crate::ids::PaneId;
 use crate::quota::dialog_keys::{self, Answer, Keys, Spot, Step};
 use crate::terminal::command::{Command, all_of, guarded, pane_target};
 use crate::terminal::connection::Connection;
-use crate::terminal::effect::{self, Fence, Outcome, has_pane, is_typed_alone};
+use crate::terminal::effect::{self, Fence, Outcome, has_pane, is_typed_alone, leave_modes};
 use crate::terminal::screen;
 
 /// Between the last step and Enter. A client reads both in one piece otherwise, and older ones take
@@ -31,7 +31,7 @@ pub fn handle(
     }
 }
 
-/// Past copy mode too. Never into a dead pane: that ends a whole tmux 3.3a server.
+/// Past copy mode and others too. Never into a dead pane: that ends a whole tmux 3.3a server.
 fn press(
     connection: &mut Connection,
     fence: Fence<'_>,
@@ -42,7 +42,7 @@ fn press(
     let target = pane_target(session, pane);
     let key = |name| Command::new("send-keys").pane(session, pane).flag(name);
     let alive = "#{==:#{pane_dead},0}".to_owned();
-    let mut effect = vec![guarded(&target, "#{pane_in_mode}", &[key("-X cancel")])];
+    let mut effect = vec![leave_modes(session, pane)];
     effect.extend(keys.steps.iter().map(|step| match step {
         Step::Up => key("Up"),
         Step::Down => key("Down"),

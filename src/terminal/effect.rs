@@ -148,6 +148,12 @@ pub fn has_pane(pane: PaneId) -> String {
     format!("#{{!=:#{{W:#{{P:#{{?#{{m:?{number},#{{pane_id}}}},x,}}}}}},}}")
 }
 
+/// Leaves all modes of the pane: also a tree or a clock, in which `send-keys -X cancel` is an error. In
+/// none it does nothing.
+pub fn leave_modes(session: &SessionName, pane: PaneId) -> Command {
+    Command::new("copy-mode").flag("-q").pane(session, pane)
+}
+
 /// What is typed into the pane goes to it alone. With `synchronize-panes` a key of ours would run what a
 /// person has typed in a split and not sent.
 pub fn is_typed_alone() -> String {

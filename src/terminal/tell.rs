@@ -1,9 +1,9 @@
 //! Words to people and lines to programs: a message on the status row, a line typed into a pane.
 
 use crate::ids::{PaneId, SessionName};
-use crate::terminal::command::{Command, Exchange, guarded, pane_target};
+use crate::terminal::command::{Command, Exchange};
 use crate::terminal::connection::{Connection, Sent};
-use crate::terminal::effect::{self, Fence, Outcome, is_typed_alone};
+use crate::terminal::effect::{self, Fence, Outcome, is_typed_alone, leave_modes};
 use crate::terminal::encode::{PasteLine, message};
 use crate::terminal::protocol::first_text;
 
@@ -32,8 +32,8 @@ pub fn tell(connection: &mut Connection, session: &SessionName, text: &str) {
     }
 }
 
-/// Types one line and Enter, at most once for this fence, also past copy mode. Never into a
-/// dead pane: that ends a whole tmux 3.3a server.
+/// Types one line and Enter, at most once for this fence, also past copy mode and others. Never
+/// into a dead pane: that ends a whole tmux 3.3a server.
 pub fn paste(
     connection: &mut Connection,
     fence: Fence<'_>,
@@ -41,13 +41,11 @@ pub fn paste(
     line: &PasteLine,
 ) -> Result<(), String> {
     let session = fence.session;
-    let target = pane_target(session, pane);
-    let leave_mode = Command::new("send-keys").pane(session, pane).flag("-X cancel");
     let paste =
         Command::new("paste-buffer").flag("-d -p -r").option("-b", BUFFER).pane(session, pane);
     let effect = [
         Command::new("set-buffer").option("-b", BUFFER).flag("--").arg(line.as_str()),
-        guarded(&target, "#{pane_in_mode}", &[leave_mode]),
+        leave_modes(session, pane),
         paste,
         Command::new("send-keys").pane(session, pane).flag("Enter"),
     ];

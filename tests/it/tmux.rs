@@ -31,6 +31,9 @@ const SOON: Duration = Duration::from_secs(10);
 /// Stays for as long as it has a terminal, counts its starts, and is `launch` to the eye.
 const LAUNCHER: &str = "#!/bin/sh\necho \"$3\" >> \"$0.log\"\nwhile read -r line; do :; done\n";
 
+/// What an operator may have open over the program of a pane; each is the command that opens it.
+const MODES: [&str; 3] = ["copy-mode", "choose-tree", "clock-mode"];
+
 /// INVARIANT: the terminal goes first; it must never see its server's directory vanish.
 struct Rig {
     terminal: Terminal,

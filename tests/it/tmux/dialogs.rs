@@ -10,7 +10,7 @@ use claude_failover::task::prompt::DEFAULT;
 use claude_failover::terminal::Order;
 
 use crate::support::eventually;
-use crate::tmux::{Rig, SOON, name};
+use crate::tmux::{MODES, Rig, SOON, name};
 
 /// `MENU LOG CURSOR TITLE ENTRY…`: a menu that goes away once an entry is chosen. With `STIFF=1` its
 /// cursor never moves, with `AGAIN=1` it comes back when an entry is chosen.
@@ -232,13 +232,16 @@ fn enter_is_not_pressed_where_the_cursor_did_not_go() {
 #[test]
 fn an_operator_who_scrolls_gets_none_of_the_keys() {
     let rig = Rig::connected();
-    let pane = rig.menu("work", "", 0, &TRUST).pane;
-    rig.shows(pane, "Esc to cancel");
-    rig.tmux.run(&["copy-mode", "-t", &pane.to_string()]);
-    assert_eq!(rig.handle("work", pane, 1), answered("folder trust"));
-    rig.shows(pane, "chosen");
-    assert_eq!(rig.keys("work"), ["down", "enter Yes, I trust this folder"]);
-    assert!(!rig.pane("work").in_mode);
+    for mode in MODES {
+        let pane = rig.menu(mode, "", 0, &TRUST).pane;
+        rig.shows(pane, "Esc to cancel");
+        rig.tmux.run(&[mode, "-t", &pane.to_string()]);
+        assert!(rig.pane(mode).in_mode, "{mode}");
+        assert_eq!(rig.handle(mode, pane, 1), answered("folder trust"), "{mode}");
+        rig.shows(pane, "chosen");
+        assert_eq!(rig.keys(mode), ["down", "enter Yes, I trust this folder"], "{mode}");
+        assert!(!rig.pane(mode).in_mode, "{mode}");
+    }
 }
 
 /// With `synchronize-panes` a key goes to every pane of the window.

@@ -13,7 +13,7 @@ use rustix::process::{Signal, kill_process};
 
 use crate::descriptors::{take_all_but, with_few};
 use crate::support::{PrivateTmux, eventually};
-use crate::tmux::{Frozen, Rig, SOON, name, server};
+use crate::tmux::{Frozen, MODES, Rig, SOON, name, server};
 
 #[test]
 fn an_attached_operator_is_told_and_keeps_his_window() {
@@ -113,10 +113,12 @@ fn control_client(socket: &Path) -> Child {
 }
 
 #[test]
-fn a_line_is_typed_past_copy_mode_and_at_most_once() {
+fn a_line_is_typed_past_all_modes_and_at_most_once() {
     let rig = Rig::connected();
     let pane = rig.runs("work", "exec cat").pane;
-    rig.tmux.run(&["copy-mode", "-t", &pane.to_string()]);
+    for mode in MODES {
+        rig.tmux.run(&[mode, "-t", &pane.to_string()]);
+    }
     assert!(rig.pane("work").in_mode);
     let text = "-x $HOME #{pid} \"q\" é; end;";
     assert_eq!(rig.paste("work", pane, 1, text), Ok(()));
