@@ -124,14 +124,16 @@ fn a_killed_server_that_is_not_ours_to_start_is_waited_for() {
 fn our_session_comes_back_when_an_operator_kills_it() {
     let rig = Rig::connected();
     rig.shell("work");
-    for _ in 0..3 {
+    for detach in ["on", "on", "off"] {
+        rig.tmux.run(&["set-option", "-g", "detach-on-destroy", detach]);
         let own = format!("={OWN_SESSION}:");
         rig.tmux.run(&["kill-session", "-t", &own]);
         eventually("it is back unasked", SOON, || {
             let sessions = rig.tmux.run(&["list-sessions", "-F", "#{session_name}"]);
             sessions.contains(OWN_SESSION).then_some(())
         });
-        assert_eq!(rig.pane("work").session, "work");
+        let seen = rig.pane("work");
+        assert_eq!((seen.session.as_str(), seen.attached), ("work", 0), "detach {detach}");
     }
     assert!(rig.events.try_recv().is_err(), "nobody needs to know");
 }
