@@ -28,6 +28,13 @@ pub fn login_shell() -> PathBuf {
         .unwrap_or_else(|| FALLBACK_SHELL.into())
 }
 
+/// The user's login shell, and those that the system lets its users choose (`/etc/shells`).
+pub fn known_shells() -> Vec<PathBuf> {
+    let listed = fs_err::read_to_string("/etc/shells").unwrap_or_default();
+    let known = [login_shell()].into_iter().chain(passwd_shell()).chain(listed_shells(&listed));
+    known.filter(|shell| shell.is_absolute() && is_program(shell)).collect()
+}
+
 /// The PATH of a login shell, which is where its user expects their programs to be found.
 ///
 /// `None` when the shell cannot say within [`LOGIN_PATH_TIMEOUT`].
@@ -92,6 +99,11 @@ fn shell_of(users: &str, uid: u32) -> Option<PathBuf> {
     Some(PathBuf::from(shell))
 }
 
+fn listed_shells(list: &str) -> impl Iterator<Item = PathBuf> {
+    let rows = list.lines().map(str::trim);
+    rows.filter(|row| !row.is_empty() && !row.starts_with('#')).map(PathBuf::from)
+}
+
 /// The last marked text: a profile that traces its commands may print the script itself before.
 fn marked_path(output: &str) -> Option<String> {
     let (_, after) = output.rsplit_once(PATH_BEGIN)?;
@@ -127,6 +139,12 @@ mod tests {
         assert_eq!(shell_of(users, 8), Some("/bin/zsh".into()));
         assert_eq!(shell_of(users, 7), None);
         assert_eq!(shell_of(users, 9), None);
+    }
+
+    #[test]
+    fn a_row_of_the_list_is_a_shell_or_a_comment() {
+        let listed: Vec<PathBuf> = listed_shells("# shells\n/bin/sh\n\n /usr/bin/nu \n").collect();
+        assert_eq!(listed, [PathBuf::from("/bin/sh"), PathBuf::from("/usr/bin/nu")]);
     }
 
     #[test]

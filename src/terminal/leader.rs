@@ -2,13 +2,15 @@
 //!
 //! It only looks; the processes themselves are read by `process::table`.
 
-use std::io;
+use std::ffi::OsString;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock::instant;
 use crate::ids::ProcessRef;
+use crate::process::shell::known_shells;
 use crate::process::{table, wait};
 
 /// What a shell starts for its prompt lives for milliseconds; slow ones are given this long.
@@ -18,7 +20,15 @@ const YOUNG: Duration = Duration::from_secs(5);
 /// The kernel may leave out one child while another ends, so one empty look proves nothing.
 const EMPTY_LOOKS: u32 = 2;
 
-const SHELLS: [&str; 9] = ["sh", "bash", "zsh", "dash", "fish", "ksh", "mksh", "ash", "busybox"];
+/// Also where nobody lists them.
+const SHELLS: [&str; 13] = [
+    "sh", "bash", "zsh", "dash", "fish", "ksh", "mksh", "ash", "busybox", "csh", "tcsh", "nu",
+    "elvish",
+];
+/// Listed by systems, or chosen by their users, as shells: what runs in one is elsewhere.
+const MULTIPLEXERS: [&str; 3] = ["tmux", "screen", "zellij"];
+/// What the kernel reads of a script's first line.
+const SCRIPT_LINE_BYTES_MAX: u64 = 256;
 /// Arguments that leave a shell interactive; anything else may be a script or a command.
 const PLAIN_SHELL_ARGS: [&[u8]; 6] = [b"-l", b"-i", b"-il", b"-li", b"--login", b"--interactive"];
 
@@ -39,13 +49,46 @@ fn is_launch(args: &[&[u8]], launcher: &Path) -> bool {
 }
 
 fn is_bare_shell(pid: i32, args: &[&[u8]]) -> bool {
-    let Ok(program) = fs_err::read_link(proc(pid, "exe")) else {
+    let Some(program) = table::exe(pid) else { return false };
+    let [own_name, rest @ ..] = args else { return false };
+    // A program that has only just been started has no arguments yet.
+    if own_name.is_empty() {
         return false;
-    };
+    }
     let name = program.file_name().unwrap_or_default();
-    let [_, rest @ ..] = args else { return false };
-    SHELLS.iter().any(|shell| name == *shell)
-        && rest.iter().all(|arg| PLAIN_SHELL_ARGS.contains(arg))
+    if MULTIPLEXERS.iter().any(|multiplexer| name == *multiplexer) {
+        return false;
+    }
+    let known = known_shells();
+    let is_known = |shell: &PathBuf| shell.canonicalize().is_ok_and(|shell| shell == program);
+    let is_shell = SHELLS.iter().any(|shell| name == *shell) || known.iter().any(is_known);
+    (is_shell && are_plain(rest)) || known.iter().any(|shell| runs_script(args, shell))
+}
+
+fn are_plain(args: &[&[u8]]) -> bool {
+    args.iter().all(|arg| PLAIN_SHELL_ARGS.contains(arg))
+}
+
+/// Some shells are scripts themselves, as xonsh is: their program is an interpreter.
+fn runs_script(args: &[&[u8]], shell: &Path) -> bool {
+    let Some(start) = script_start(shell) else { return false };
+    let begins_so = args.iter().zip(&start).all(|(arg, wanted)| *arg == wanted.as_bytes());
+    begins_so && args.get(start.len()..).is_some_and(are_plain)
+}
+
+/// What the kernel, and `env` if the script names that, make of a start without arguments.
+fn script_start(shell: &Path) -> Option<Vec<OsString>> {
+    let mut head = Vec::new();
+    let script = fs_err::File::open(shell).ok()?;
+    script.take(SCRIPT_LINE_BYTES_MAX).read_to_end(&mut head).ok()?;
+    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let line = std::str::from_utf8(line).ok()?.trim();
+    let (interpreter, option) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+    let words: Vec<&str> = match Path::new(interpreter).file_name()? == "env" {
+        true => option.trim_start().trim_start_matches("-S").split_whitespace().collect(),
+        false => [interpreter, option.trim()].into_iter().filter(|word| !word.is_empty()).collect(),
+    };
+    Some(words.into_iter().map(OsString::from).chain([shell.into()]).collect())
 }
 
 /// A shell whose agent was just stopped is at its prompt a moment later: the ended child is
@@ -101,6 +144,32 @@ mod tests {
         assert!(!ours("/usr/bin/claude-failover run"));
         assert!(!ours("/opt/claude-failover launch --spec /run/x.json"));
         assert!(!ours("vi /usr/bin/claude-failover"));
+    }
+
+    #[test]
+    fn a_shell_that_is_a_script_is_known_by_its_start() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let shell = dir.path().join("xonsh");
+        let path = shell.to_str().expect("text");
+        for (line, start) in [
+            ("#!/usr/bin/python3", vec!["/usr/bin/python3", path]),
+            ("#! /usr/bin/python3 -sP x", vec!["/usr/bin/python3", "-sP x", path]),
+            ("#!/usr/bin/env python3", vec!["python3", path]),
+            ("#!/usr/bin/env -S python3 -s", vec!["python3", "-s", path]),
+        ] {
+            fs_err::write(&shell, format!("{line}\nmain()\n")).expect("a script");
+            let runs = |more: &[&str]| {
+                let args = [&start, more].concat();
+                let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
+                runs_script(&args, &shell)
+            };
+            assert!(runs(&[]) && runs(&["-l"]) && runs(&["--login", "-i"]), "{line}");
+            assert!(!runs(&["run.xsh"]) && !runs(&["-c", "x"]), "{line}");
+            assert!(!runs_script(&[b"vi", path.as_bytes()], &shell), "{line}");
+            assert!(!runs_script(&[start[0].as_bytes()], &shell), "{line}");
+        }
+        fs_err::write(&shell, "\x7fELF").expect("a program");
+        assert!(!runs_script(&[b"xonsh"], &shell));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod ghosts;
 mod hostile;
 mod people;
 mod reading;
+mod shells;
 mod views;
 
 use std::collections::BTreeMap;
