@@ -6,8 +6,8 @@ use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use crate::ids::ProcessRef;
 use crate::process::stop;
@@ -30,22 +30,28 @@ pub fn orphan(socket: &Path) -> io::Result<Option<ProcessRef>> {
         return Ok(None);
     }
     let Some(sockets) = readable(std::fs::read(SOCKETS))? else { return Ok(None) };
-    let inodes = listeners(&sockets, socket);
-    if inodes.is_empty() {
+    let listeners = listeners(&sockets, socket);
+    if listeners.is_empty() {
         return Ok(None);
     }
-    let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     for pid in table::all()? {
         let Some(server) = unless_hidden(table::identity(pid))? else { continue };
         let name = unless_hidden(table::name(pid))?.unwrap_or_default();
+        if name != SERVER_NAME {
+            continue;
+        }
+        let Some(bound) = bound_by(pid, &listeners)? else { continue };
         // Another mount namespace may have a file of that name, and its own server on it.
-        let its_own = Path::new("/proc").join(format!("{pid}/root"));
-        let its_own = its_own.join(socket.strip_prefix("/").unwrap_or(socket));
-        if name == SERVER_NAME && holds(pid, &wanted)? && is_missing(&its_own) {
+        if is_missing(&seen_by(pid, bound)) && is_missing(&seen_by(pid, socket)) {
             return Ok(Some(server));
         }
     }
     Ok(None)
+}
+
+fn seen_by(pid: i32, path: &Path) -> PathBuf {
+    let root = Path::new("/proc").join(format!("{pid}/root"));
+    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 /// What cannot be looked at is not missing.
@@ -67,14 +73,20 @@ pub fn recall(server: ProcessRef, socket: &Path) -> io::Result<()> {
     stop::listen_again(server)
 }
 
-/// The inodes of those who listen on this path.
-fn listeners(sockets: &[u8], path: &Path) -> Vec<u64> {
+struct Listener {
+    inode: u64,
+    /// As it was written when it was bound.
+    path: PathBuf,
+}
+
+/// Those who listen on this path, however it was written.
+fn listeners(sockets: &[u8], path: &Path) -> Vec<Listener> {
     let rows = sockets.split(|byte| *byte == b'\n');
     rows.filter_map(|row| listener(row, path)).collect()
 }
 
 /// Address, references, protocol, flags, type, state, inode, and the path: all that is left.
-fn listener(row: &[u8], path: &Path) -> Option<u64> {
+fn listener(row: &[u8], path: &Path) -> Option<Listener> {
     let mut fields = [&row[..0]; 7];
     let mut rest = row;
     for field in &mut fields {
@@ -84,18 +96,40 @@ fn listener(row: &[u8], path: &Path) -> Option<u64> {
     }
     let [_, _, _, flags, _, _, inode] = fields;
     let bound = Path::new(OsStr::from_bytes(rest.strip_prefix(b" ")?));
-    let wanted = flags == LISTENS && bound == path;
-    wanted.then(|| std::str::from_utf8(inode).ok()?.parse().ok())?
+    if flags != LISTENS || !is_same_place(bound, path) {
+        return None;
+    }
+    Some(Listener { inode: std::str::from_utf8(inode).ok()?.parse().ok()?, path: bound.to_owned() })
 }
 
-fn holds(pid: i32, wanted: &[String]) -> io::Result<bool> {
-    let Some(entries) = readable(std::fs::read_dir(format!("/proc/{pid}/fd")))? else {
-        return Ok(false);
+/// Both mean one file, which need not be there, even if one of them goes through a link.
+fn is_same_place(bound: &Path, path: &Path) -> bool {
+    let leads_there = || {
+        let place = nearest_directory(bound);
+        place.is_some() && place == nearest_directory(path)
     };
-    Ok(entries
-        .flatten()
-        .filter_map(|entry| fs_err::read_link(entry.path()).ok())
-        .any(|target| wanted.iter().any(|one| target == Path::new(one))))
+    let may_be = bound.is_absolute() && bound.file_name() == path.file_name();
+    bound == path || (may_be && leads_there())
+}
+
+/// The last directory on the path that is there, by device and inode, and the rest of the path.
+fn nearest_directory(path: &Path) -> Option<(u64, u64, &Path)> {
+    path.ancestors().skip(1).find_map(|dir| {
+        let found = dir.metadata().ok()?;
+        Some((found.dev(), found.ino(), path.strip_prefix(dir).ok()?))
+    })
+}
+
+/// The path of the one that this process holds.
+fn bound_by(pid: i32, listeners: &[Listener]) -> io::Result<Option<&Path>> {
+    let Some(entries) = readable(std::fs::read_dir(format!("/proc/{pid}/fd")))? else {
+        return Ok(None);
+    };
+    let mut held = entries.flatten().filter_map(|entry| fs_err::read_link(entry.path()).ok());
+    Ok(held.find_map(|target| {
+        let is_it = |one: &&Listener| target.as_os_str() == &*format!("socket:[{}]", one.inode);
+        listeners.iter().find(is_it).map(|one| one.path.as_path())
+    }))
 }
 
 #[cfg(test)]
@@ -110,7 +144,31 @@ mod tests {
             0000000000effb0b: 00000003 00000000 00000000 0001 03 34449593 /run/a b/tmux.sock\n\
             0000000000effb0c: 00000002 00000000 00010000 0001 01 34449595 /run/a b/tmux.sock2\n\
             0000000000effb0d: 00000002 00000000 00010000 0001 01 34449596 @/run/a b/tmux.sock\n";
-        assert_eq!(listeners(table, Path::new("/run/a b/tmux.sock")), [7]);
+        let found = listeners(table, Path::new("/run/a b/tmux.sock"));
+        let found: Vec<u64> = found.iter().map(|listener| listener.inode).collect();
+        assert_eq!(found, [7]);
         assert!(listeners(table, Path::new("/run/a")).is_empty());
+    }
+
+    #[test]
+    fn a_path_through_a_link_leads_to_the_same_place() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| dir.path().join(name);
+        for name in ["real", "other"] {
+            fs_err::create_dir(at(name)).expect("a directory");
+        }
+        fs_err::os::unix::fs::symlink(at("real"), at("link")).expect("a link");
+        for (bound, path, expected) in [
+            ("real/tmux.sock", "link/tmux.sock", true),
+            ("link/tmux.sock", "real/tmux.sock", true),
+            ("real/gone/tmux.sock", "link/gone/tmux.sock", true),
+            ("gone/tmux.sock", "gone/tmux.sock", true),
+            ("real/tmux.sock", "link/tmux.sock2", false),
+            ("real/tmux.sock", "other/tmux.sock", false),
+            ("real/gone/tmux.sock", "link/tmux.sock", false),
+        ] {
+            assert_eq!(is_same_place(&at(bound), &at(path)), expected, "{bound} {path}");
+        }
+        assert!(!is_same_place(Path::new("tmux.sock"), &at("real/tmux.sock")));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use claude_failover::terminal::error::TerminalError;
 use rustix::process::{Signal, kill_process};
 
 use crate::support::{PrivateTmux, eventually};
-use crate::tmux::{Frozen, Rig, SOON, settings};
+use crate::tmux::{Frozen, Rig, SOON, server, settings};
 
 #[test]
 fn a_missing_server_is_reported_once_and_found_when_it_comes() {
@@ -64,6 +65,24 @@ fn a_server_that_ends_with_its_last_client_outlives_ours() {
     let left = tmux.run(&["list-sessions", "-F", "#{pid} #{session_name}"]);
     let pid = server.as_raw_nonzero();
     assert_eq!(left, format!("{pid} {OWN_SESSION}\n{pid} work"));
+}
+
+#[test]
+fn a_server_that_lost_its_socket_is_found_through_a_link_to_its_directory() {
+    let tmux = PrivateTmux::new();
+    tmux.run(&["new-session", "-d", "-s", "work", "exec cat"]);
+    let first = server(&tmux);
+    let mut settings = settings(&tmux);
+    let link = tmux.path().join("link");
+    symlink(tmux.path(), &link).unwrap();
+    settings.socket = Some(link.join("tmux.sock"));
+    fs::remove_file(tmux.socket()).unwrap();
+    let rig = Rig::start(tmux, settings);
+    let reason = rig.loses();
+    assert!(reason.contains("its socket file was removed"), "{reason}");
+    rig.connects();
+    assert_eq!(rig.server(), first);
+    assert_eq!(rig.pane("work").session, "work");
 }
 
 #[test]
