@@ -59,10 +59,21 @@ fn is_bare_shell(pid: i32, args: &[&[u8]]) -> bool {
     if MULTIPLEXERS.iter().any(|multiplexer| name == *multiplexer) {
         return false;
     }
+    // All its tools are this one program; which of them it is, it was told by its name.
+    if name == "busybox" && !is_name_of_shell(own_name) {
+        return false;
+    }
     let known = known_shells();
     let is_known = |shell: &PathBuf| shell.canonicalize().is_ok_and(|shell| shell == program);
     let is_shell = SHELLS.iter().any(|shell| name == *shell) || known.iter().any(is_known);
     (is_shell && are_plain(rest)) || known.iter().any(|shell| runs_script(args, shell))
+}
+
+/// With a path, or as a login shell, too.
+fn is_name_of_shell(name: &[u8]) -> bool {
+    let name = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let name = name.strip_prefix(b"-").unwrap_or(name);
+    SHELLS.iter().any(|shell| shell.as_bytes() == name)
 }
 
 fn are_plain(args: &[&[u8]]) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -57,6 +58,18 @@ fn a_shell_that_an_update_has_replaced_is_free() {
     let running = Waiting::new(&shell, &[]);
     fs::remove_file(&shell).unwrap();
     running.becomes_free("it");
+}
+
+#[test]
+fn of_busybox_only_its_shell_is_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let busybox = dir.path().join("busybox");
+    fs::copy("/bin/bash", &busybox).unwrap();
+    let started = |name: &str| Waiting::started(Command::new(&busybox).arg0(name));
+    for name in ["sh", "-ash", "/bin/sh"] {
+        started(name).becomes_free(name);
+    }
+    assert!(!started("vi").is_free());
 }
 
 #[test]
