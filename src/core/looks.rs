@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::core::action::{Action, NoteLevel};
 use crate::core::event::{AgentSeen, AgentState, AgentsObserved};
 use crate::core::orders::Slot;
-use crate::core::record::{MoveStage, Record, SavedAgent};
+use crate::core::record::{Move, MoveStage, Record, SavedAgent};
 use crate::core::session::LISTINGS_PROVE;
 use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
@@ -73,7 +73,8 @@ impl Core {
         }
     }
 
-    /// Of several agents in one session, the one on its way or known before; else the first pane's.
+    /// Of several agents in one session, the one on its way or known before; else the first pane's. While
+    /// one is on its way, whoever stood beside it is not taken for its successor.
     fn agent_that_counts(
         &mut self,
         name: &SessionName,
@@ -88,12 +89,23 @@ impl Core {
             );
             self.note_once(NoteLevel::Warn, text);
         }
-        let mut agents = agents.into_iter();
-        let counts = agents.next();
+        let at = agents.iter().position(|agent| !self.stands_beside(name, agent));
+        let counts = at.map(|at| agents.remove(at));
         if let Some(session) = self.sessions.get_mut(name) {
-            session.beside = agents.collect();
+            session.beside = agents;
         }
         counts
+    }
+
+    /// Beside the one that is on its way from here, it was there before that one was ended: seen there,
+    /// or older.
+    fn stands_beside(&self, name: &SessionName, agent: &AgentSeen) -> bool {
+        let Some(moving) = self.durable.moves.get(name) else { return false };
+        let gone = moving.agent.process;
+        let seen = self.sessions.get(name).map_or(&[][..], |session| &session.beside);
+        let was_there = seen.iter().any(|other| other.process == agent.process)
+            || agent.process.started_ticks < gone.started_ticks;
+        was_there && !has_talk_of(moving, agent) && !is_at_place_of(moving, agent)
     }
 
     fn agent_observed(&mut self, name: &SessionName, agents: Vec<AgentSeen>) {
@@ -178,13 +190,8 @@ impl Core {
                 let named = agent.conversation.is_some() && agent.conversation == job.conversation;
                 if named { 0 } else { 1 + u8::from(!self.is_agent_of(name, agent, job)) }
             });
-            let same_talk = moving.is_some_and(|moving| {
-                agent.conversation.is_some() && agent.conversation == moving.agent.conversation
-            });
-            let its_own = moving.is_some_and(|moving| {
-                moving.stage == MoveStage::Launched { pane: agent.pane }
-                    || moving.agent.process == agent.process
-            });
+            let same_talk = moving.is_some_and(|moving| has_talk_of(moving, agent));
+            let its_own = moving.is_some_and(|moving| is_at_place_of(moving, agent));
             (!same_talk, !its_own, works, Some(agent.process) != known, agent.pane)
         });
     }
@@ -193,8 +200,7 @@ impl Core {
     fn is_launched(&self, session: &SessionName, agent: &AgentSeen) -> bool {
         self.durable.moves.get(session).is_some_and(|moving| {
             matches!(moving.stage, MoveStage::Launched { .. })
-                && agent.conversation.is_some()
-                && agent.conversation == moving.agent.conversation
+                && has_talk_of(moving, agent)
                 && agent.process != moving.agent.process
         })
     }
@@ -213,4 +219,14 @@ impl Core {
             }
         }
     }
+}
+
+fn has_talk_of(moving: &Move, agent: &AgentSeen) -> bool {
+    agent.conversation.is_some() && agent.conversation == moving.agent.conversation
+}
+
+/// It is the one that is to be ended, or where the other was launched.
+fn is_at_place_of(moving: &Move, agent: &AgentSeen) -> bool {
+    moving.stage == MoveStage::Launched { pane: agent.pane }
+        || moving.agent.process == agent.process
 }

@@ -42,6 +42,8 @@ pub struct Checks {
     pub owed: BTreeMap<Held, &'static str>,
     /// Sessions in which somebody started or ended agents: theirs may stand beside ours.
     pub worked_in_by_hand: BTreeSet<String>,
+    /// The agent that was saved for a swap and those beside it, in which life of the daemon.
+    present: BTreeMap<SessionName, (u32, BTreeSet<ProcessRef>)>,
     /// Processes that the journal has named.
     pub adopted: BTreeSet<ProcessRef>,
     /// Processes that were ordered to end.
@@ -252,6 +254,11 @@ impl Sim {
                         "{session} is left to its shell for the end of another agent's task"
                     );
                 }
+                if let MoveOutcome::Dropped { reason } = outcome
+                    && reason.starts_with("another agent")
+                {
+                    self.check_newcomer(session);
+                }
                 if let MoveOutcome::Failed { reason } = outcome {
                     // What did not run is tried until it runs.
                     assert!(!reason.contains(FAULT), "{session} is left at its shell: {reason}");
@@ -404,8 +411,27 @@ impl Sim {
         }
     }
 
+    /// Who stood beside it when it was saved has not come in its place.
+    fn check_newcomer(&self, session: &SessionName) {
+        let Some((life, present)) = self.checks.present.get(session) else { return };
+        let of_session = |name: &String| name == session.as_str();
+        let last = present.iter().map(|process| process.started_ticks).min().unwrap_or(0);
+        let has_come = self.world.agent_ever.iter().any(|(process, name)| {
+            of_session(name) && process.started_ticks > last && !present.contains(process)
+        });
+        assert!(has_come || *life != self.life_number, "{session} is left to one of {present:?}");
+    }
+
     /// Who is in no turn when it is saved may begin one before its end is ordered.
     fn note_saved(&mut self, moves: &[Move]) {
+        for moving in moves {
+            let life = self.life.as_ref();
+            let seen = life.and_then(|life| life.core.sessions.get(&moving.session));
+            let beside = seen.map_or(&[][..], |seen| &seen.beside);
+            let mut present: BTreeSet<_> = beside.iter().map(|agent| agent.process).collect();
+            present.insert(moving.agent.process);
+            self.checks.present.insert(moving.session.clone(), (self.life_number, present));
+        }
         for moving in moves.iter().filter(|moving| moving.stage == MoveStage::Stopping) {
             let process = moving.agent.process;
             let known = self.world.agents.get(&process.pid);

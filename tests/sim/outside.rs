@@ -5,7 +5,7 @@ use std::sync::Arc;
 use claude_failover::config::Group;
 use claude_failover::core::durable::Phase;
 use claude_failover::core::event::{AccountVerb, AgentHome, Event, StuckVerb, Verb};
-use claude_failover::ids::{AccountName, ConversationId, SessionName};
+use claude_failover::ids::{AccountName, ConversationId, PaneId, SessionName};
 
 use crate::run::{Sim, Step};
 use crate::world::{Account, Banner, World};
@@ -71,9 +71,12 @@ impl Sim {
             return;
         };
         let pane = pane.id;
-        if self.world.agent_in_pane(pane).is_some() {
-            return;
+        if self.world.agent_in_pane(pane).is_none() {
+            self.operator_starts_agent_in(session, pane);
         }
+    }
+
+    fn operator_starts_agent_in(&mut self, session: &str, pane: PaneId) {
         let home = match self.rng.below(10) {
             0..=3 => AgentHome::Linked,
             4..=8 => AgentHome::Homed(self.world.link.clone().expect("a link")),
@@ -202,12 +205,7 @@ impl Sim {
                 self.checks.operator_took_over(&name);
                 self.operator_starts_agent(&name);
             }
-            5 => {
-                let pane = self.world.new_pane(&name);
-                if let Some(pane) = self.world.pane_mut(pane) {
-                    pane.editor = true;
-                }
-            }
+            5 => self.operator_splits(&name),
             6 => {
                 let to = self.some_account();
                 self.checks.flipped_by_hand = Some(self.now);
@@ -226,6 +224,17 @@ impl Sim {
                     session.typed_at = typed_at;
                 }
             }
+        }
+    }
+
+    /// For an editor, or for an agent beside the one that is there.
+    fn operator_splits(&mut self, name: &str) {
+        let pane = self.world.new_pane(name);
+        if self.rng.chance(500) {
+            self.checks.worked_in_by_hand.insert(name.to_owned());
+            self.operator_starts_agent_in(name, pane);
+        } else if let Some(pane) = self.world.pane_mut(pane) {
+            pane.editor = true;
         }
     }
 
