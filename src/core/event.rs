@@ -313,6 +313,8 @@ pub enum StuckVerb {
 pub struct PaneSeen {
     /// As tmux names it; may be a session that is not ours.
     pub session: String,
+    /// When that session was made, to the second below.
+    pub session_made: Wall,
     pub pane: PaneId,
     /// The pane's first process.
     pub leader_pid: i32,

@@ -164,6 +164,12 @@ impl Core {
                 if saved.conversation.is_none() {
                     saved.conversation = self.earlier_id(name, agent.process);
                 }
+                if let Some(before) = self.durable.agents.get(name)
+                    && before.process == saved.process
+                {
+                    // Each life of the daemon reckons it anew, a little differently.
+                    saved.started_at = before.started_at.or(saved.started_at);
+                }
                 let on_its_way = on_its_way && !self.is_launched(name, &agent);
                 if !on_its_way && self.durable.agents.get(name) != Some(&saved) {
                     self.persist(Record::AgentAdopted { session: name.clone(), agent: saved });

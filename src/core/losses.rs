@@ -1,14 +1,21 @@
 //! What is gone and what comes back: sessions that were lost, agents that ended by themselves, and
 //! agents that were refused where no swap comes for them.
 
+use std::time::Duration;
+
 use crate::config::Group;
 use crate::core::event::{AgentHome, AgentSeen};
 use crate::core::job::Job;
 use crate::core::orders::Slot;
 use crate::core::record::{MoveStage, Record, SavedAgent};
+use crate::core::session::Session;
 use crate::core::{Core, TerminalState};
 use crate::ids::{AccountName, OpId, ProcessRef, SessionName};
 use crate::quota::verdict::Verdict;
+
+/// How far the start of a process, reckoned from that of the host, and a time that tmux has noted may
+/// be apart for the same moment.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
 
 impl Core {
     /// An agent that was being launched in a session that is gone is launched again, under a new
@@ -33,17 +40,30 @@ impl Core {
         }
     }
 
-    /// The session lives and its agent does not: its operator ended it, or it ended itself.
+    /// The session lives and its agent does not: its operator ended it, or it ended itself; or it went
+    /// with an earlier session of that name, which somebody has made anew before we saw it missing.
     pub(in crate::core) fn agent_ended(&mut self, session: &SessionName) {
         if let Some(seen) = self.sessions.get_mut(session) {
             seen.listings_awaited = 0;
         }
-        let known = self.durable.agents.contains_key(session);
-        let moving = self.durable.moves.contains_key(session);
-        if known && !moving && self.durable.swap.is_none() {
+        let Some(agent) = self.durable.agents.get(session).cloned() else { return };
+        if self.durable.moves.contains_key(session) || self.durable.swap.is_some() {
+            return;
+        }
+        // What becomes of a task is asked for itself.
+        if self.is_younger(session, &agent) && !self.durable.jobs.contains_key(session) {
+            self.lose(session.clone(), agent);
+        } else {
             self.persist(Record::AgentEnded { session: session.clone() });
             self.hits.remove(session);
         }
+    }
+
+    /// Whether the session was made after its agent had started.
+    fn is_younger(&self, session: &SessionName, agent: &SavedAgent) -> bool {
+        let made = self.sessions.get(session).and_then(Session::made);
+        let started = agent.started_at;
+        made.zip(started).is_some_and(|(made, started)| made > started + CLOCKS_APART)
     }
 
     /// A session that held an agent and is gone is recorded with its time before it is remade.
@@ -57,18 +77,22 @@ impl Core {
             .map(|(name, agent)| (name.clone(), agent.clone()))
             .collect();
         for (session, agent) in lost {
-            self.hits.remove(&session);
-            self.watches.remove(&session);
-            let restored = self.is_restored_after_loss(&session)
-                && agent.conversation.is_some()
-                && !self.durable.jobs.contains_key(&session);
-            // INVARIANT: the restore comes first; a crash between the two finds the loss again.
-            if restored && !self.durable.moves.contains_key(&session) {
-                self.plan_restore(&session, &agent);
-            }
-            let at = self.now.wall;
-            self.persist(Record::SessionLost { session, at, agent: Some(agent) });
+            self.lose(session, agent);
         }
+    }
+
+    fn lose(&mut self, session: SessionName, agent: SavedAgent) {
+        self.hits.remove(&session);
+        self.watches.remove(&session);
+        let restored = self.is_restored_after_loss(&session)
+            && agent.conversation.is_some()
+            && !self.durable.jobs.contains_key(&session);
+        // INVARIANT: the restore comes first; a crash between the two finds the loss again.
+        if restored && !self.durable.moves.contains_key(&session) {
+            self.plan_restore(&session, &agent);
+        }
+        let at = self.now.wall;
+        self.persist(Record::SessionLost { session, at, agent: Some(agent) });
     }
 
     fn plan_restore(&mut self, session: &SessionName, agent: &SavedAgent) {

@@ -399,6 +399,9 @@ pub struct SavedAgent {
     /// `None`: unreadable; `agent.command` serves instead.
     pub args: Option<Vec<String>>,
     pub process: ProcessRef,
+    /// `None` in what older versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Wall>,
 }
 
 /// One agent on its way from one account to another (or back to life on the same one).

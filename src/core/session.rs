@@ -134,6 +134,11 @@ impl Session {
         self.newcomer = Some(Newcomer { startup_row, ..Newcomer::seen(process, now) });
     }
 
+    /// When tmux made it; `None` before it is listed.
+    pub fn made(&self) -> Option<Wall> {
+        self.panes.first().map(|pane| pane.session_made)
+    }
+
     /// The pane a new agent goes to when none is known: the one a person sees first.
     pub fn first_pane(&self) -> Option<PaneId> {
         self.panes.iter().find(|pane| pane.active).or(self.panes.first()).map(|pane| pane.pane)
@@ -177,6 +182,7 @@ impl From<&AgentSeen> for SavedAgent {
             cwd: seen.cwd.clone(),
             args: seen.args.clone(),
             process: seen.process,
+            started_at: Some(seen.started_at),
         }
     }
 }

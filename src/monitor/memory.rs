@@ -110,6 +110,7 @@ mod tests {
     fn seen(leader_pid: i32, activity_s: i64, history_size: u64) -> PaneSeen {
         PaneSeen {
             session: "s".to_owned(),
+            session_made: Wall(0),
             pane: PaneId(1),
             leader_pid,
             dead: false,

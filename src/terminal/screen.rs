@@ -23,8 +23,8 @@ const BUFFER: &str = "_claude-failover";
 /// could. Adding 0 makes a number of any fence, also of none.
 const FIELDS: &str = "#{pane_id} #{pane_pid} #{pane_dead} #{pane_in_mode} #{window_active} \
     #{pane_active} #{session_attached} #{e|+|:0,#{@failover_fence}} #{window_activity} \
-    #{history_size} #{cursor_x} #{cursor_y} #{session_name}:#{pane_title}";
-const FIELD_COUNT: usize = 13;
+    #{history_size} #{cursor_x} #{cursor_y} #{session_created} #{session_name}:#{pane_title}";
+const FIELD_COUNT: usize = 14;
 
 /// A client's activity is the last second in which its terminal sent anything. Measured on 3.3a: a
 /// key (the prefix and those of a read-only client, too), a click, the wheel and the motion of the
@@ -102,12 +102,14 @@ fn parse_client(row: &str) -> Option<ClientSeen> {
 fn parse_row(row: &str) -> Option<PaneSeen> {
     let fields: Vec<&str> = row.splitn(FIELD_COUNT, ' ').collect();
     let fields: [&str; FIELD_COUNT] = fields.try_into().ok()?;
-    let [pane, pid, dead, modes, window, active, attached, fence, at, history, x, y, names] =
+    let [pane, pid, dead, modes, window, active, attached, fence, at, history, x, y, made, names] =
         fields;
+    let made_s: i64 = made.parse().ok()?;
     // A session's name has no colon; a title may have anything.
     let (session, title) = names.split_once(':')?;
     Some(PaneSeen {
         session: session.to_owned(),
+        session_made: Wall(made_s.checked_mul(1000)?),
         pane: pane.parse().ok()?,
         leader_pid: pid.parse().ok()?,
         dead: dead == "1",
@@ -230,12 +232,13 @@ mod tests {
 
     #[test]
     fn a_row_is_read_from_the_left_and_its_name_is_the_rest() {
-        let seen =
-            parse_row("%7 4711 0 1 1 0 2 41 1795362343 92 3 40 a b %1 c:✳ d: e").expect("a row");
+        let seen = parse_row("%7 4711 0 1 1 0 2 41 1795362343 92 3 40 1795362000 a b %1 c:✳ d: e")
+            .expect("a row");
         assert_eq!((&*seen.session, &*seen.title), ("a b %1 c", "✳ d: e"));
         assert_eq!((seen.pane, seen.leader_pid), (PaneId(7), 4711));
         assert_eq!((seen.dead, seen.in_mode, seen.active), (false, true, false));
         assert_eq!((seen.attached, seen.fence), (2, Some(41)));
+        assert_eq!(seen.session_made, Wall(1_795_362_000_000));
         assert_eq!(seen.stamp.cursor, (3, 40));
         assert_eq!((seen.stamp.activity_s, seen.stamp.history_size), (1_795_362_343, 92));
     }
@@ -255,7 +258,7 @@ mod tests {
     #[test]
     fn a_fence_that_is_none_is_none() {
         for fence in ["0", ""] {
-            let row = format!("%7 4711 0 0 1 1 0 {fence} 1795362343 0 0 0 work:");
+            let row = format!("%7 4711 0 0 1 1 0 {fence} 1795362343 0 0 0 1795362000 work:");
             assert_eq!(parse_row(&row).expect("a row").fence, None, "{fence:?}");
         }
         assert_eq!(parse_row("%7 4711"), None);

@@ -102,6 +102,7 @@ fn real_records() -> Vec<Record> {
                 cwd: PathBuf::from("/srv/a – b"),
                 args: Some(vec!["--add-dir".to_owned(), "x\ny".to_owned()]),
                 process: ProcessRef { pid: 7, started_ticks: u64::MAX },
+                started_at: None,
             },
         },
         Record::SwapPlanned {

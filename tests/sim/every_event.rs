@@ -77,6 +77,7 @@ fn events(core: &Core) -> Vec<Event> {
     let pane = PaneId(7);
     let row = PaneSeen {
         session: session.to_string(),
+        session_made: Wall(0),
         pane,
         leader_pid: 70,
         dead: false,

@@ -241,7 +241,7 @@ impl Sim {
     fn withdrawn_launch_runs(&mut self, launch: &LaunchAgent) {
         let name = launch.session.as_str();
         if !self.world.tmux.contains_key(name) {
-            self.world.new_pane(name);
+            self.new_pane(name);
         }
         let session = self.world.tmux.entry(name.to_owned()).or_default();
         session.fence = session.fence.max(Some(launch.fence));
@@ -333,7 +333,7 @@ impl Sim {
         if let Some(known) = self.world.tmux.get(session.as_str()) {
             return known.panes.first().map(|pane| pane.id).ok_or("no pane".to_owned());
         }
-        Ok(self.world.new_pane(session.as_str()))
+        Ok(self.new_pane(session.as_str()))
     }
 
     fn ran_before(&self, launch: &LaunchAgent) -> bool {
@@ -376,7 +376,7 @@ impl Sim {
                 }
                 id
             }
-            None => self.world.new_pane(name),
+            None => self.new_pane(name),
         };
         if let Some(pane) = self.world.pane_mut(pane) {
             pane.launched_fence = Some(launch.fence);

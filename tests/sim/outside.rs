@@ -10,6 +10,9 @@ use claude_failover::ids::{AccountName, ConversationId, PaneId, SessionName};
 use crate::run::{Sim, Step};
 use crate::world::{Account, Banner, World};
 
+/// A session made so soon after its agent was started may be taken for the agent's own.
+const CLOCKS_APART_MS: i64 = 7_000;
+
 impl Sim {
     pub fn first_world(&mut self) {
         let wall = self.wall();
@@ -49,7 +52,7 @@ impl Sim {
         let desired = self.config.desired_sessions();
         for (session, _) in desired {
             if self.rng.chance(800) {
-                self.world.new_pane(session.as_str());
+                self.new_pane(session.as_str());
                 let by_hand = if session.as_str().starts_with("auto") { 350 } else { 850 };
                 if self.rng.chance(by_hand) {
                     self.operator_starts_agent(session.as_str());
@@ -59,7 +62,7 @@ impl Sim {
         // Neighbours that are none of ours, one of them with an agent on the link.
         for foreign in ["other", "auto-1", "auto-99", "ded-10"] {
             if self.rng.chance(400) {
-                self.world.new_pane(foreign);
+                self.new_pane(foreign);
                 self.operator_starts_agent(foreign);
             }
         }
@@ -199,7 +202,7 @@ impl Sim {
         self.say(|| format!("## the operator does {act} at {name}"));
         self.count("operator acts");
         match act {
-            0 => self.kill_session(&name),
+            0 => self.operator_kills_session(&name),
             1 | 2 => self.exit_agents(&name),
             3 | 4 => {
                 self.checks.operator_took_over(&name);
@@ -213,7 +216,7 @@ impl Sim {
                 self.world.agents_changed = true;
             }
             7 => {
-                self.world.new_pane("other");
+                self.new_pane("other");
                 self.operator_starts_agent("other");
             }
             _ => {
@@ -227,10 +230,34 @@ impl Sim {
         }
     }
 
+    pub fn new_pane(&mut self, session: &str) -> PaneId {
+        let wall = self.wall();
+        self.world.new_pane(session, wall)
+    }
+
+    /// For good, or to make it anew.
+    fn operator_kills_session(&mut self, name: &str) {
+        let wall = self.wall();
+        let mut agents = self.world.agents.values();
+        // Nothing tells then that it is another session.
+        let at_once = agents
+            .any(|agent| agent.session == name && wall - agent.started_wall < CLOCKS_APART_MS);
+        self.kill_session(name);
+        if self.rng.chance(400) {
+            self.new_pane(name);
+            if at_once {
+                self.checks.operator_took_over(name);
+            }
+        }
+    }
+
     /// For an editor, or for an agent beside the one that is there.
     fn operator_splits(&mut self, name: &str) {
-        let pane = self.world.new_pane(name);
+        let pane = self.new_pane(name);
         if self.rng.chance(500) {
+            if !self.world.agents.values().any(|agent| agent.session == name) {
+                self.checks.operator_took_over(name);
+            }
             self.checks.worked_in_by_hand.insert(name.to_owned());
             self.operator_starts_agent_in(name, pane);
         } else if let Some(pane) = self.world.pane_mut(pane) {

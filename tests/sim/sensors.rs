@@ -96,6 +96,7 @@ impl Sim {
             for (index, pane) in session.panes.iter().enumerate() {
                 panes.push(PaneSeen {
                     session: name.clone(),
+                    session_made: Wall(session.made_wall / 1_000 * 1_000),
                     pane: pane.id,
                     leader_pid: pane.leader_pid,
                     dead: false,

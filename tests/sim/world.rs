@@ -99,6 +99,7 @@ pub struct Pane {
 #[derive(Debug, Clone, Default)]
 pub struct TmuxSession {
     pub panes: Vec<Pane>,
+    pub made_wall: i64,
     pub fence: Option<u64>,
     pub attached: u32,
     pub typed_at: Option<u64>,
@@ -153,7 +154,8 @@ impl World {
             .expect("a valid id")
     }
 
-    pub fn new_pane(&mut self, session: &str) -> PaneId {
+    /// In that session, which is made when it is not there.
+    pub fn new_pane(&mut self, session: &str, wall: i64) -> PaneId {
         self.last_pane += 1;
         let id = PaneId(self.last_pane);
         let leader_pid = self.new_pid();
@@ -166,7 +168,8 @@ impl World {
             resume_ids: Vec::new(),
             launched_fence: None,
         };
-        self.tmux.entry(session.to_owned()).or_default().panes.push(pane);
+        let made = || TmuxSession { made_wall: wall, ..TmuxSession::default() };
+        self.tmux.entry(session.to_owned()).or_insert_with(made).panes.push(pane);
         self.agents_changed = true;
         id
     }

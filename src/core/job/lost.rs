@@ -229,6 +229,7 @@ impl Core {
             cwd: job.offer.dir.clone(),
             args: Some(args::lasting(&self.config.agent.command, &self.model_of(job))),
             process: job.process.unwrap_or(ProcessRef::NOBODY),
+            started_at: None,
         };
         let session = session.clone();
         if job.stage != JobStage::Running {

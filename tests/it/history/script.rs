@@ -185,6 +185,7 @@ pub fn agent() -> SavedAgent {
         cwd: PathBuf::from("/srv"),
         args: None,
         process: ProcessRef { pid: 7, started_ticks: 8 },
+        started_at: None,
     }
 }
 

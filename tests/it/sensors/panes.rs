@@ -10,7 +10,7 @@ use claude_failover::component::Component;
 use claude_failover::core::event::{Event, PaneReading, PaneSeen, PaneStamp};
 use claude_failover::ids::{PaneId, SessionName};
 use claude_failover::lifecycle::{self, SessionSource};
-use claude_failover::moment::Mono;
+use claude_failover::moment::{Mono, Wall};
 use claude_failover::monitor::{self, PaneSource};
 use claude_failover::quota::verdict::Activity;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -84,6 +84,7 @@ impl SessionSource for Scripted {
 fn quiet(session: &str, pane: u32) -> PaneSeen {
     PaneSeen {
         session: session.to_owned(),
+        session_made: Wall(0),
         pane: PaneId(pane),
         leader_pid: 1,
         dead: false,

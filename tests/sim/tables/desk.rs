@@ -37,6 +37,8 @@ pub struct Desk {
     pub now_ms: u64,
     pub wall_ms: i64,
     pub sessions: Vec<String>,
+    /// Those that somebody has made anew, and when.
+    pub made: BTreeMap<String, Wall>,
     /// The process that leads every pane; each launch brings another one there.
     pub leader_pid: i32,
     pub agents: Vec<AgentSeen>,
@@ -156,6 +158,7 @@ impl Desk {
             wall_ms: START_WALL,
             sessions: ["ded", "auto-11", "auto-12"].map(str::to_owned).to_vec(),
             leader_pid: 1,
+            made: BTreeMap::new(),
             agents: Vec::new(),
             link: account("one"),
             broken: Vec::new(),
@@ -371,6 +374,7 @@ impl Desk {
             .iter()
             .map(|name| PaneSeen {
                 session: name.clone(),
+                session_made: self.made.get(name).copied().unwrap_or_default(),
                 pane: self.pane(name),
                 leader_pid: self.leader_of(name),
                 dead: false,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use claude_failover::core::action::Action;
 use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
 use claude_failover::ids::{PaneId, ProcessRef};
+use claude_failover::moment::Wall;
 use claude_failover::quota::verdict::Reading;
 
 use crate::tables::desk::{Desk, account, config, id, session};
@@ -28,6 +29,51 @@ fn a_lost_session_is_made_again_and_its_agent_resumed() {
     assert_eq!(desk.launches[0].conversation, id(1));
     assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one");
     assert_eq!(desk.core.durable.moves.len(), 0);
+}
+
+/// As a script does it when the host has started, before anybody saw the session missing.
+fn remake(desk: &mut Desk, name: &str) {
+    desk.agents.retain(|agent| agent.session.as_str() != name);
+    desk.made.insert(name.to_owned(), Wall(desk.wall_ms));
+    desk.leader_pid += 1_000;
+}
+
+#[test]
+fn the_agent_of_a_session_that_somebody_else_has_made_anew_is_resumed_there() {
+    for dies in [false, true] {
+        let mut desk = Desk::at_rest();
+        remake(&mut desk, "ded");
+        if dies {
+            desk.restart();
+        }
+        desk.look();
+        desk.list();
+        desk.work();
+        desk.pass(10 * SECOND);
+        assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one", "{dies}");
+        assert_eq!(desk.launches[0].conversation, id(1), "{dies}");
+        assert_eq!(desk.created.len(), 0, "{dies}");
+    }
+}
+
+#[test]
+fn not_so_where_the_session_may_be_the_agents_own() {
+    for started_ms in [0, -4_000] {
+        let mut desk = Desk::at_rest();
+        remake(&mut desk, "ded");
+        desk.add_agent("ded", AgentHome::Homed(account("one")), Some(5));
+        let made = desk.made["ded"];
+        desk.agent("ded").started_at = Wall(made.0 + started_ms);
+        desk.look();
+        desk.list();
+        desk.work();
+        desk.agents.retain(|agent| agent.session != session("ded"));
+        desk.look();
+        desk.list();
+        desk.work();
+        desk.pass(10 * SECOND);
+        assert_eq!(desk.homes(), "auto-11=one auto-12=one", "{started_ms}");
+    }
 }
 
 /// Another agent that a person has begun in a split of `ded`, before the look at it.

@@ -248,6 +248,7 @@ fn moved(op: OpId, session: &str) -> Move {
         cwd: "/srv".into(),
         args: None,
         process: ProcessRef { pid: 1, started_ticks: 1 },
+        started_at: None,
     };
     Move {
         op,
