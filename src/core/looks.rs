@@ -7,7 +7,7 @@ use crate::core::action::{Action, NoteLevel};
 use crate::core::event::{AgentSeen, AgentState, AgentsObserved};
 use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveStage, Record, SavedAgent};
-use crate::core::session::LISTINGS_PROVE;
+use crate::core::session::{LISTINGS_PROVE, Session};
 use crate::core::{Core, TerminalState};
 use crate::ids::SessionName;
 
@@ -40,7 +40,8 @@ impl Core {
         self.link_seen.clone_from(&seen.link);
         self.credentials = seen.credentials_changed.into_iter().collect();
         let mut by_session: BTreeMap<SessionName, Vec<AgentSeen>> = BTreeMap::new();
-        for agent in seen.agents {
+        for mut agent in seen.agents {
+            agent.session = self.session_that_knows(&agent);
             by_session.entry(agent.session.clone()).or_default().push(agent);
         }
         let answered = seen.order.and_then(|order| {
@@ -71,6 +72,28 @@ impl Core {
         {
             self.agents_looked_at();
         }
+    }
+
+    /// Several sessions show the pane of a window that is linked: its agent stays with the one that knows
+    /// it.
+    fn session_that_knows(&self, agent: &AgentSeen) -> SessionName {
+        let shows = |session: &Session| session.panes.iter().any(|pane| pane.pane == agent.pane);
+        if !self.sessions.get(&agent.session).is_some_and(shows) {
+            return agent.session.clone();
+        }
+        let shown = self.sessions.iter().filter(|(_, session)| shows(session));
+        let knows = |name: &SessionName| {
+            let known = self.durable.agents.get(name);
+            let moving = self.durable.moves.get(name);
+            let job = self.durable.jobs.get(name);
+            known.is_some_and(|known| known.process == agent.process)
+                || moving.is_some_and(|moving| {
+                    has_talk_of(moving, agent) || is_at_place_of(moving, agent)
+                })
+                || job.is_some_and(|job| job.is_out() && self.is_agent_of(name, agent, job))
+        };
+        let mut shown = shown.map(|(name, _)| name);
+        shown.find(|name| knows(name)).unwrap_or(&agent.session).clone()
     }
 
     /// Of several agents in one session, the one on its way or known before; else the first pane's. While

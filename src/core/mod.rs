@@ -29,6 +29,7 @@ pub mod line;
 pub mod link;
 pub mod looks;
 pub mod losses;
+pub mod making;
 pub mod moves;
 pub mod notice;
 pub mod orders;
@@ -99,6 +100,8 @@ pub struct Core {
     pub flipped_at: Option<Mono>,
     /// Sessions whose creation failed, and why; tried again at the next observation.
     pub creation_failures: BTreeMap<SessionName, String>,
+    /// Sessions that ended as soon as we had made them.
+    pub short_lived: BTreeMap<SessionName, Setback>,
     /// Agents that could not be launched. Nothing ran, and nothing will of what was ordered; after an
     /// answer that never came the next try finds whoever came up all the same.
     pub launch_troubles: BTreeMap<SessionName, Setback>,
@@ -179,6 +182,7 @@ impl Core {
             link_moved_at: None,
             flipped_at: None,
             creation_failures: BTreeMap::new(),
+            short_lived: BTreeMap::new(),
             launch_troubles: BTreeMap::new(),
             task_troubles: BTreeMap::new(),
             queue: TasksOffered::default(),

@@ -68,8 +68,8 @@ impl Core {
             self.end_move(session, MoveOutcome::Dropped { reason });
             return true;
         }
-        if self.creation_failures.contains_key(session) && self.holds_up_the_swap(&moving) {
-            // It is made again with every listing; then its agent comes back.
+        if self.cannot_be_made(session) && self.holds_up_the_swap(&moving) {
+            // It is made again and again; then its agent comes back.
             self.end_move(session, MoveOutcome::Held);
             return true;
         }

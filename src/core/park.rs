@@ -187,8 +187,7 @@ impl Core {
     /// A swap by choice waits for a better moment: nobody types, and nothing else is on its way.
     fn would_disturb(&mut self, trigger: &Trigger) -> bool {
         // Who waits for a person to mend something does not come meanwhile.
-        let waits =
-            |session| self.is_stuck(session) || self.creation_failures.contains_key(session);
+        let waits = |session| self.is_stuck(session) || self.cannot_be_made(session);
         let on_its_way = self.durable.moves.keys().any(|session| !waits(session));
         let at_rest = self.terminal == TerminalState::Seen && !on_its_way;
         if !at_rest || self.settles_until().is_some_and(|until| self.now.wall < until) {

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::core::action::{Action, NoteLevel, OrderId, WatchedPane};
+use crate::core::action::{Action, NoteLevel, WatchedPane};
 use crate::core::event::{AgentSeen, AgentState, PaneSeen, TranscriptSeen};
 use crate::core::job::{Job, JobStage};
-use crate::core::orders::Slot;
-use crate::core::record::{MoveCause, MoveStage, Record, SavedAgent};
+use crate::core::record::{MoveCause, MoveStage, SavedAgent};
 use crate::core::{Core, TerminalState};
 use crate::ids::{ConversationId, OpId, PaneId, ProcessRef, SessionName};
 use crate::moment::{Mono, Wall};
@@ -45,6 +44,8 @@ pub struct Session {
     pub first_look: bool,
     /// When it was made by us, until a listing shows it: an older listing proves nothing.
     pub made_at: Option<Mono>,
+    /// When we made it, if we did.
+    pub ours_since: Option<Mono>,
     pub newcomer: Option<Newcomer>,
     /// What its screen and title showed last.
     pub screen: Activity,
@@ -219,13 +220,16 @@ impl Core {
             .map(|(name, _)| name.clone())
             .collect();
         for session in gone {
-            self.sessions.remove(&session);
+            self.session_gone(&session);
         }
         for (name, panes) in seen {
             if !self.sessions.contains_key(&name) {
                 self.note(NoteLevel::Info, format!("session={name} adopted"));
             }
             let session = self.sessions.entry(name.clone()).or_default();
+            if session.stays(now) {
+                self.short_lived.remove(&name);
+            }
             if session.listed(panes) {
                 self.orders.uncover(&name);
             }
@@ -253,70 +257,6 @@ impl Core {
         }
         if more {
             self.out.push(Action::ObserveSessions);
-        }
-    }
-
-    /// Only after a listing: what has not been looked for is not missing.
-    pub(in crate::core) fn create_missing_sessions(&mut self) {
-        if self.terminal != TerminalState::Seen {
-            return;
-        }
-        let mut wanted = self.config.desired_sessions();
-        // Above the minimum only where an agent is to come back.
-        for session in self.durable.moves.keys() {
-            if !wanted.iter().any(|(name, _)| name == session)
-                && let Some(cwd) = self.config.workdir(session)
-            {
-                wanted.push((session.clone(), cwd));
-            }
-        }
-        if let Some(session) = self.session_to_add()
-            && let Some(cwd) = self.config.workdir(&session)
-        {
-            wanted.push((session, cwd));
-        }
-        for (session, cwd) in wanted {
-            let failed = self.creation_failures.contains_key(&session);
-            if self.sessions.contains_key(&session) || failed {
-                continue;
-            }
-            if let Some(order) = self.open_order(Slot::Create(session.clone()), Vec::new()) {
-                self.out.push(Action::CreateSession { order, session, cwd });
-            }
-        }
-    }
-
-    pub(in crate::core) fn session_created(
-        &mut self,
-        order: OrderId,
-        session: &SessionName,
-        result: Result<PaneId, String>,
-    ) {
-        if self.orders.answer(&Slot::Create(session.clone()), order).is_none() {
-            return;
-        }
-        match result {
-            Ok(_) => {
-                self.persist(Record::SessionCreated { session: session.clone() });
-                // It is there; its panes and processes are seen by the listing that follows.
-                self.session_made(session);
-                self.out.push(Action::ObserveSessions);
-            }
-            Err(why) => {
-                self.note_once(
-                    NoteLevel::Error,
-                    format!("session={session} could not be created: {why}"),
-                );
-                self.creation_failures.insert(session.clone(), why);
-            }
-        }
-    }
-
-    pub(in crate::core) fn session_made(&mut self, session: &SessionName) {
-        let made_at = Some(self.now.monotonic);
-        // One that has left the configuration meanwhile is nobody's of ours.
-        if self.config.group(session).is_some() {
-            self.sessions.entry(session.clone()).or_default().made_at = made_at;
         }
     }
 

@@ -31,6 +31,8 @@ pub enum Timer {
     LaunchUnproven,
     /// A launch that was not done is tried again.
     LaunchAgain,
+    /// A session that did not stay is made again.
+    MakeAgain,
     ThrottleOver,
     TaskDue,
     /// A longer pause than this is not ours: the host has slept.
@@ -76,6 +78,8 @@ impl Core {
         }
         let again = self.launch_troubles.values().map(|trouble| trouble.again_at);
         waits.extend(again.map(|at| (at, Timer::LaunchAgain)));
+        let again = self.short_lived.values().map(|trouble| trouble.again_at);
+        waits.extend(again.map(|at| (at, Timer::MakeAgain)));
         for watch in self.watches.values() {
             let since_state = watch.state.as_ref().map(|(_, since)| *since);
             let looks = since_state.into_iter().flat_map(|since| {

@@ -186,8 +186,8 @@ impl Health {
             reasons.push(format!("tmux unreachable: {reason}"));
         }
         reasons.extend(core.durable.paused.as_ref().map(why_paused));
-        for (session, why) in &core.creation_failures {
-            reasons.push(format!("session {session} could not be created: {why}"));
+        for (session, why) in core.missing_sessions() {
+            reasons.push(format!("session {session} {why}"));
         }
         for (session, why) in core.stuck_launches() {
             reasons.push(format!("the agent of {session} cannot be resumed yet: {why}"));

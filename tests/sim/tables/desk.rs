@@ -39,6 +39,8 @@ pub struct Desk {
     pub sessions: Vec<String>,
     /// Those that somebody has made anew, and when.
     pub made: BTreeMap<String, Wall>,
+    /// Sessions that show the pane of another one, too: (session, other).
+    pub linked: Vec<(String, String)>,
     /// The process that leads every pane; each launch brings another one there.
     pub leader_pid: i32,
     pub agents: Vec<AgentSeen>,
@@ -159,6 +161,7 @@ impl Desk {
             sessions: ["ded", "auto-11", "auto-12"].map(str::to_owned).to_vec(),
             leader_pid: 1,
             made: BTreeMap::new(),
+            linked: Vec::new(),
             agents: Vec::new(),
             link: account("one"),
             broken: Vec::new(),
@@ -369,17 +372,18 @@ impl Desk {
     }
 
     pub fn list(&mut self) {
-        let panes = self
-            .sessions
-            .iter()
-            .map(|name| PaneSeen {
+        let own = self.sessions.iter().map(|name| (name, name));
+        let linked = self.linked.iter().map(|(name, other)| (name, other));
+        let panes = own
+            .chain(linked)
+            .map(|(name, shown)| PaneSeen {
                 session: name.clone(),
                 session_made: self.made.get(name).copied().unwrap_or_default(),
-                pane: self.pane(name),
-                leader_pid: self.leader_of(name),
+                pane: self.pane(shown),
+                leader_pid: self.leader_of(shown),
                 dead: false,
                 in_mode: false,
-                active: true,
+                active: name == shown,
                 attached: u32::from(self.typed_at.is_some()),
                 typed_at: self.typed_at,
                 title: String::new(),

@@ -31,6 +31,31 @@ fn a_lost_session_is_made_again_and_its_agent_resumed() {
     assert_eq!(desk.core.durable.moves.len(), 0);
 }
 
+/// `link-window`: the watcher names the session that is listed last.
+#[test]
+fn an_agent_whose_window_another_session_shows_stays_with_its_own() {
+    for dies in [false, true] {
+        let mut desk = Desk::at_rest();
+        desk.linked.push(("ded".to_owned(), "auto-11".to_owned()));
+        desk.list();
+        desk.agent("auto-11").session = session("ded");
+        if dies {
+            desk.restart();
+        }
+        desk.look();
+        desk.list();
+        desk.work();
+        desk.send(Verb::Swap { to: Some(account("two")) }.into());
+        desk.work();
+        desk.pass(10 * SECOND);
+        let mut resumed: Vec<String> =
+            desk.launches.iter().map(|launch| launch.session.to_string()).collect();
+        resumed.sort();
+        assert_eq!(resumed, ["auto-11", "auto-12", "ded"], "{dies}");
+        assert_eq!(desk.recorded("ended"), 0, "{dies}");
+    }
+}
+
 /// As a script does it when the host has started, before anybody saw the session missing.
 fn remake(desk: &mut Desk, name: &str) {
     desk.agents.retain(|agent| agent.session.as_str() != name);
@@ -183,6 +208,33 @@ fn a_session_that_cannot_be_made_keeps_its_agent_waiting_and_holds_up_no_swap() 
     desk.work();
     desk.pass(30 * SECOND);
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+}
+
+/// Its shell is `nologin`, or a hook of tmux renames it.
+#[test]
+fn a_session_that_ends_at_once_is_made_ever_more_slowly_and_holds_up_no_swap() {
+    let mut desk = Desk::at_rest();
+    lose(&mut desk, "ded");
+    for _ in 0..180 {
+        lose(&mut desk, "ded");
+        desk.pass(SECOND);
+    }
+    assert!((7..=9).contains(&desk.created.len()), "{:?}", desk.created);
+    assert_eq!(desk.core.missing_sessions().count(), 1);
+    assert_eq!(desk.noted("ends as soon as it is made"), 1);
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    for _ in 0..30 {
+        lose(&mut desk, "ded");
+        desk.pass(SECOND);
+    }
+    assert_eq!((desk.active(), desk.phase()), ("two", None));
+    for _ in 0..90 {
+        desk.pass(SECOND);
+        desk.list();
+        desk.work();
+    }
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+    assert_eq!(desk.core.missing_sessions().count(), 0);
 }
 
 #[test]
