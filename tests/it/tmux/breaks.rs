@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use claude_failover::ids::PaneId;
 use claude_failover::terminal::client::OWN_SESSION;
 use claude_failover::terminal::error::TerminalError;
-use rustix::process::{Signal, kill_process};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{PrivateTmux, eventually};
 use crate::tmux::{Frozen, Rig, SOON, server, settings};
@@ -155,4 +157,59 @@ fn our_session_comes_back_when_an_operator_kills_it() {
         assert_eq!((seen.session.as_str(), seen.attached), ("work", 0), "detach {detach}");
     }
     assert!(rig.events.try_recv().is_err(), "nobody needs to know");
+}
+
+/// It has been told to, and runs a command still.
+#[test]
+fn a_server_that_cannot_end_is_named_and_its_successor_used() {
+    let rig = Rig::connected();
+    let server = rig.server();
+    let held = rig.tmux.path().join("held");
+    mknodat(CWD, &held, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+    let command = format!("cat {}", held.display());
+    let mut waits = Command::new("tmux")
+        .arg("-S")
+        .arg(rig.tmux.socket())
+        .args(["run-shell", &command])
+        .spawn()
+        .unwrap();
+    // Opened as soon as the command reads.
+    let hold = fs::File::options().write(true).open(&held).unwrap();
+    rig.tmux.run(&["kill-server"]);
+    let reason = rig.loses();
+    assert!(reason.contains(&format!("kill -9 {}", server.as_raw_nonzero())), "{reason}");
+    drop(hold);
+    rig.connects();
+    assert_ne!(rig.server(), server);
+    waits.wait().unwrap();
+}
+
+/// It has the arguments of the client of ours that started it, and no daemon above it.
+#[test]
+fn a_server_that_we_have_started_is_not_taken_for_a_client_of_a_killed_daemon() {
+    let tmux = PrivateTmux::new();
+    let away = tmux.path().join("away");
+    let command = tmux.path().join("tmux");
+    let text = format!(
+        "#!/bin/sh\n[ ! -e {} ] || {{ echo server exited unexpectedly >&2; exit 1; }}\n\
+         exec tmux \"$@\"\n",
+        away.display()
+    );
+    fs::write(&command, text).unwrap();
+    fs::set_permissions(&command, fs::Permissions::from_mode(0o700)).unwrap();
+    let mut settings = settings(&tmux);
+    settings.command = command.to_string_lossy().into_owned();
+    let rig = Rig::start(tmux, settings);
+    rig.connects();
+    rig.shell("work");
+    let server = rig.server();
+    fs::write(&away, "").unwrap();
+    let client = rig.tmux.run(&["list-clients", "-F", "#{client_pid}"]);
+    kill_process(Pid::from_raw(client.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    let reason = rig.loses();
+    assert!(reason.contains("server exited unexpectedly"), "{reason}");
+    fs::remove_file(&away).unwrap();
+    rig.connects();
+    assert_eq!(rig.server(), server);
+    assert_eq!(rig.pane("work").session, "work");
 }
