@@ -183,19 +183,8 @@ impl Core {
         match agent {
             Some(agent) => {
                 session.listings_awaited = 0;
-                let mut saved = SavedAgent::from(&agent);
-                if saved.conversation.is_none() {
-                    saved.conversation = self.earlier_id(name, agent.process);
-                }
-                if let Some(before) = self.durable.agents.get(name)
-                    && before.process == saved.process
-                {
-                    // Each life of the daemon reckons it anew, a little differently.
-                    saved.started_at = before.started_at.or(saved.started_at);
-                }
-                let on_its_way = on_its_way && !self.is_launched(name, &agent);
-                if !on_its_way && self.durable.agents.get(name) != Some(&saved) {
-                    self.persist(Record::AgentAdopted { session: name.clone(), agent: saved });
+                if !on_its_way || self.is_launched(name, &agent) {
+                    self.adopt(name, &agent);
                 }
             }
             None => {
@@ -205,6 +194,21 @@ impl Core {
                     self.out.push(Action::ObserveSessions);
                 }
             }
+        }
+    }
+
+    fn adopt(&mut self, name: &SessionName, agent: &AgentSeen) {
+        let mut saved = SavedAgent::from(agent);
+        if saved.conversation.is_none() {
+            saved.conversation = self.earlier_id(name, agent.process);
+        }
+        let before = self.durable.agents.get(name);
+        if let Some(before) = before.filter(|before| before.process == saved.process) {
+            // Each life of the daemon reckons it anew, a little differently.
+            saved.started_at = before.started_at.or(saved.started_at);
+        }
+        if before != Some(&saved) {
+            self.persist(Record::AgentAdopted { session: name.clone(), agent: saved });
         }
     }
 
