@@ -198,12 +198,14 @@ impl Fleet {
         })
     }
 
-    /// Each session's only agent is not in a turn; the conversation of each.
+    /// Each session's only agent is not in a turn; the conversation of each. Its file says so a moment
+    /// after its transcript.
     #[track_caller]
     pub fn await_idle_or_waiting(&self) -> Talks {
         let pairs = self.layout.sessions().into_iter().map(|session| {
-            let agent = self.agent(&session);
-            assert_ne!(agent.status.as_deref(), Some("busy"), "{session}");
+            let agent = eventually(&format!("{session} is in no turn"), SOON, || {
+                Some(self.agent(&session)).filter(|agent| agent.status.as_deref() != Some("busy"))
+            });
             (session, agent.conversation.unwrap())
         });
         pairs.collect()

@@ -73,6 +73,13 @@ fn pinned(fleet: &Fleet, server: &Server, expected: &Expect) {
     expected.assert_eq(&notices(server).concat().replace(fleet.root().to_str().unwrap(), "ROOT"));
 }
 
+fn await_all_sent(fleet: &Fleet) {
+    fleet.await_status("nothing waits any more", |status| {
+        let row = &status["notifications"][0];
+        row["channel"] == "webhook" && row["waiting"] == 0 && !row["last_sent_at"].is_null()
+    });
+}
+
 #[test]
 fn a_night_is_told_from_the_first_refusal_to_the_end() {
     let server = Server::new(OK);
@@ -85,13 +92,12 @@ fn a_night_is_told_from_the_first_refusal_to_the_end() {
     fleet.prompt(DEDICATED, "go on");
     fleet.await_state("parked");
     await_notice(&server, "Parked until");
-    fleet.await_status("nothing waits any more", |status| {
-        let row = &status["notifications"][0];
-        row["channel"] == "webhook" && row["waiting"] == 0 && !row["last_sent_at"].is_null()
-    });
+    await_all_sent(&fleet);
     fleet.kill_daemon();
     fleet.start_with(None);
     await_notice(&server, "up again after an end");
+    // The end waits for one answer at most, and not for long.
+    await_all_sent(&fleet);
     fleet.stop_daemon();
     await_notice(&server, "The daemon was stopped");
     pinned(
