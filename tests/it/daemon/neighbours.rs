@@ -91,3 +91,40 @@ fn an_agent_in_a_split_of_its_own_comes_back_in_that_pane() {
     let holder = after.iter().find(|pane| above.contains(&pane.leader));
     assert_eq!(holder.map(|pane| &pane.id), Some(&pane));
 }
+
+/// Which one is its operator's own business stays where it is.
+#[test]
+fn of_two_agents_in_a_session_its_own_is_moved_and_comes_back() {
+    let mut fleet = Fleet::new(Layout { pool: 0, ..Layout::default() });
+    fleet.start();
+    fleet.await_sessions();
+    fleet.start_agent(DEDICATED, None, "'first words'");
+    let talks = fleet.await_idle_agents();
+    fleet.await_adopted(&talks);
+    let own = fleet.agent(DEDICATED);
+    let split = ["split-window", "-t", &format!("={DEDICATED}:"), "-P", "-F", "#{pane_id}"];
+    let pane = fleet.tmux(&split).unwrap();
+    fleet.await_shell(&pane);
+    let line = format!(
+        "IS_SANDBOX=1 {}/bin/claude --dangerously-skip-permissions 'other words'",
+        fleet.root().display()
+    );
+    fleet.type_line(&pane, &line);
+    fleet.await_log("holds 2 agents");
+    let others = |agents: Vec<outside::Agent>| {
+        let others = agents.into_iter().filter(|agent| agent.conversation != own.conversation);
+        others.map(|agent| agent.pid).collect::<Vec<_>>()
+    };
+    let other = others(fleet.agents().remove(DEDICATED).unwrap());
+    assert_eq!(other.len(), 1);
+
+    fleet.order_swap(&["--to", "b"]);
+    fleet.await_status("moved", |status| {
+        status["active_account"] == "b" && status["state"] == "normal"
+    });
+    fleet.await_adopted(&talks);
+    let agents = fleet.agents().remove(DEDICATED).unwrap();
+    let back = agents.iter().find(|agent| agent.conversation == own.conversation);
+    assert_eq!(back.unwrap().homed, Some(fleet.home("b")));
+    assert_eq!(others(agents), other, "it was left where it is");
+}

@@ -1,11 +1,14 @@
 //! Sessions that are lost and come back, and sessions that are none of ours.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::daemon::fleet::{Fleet, Talks, kill, session_row};
+use crate::daemon::fleet::{Fleet, SOON, Talks, kill, session_row};
 use crate::daemon::layout::{self, DEDICATED, Dedicated, Layout, pool};
 use crate::daemon::outside;
+use crate::support::eventually;
 
 const LEFT_ALONE: &str = "ccl-2-beta";
 
@@ -63,6 +66,26 @@ fn a_lost_session_comes_back_in_its_directory_with_its_conversation() {
     assert!(!session_row(&status, LEFT_ALONE)["lost_at"].is_null());
     let (prompts, _) = outside::transcript(fleet.root(), &talks[&pool(1)]);
     assert_eq!(prompts, ["first words"], "it was in no turn: nothing to go on with");
+}
+
+/// As a script does it while nobody looks.
+#[test]
+fn the_agent_of_a_session_that_somebody_else_has_made_anew_is_resumed_there() {
+    // tmux dates a session by the second, and clocks are allowed to differ by some.
+    const TOLD_APART: Duration = Duration::from_secs(7);
+    let (mut fleet, talks) = Fleet::up(Layout::default());
+    let up = Instant::now();
+    let before = fleet.agent_pids();
+    eventually("it is another moment", SOON, || (up.elapsed() > TOLD_APART).then_some(()));
+    fleet.kill_daemon();
+    fleet.tmux(&["kill-session", "-t", &format!("={DEDICATED}")]).unwrap();
+    fleet.tmux(&["new-session", "-d", "-s", DEDICATED]).unwrap();
+    let made = fleet.pane(DEDICATED).id;
+    fleet.start();
+    await_back(&fleet, &Talks::from([(DEDICATED.to_owned(), talks[DEDICATED].clone())]));
+    assert_ne!(fleet.agent(DEDICATED).pid, before[DEDICATED]);
+    assert_eq!(fleet.agent(DEDICATED).conversation.as_deref(), Some(&*talks[DEDICATED]));
+    assert_eq!(fleet.pane(DEDICATED).id, made, "it is used as it is");
 }
 
 #[test]
