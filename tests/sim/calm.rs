@@ -64,8 +64,18 @@ impl Sim {
             return None;
         }
         let ours = |name: &SessionName| self.config.group(name) == Some(Group::Dedicated);
+        // Of two in one session the daemon follows one; the other is its operator's.
+        let alone = |agent: &Agent| {
+            let mut others = self.world.agents.values();
+            !others.any(|other| {
+                other.session == agent.session
+                    && other.process != agent.process
+                    && other.pane.is_some()
+            })
+        };
         self.world
             .owned_agents(ours)
+            .filter(|(_, agent)| alone(agent))
             .find(|(_, agent)| {
                 let AgentHome::Homed(home) = &agent.home else { return false };
                 let shown = agent.pane.and_then(|pane| self.world.pane(pane));

@@ -292,17 +292,7 @@ impl Sim {
             return;
         }
         // Of one that writes nothing there may be an old file, which has the last word.
-        // Of two in one session the daemon follows one; the other is its operator's.
-        let alone = |agent: &Agent| {
-            let beside = |other: &&Agent| {
-                other.session == agent.session
-                    && other.process != agent.process
-                    && other.pane.is_some()
-            };
-            !self.world.agents.values().any(|other| beside(&other))
-        };
-        let known =
-            |agent: &&Agent| agent.writes && !agent.unkillable && !agent.survived && alone(agent);
+        let known = |agent: &&Agent| agent.writes && !agent.unkillable && !agent.survived;
         if let Some(agent) = self.forgotten_refused(&active).filter(known) {
             panic!(
                 "pid {} of {} sits refused on {:?} while {active} works",
