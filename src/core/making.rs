@@ -46,12 +46,7 @@ impl Core {
             wanted.push((session, cwd));
         }
         for (session, cwd) in wanted {
-            let rests = self
-                .short_lived
-                .get(&session)
-                .is_some_and(|trouble| self.now.monotonic < trouble.again_at);
-            let failed = self.creation_failures.contains_key(&session);
-            if self.sessions.contains_key(&session) || failed || rests {
+            if self.sessions.contains_key(&session) || self.is_not_made_now(&session) {
                 continue;
             }
             if let Some(order) = self.open_order(Slot::Create(session.clone()), Vec::new()) {
@@ -113,11 +108,19 @@ impl Core {
         self.short_lived.insert(session.clone(), trouble);
     }
 
+    /// It could not be made, or did not stay, a moment ago.
+    pub(in crate::core) fn is_not_made_now(&self, session: &SessionName) -> bool {
+        let trouble = self.short_lived.get(session);
+        self.creation_failures.contains_key(session)
+            || trouble.is_some_and(|trouble| self.now.monotonic < trouble.again_at)
+    }
+
     /// Sessions that are not there although we make them, and why.
     pub fn missing_sessions(&self) -> impl Iterator<Item = (&SessionName, String)> {
         let failed = self.creation_failures.iter();
         let failed = failed.map(|(session, why)| (session, format!("could not be created: {why}")));
         let ended = self.short_lived.iter().filter(|(_, trouble)| trouble.is_lasting());
+        let ended = ended.filter(|(session, _)| self.config.group(session).is_some());
         let ended =
             ended.map(|(session, _)| (session, format!("{SHORT_LIVED}: {SHORT_LIVED_REMEDY}")));
         failed.chain(ended)

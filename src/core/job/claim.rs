@@ -151,7 +151,7 @@ impl Core {
             return None;
         }
         pool.names().find(|name| {
-            let failed = self.cannot_be_made(name);
+            let failed = self.is_not_made_now(name);
             !self.sessions.contains_key(name) && !failed && !self.is_drained(name)
         })
     }

@@ -238,6 +238,21 @@ fn a_session_that_ends_at_once_is_made_ever_more_slowly_and_holds_up_no_swap() {
 }
 
 #[test]
+fn nobody_is_told_of_a_session_that_ends_at_once_when_it_is_not_wanted_any_more() {
+    let mut desk = Desk::at_rest();
+    for _ in 0..20 {
+        lose(&mut desk, "ded");
+        desk.pass(SECOND);
+    }
+    assert_eq!(desk.core.missing_sessions().count(), 1);
+    let mut config = (*desk.core.config).clone();
+    config.pool.dedicated.clear();
+    desk.send(Event::ConfigReloaded(std::sync::Arc::new(config)));
+    desk.work();
+    assert_eq!(desk.core.missing_sessions().count(), 0);
+}
+
+#[test]
 fn sessions_outside_the_configuration_are_never_touched() {
     let mut desk = Desk::at_rest();
     for name in ["auto-10", "auto-14", "auto-1", "dedicated", "ded2", "$(x)"] {
