@@ -12,6 +12,9 @@ const REPLACED_WITH_VALUE: [&str; 4] = ["--resume", "-r", "--session-id", "--pro
 /// The same, without a value.
 const REPLACED: [&str; 3] = ["--continue", "-c", "--fork-session"];
 
+/// Those that name a conversation by its id; the first one also that of a fork.
+const NAMES: [&str; 3] = ["--session-id", "--resume", "-r"];
+
 /// Options known to stand alone: what follows one is not its value.
 const FLAGS: [&str; 13] = [
     "--dangerously-skip-permissions",
@@ -108,17 +111,17 @@ pub fn lasting(command: &[String], model: &str) -> Vec<String> {
     args
 }
 
-/// The conversation that an agent was started with, where its arguments name one.
+/// The conversation that an agent was started with, where its arguments name one. A fork has an id
+/// of its own, beside the one that it came from.
 pub fn named_conversation(own: &[String]) -> Option<ConversationId> {
-    let mut rest = own.iter().map(String::as_str).take_while(|arg| *arg != "--");
-    let mut named = None;
-    while let Some(arg) = rest.next() {
-        let (name, value) = arg.split_once('=').map_or((arg, None), |(n, v)| (n, Some(v)));
-        if ["--resume", "-r", "--session-id"].contains(&name) {
-            named = value.or_else(|| rest.next()).and_then(|value| value.parse().ok()).or(named);
-        }
-    }
-    named
+    let own = own.split(|arg| arg == "--").next().unwrap_or_default();
+    let forks = own.iter().any(|arg| arg == "--fork-session");
+    let names: &[&str] = if forks { &NAMES[..1] } else { &NAMES };
+    let named = own.iter().enumerate().filter_map(|(at, arg)| match arg.split_once('=') {
+        Some((name, value)) => names.contains(&name).then_some(value),
+        None => own.get(at + 1).filter(|_| names.contains(&arg.as_str())).map(String::as_str),
+    });
+    named.filter_map(|value| value.parse().ok()).next_back()
 }
 
 fn without_conversation(own: &[String]) -> Vec<String> {
@@ -183,19 +186,26 @@ mod tests {
     #[test]
     fn the_conversation_is_read_where_the_arguments_name_one() {
         let id = "11111111-1111-1111-1111-111111111111";
+        let fork = "22222222-2222-2222-2222-222222222222";
         let joined = format!("--session-id={id}");
-        let cases: [(&[&str], bool); 6] = [
-            (&["--resume", id, "go on"], true),
-            (&[&joined], true),
-            (&["-r", id], true),
-            (&["--resume"], false),
-            (&["--resume", "by its title"], false),
-            (&["--", "--resume", id], false),
+        let cases: [(&[&str], Option<&str>); 12] = [
+            (&["--resume", id, "go on"], Some(id)),
+            (&[&joined], Some(id)),
+            (&["-r", id], Some(id)),
+            (&["--resume", "--session-id", id], Some(id)),
+            (&["--resume", id, "--resume", fork], Some(fork)),
+            (&["--resume", id, "--fork-session"], None),
+            (&["--resume", id, "--fork-session", "--session-id", fork], Some(fork)),
+            (&["--resume"], None),
+            (&["--resume", "by its title"], None),
+            (&["--", "--resume", id], None),
+            (&["-p", id], None),
+            (&[], None),
         ];
-        for (own, is_named) in cases {
+        for (own, expected) in cases {
             let own: Vec<String> = own.iter().map(|arg| (*arg).to_owned()).collect();
             let named = named_conversation(&own).map(|named| named.to_string());
-            assert_eq!(named, is_named.then(|| id.to_owned()), "{own:?}");
+            assert_eq!(named.as_deref(), expected, "{own:?}");
         }
     }
 

@@ -81,9 +81,12 @@ impl Core {
         }
     }
 
-    fn lose(&mut self, session: SessionName, agent: SavedAgent) {
+    fn lose(&mut self, session: SessionName, mut agent: SavedAgent) {
         self.hits.remove(&session);
         self.watches.remove(&session);
+        if agent.conversation.is_none() {
+            agent.conversation = self.conversation_it_was_started_with(&agent);
+        }
         let restored = self.is_restored_after_loss(&session)
             && agent.conversation.is_some()
             && !self.durable.jobs.contains_key(&session);

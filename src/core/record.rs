@@ -370,7 +370,7 @@ pub enum Record {
     MoveStopped {
         session: SessionName,
     },
-    /// The agent told its id late, or printed it when it ended.
+    /// The agent told its id late, printed it when it ended, or was started with it.
     MoveIdentified {
         session: SessionName,
         conversation: ConversationId,

@@ -187,6 +187,23 @@ impl Core {
         is_it.then(|| moving.agent.conversation.clone()).flatten()
     }
 
+    /// For one that has ended: nobody else may have it, be it alive or on its way back.
+    pub(in crate::core) fn conversation_it_was_started_with(
+        &self,
+        agent: &SavedAgent,
+    ) -> Option<ConversationId> {
+        let named = agent.args.as_deref().and_then(args::named_conversation)?;
+        let alive = self.sessions.values().filter_map(|seen| seen.agent.as_ref());
+        let alive = alive.filter(|other| other.process != agent.process);
+        let alive = alive.filter_map(|other| other.conversation.as_ref());
+        let known = self.durable.agents.values().filter(|other| other.process != agent.process);
+        let known = known.filter_map(|other| other.conversation.as_ref());
+        let moves = self.durable.moves.values().filter_map(|m| m.agent.conversation.as_ref());
+        let jobs = self.durable.jobs.values().filter_map(|job| job.conversation.as_ref());
+        let is_taken = alive.chain(known).chain(moves).chain(jobs).any(|other| *other == named);
+        (!is_taken).then_some(named)
+    }
+
     /// The id under which the same process was known before.
     pub(crate) fn earlier_id(
         &self,

@@ -234,10 +234,20 @@ impl Core {
         }
     }
 
+    /// A client that was ended before it had told anybody who it is leaves no row: what it was started
+    /// with is what it was to go on with.
     pub(in crate::core) fn resume_row_missing(&mut self, session: &SessionName) {
-        if self.durable.moves.contains_key(session) {
-            let reason = "no conversation id is known: the session stays at its shell".to_owned();
-            self.end_move(session, MoveOutcome::Failed { reason });
+        let Some(moving) = self.durable.moves.get(session) else { return };
+        match self.conversation_it_was_started_with(&moving.agent) {
+            Some(conversation) => {
+                let session = session.clone();
+                self.persist(Record::MoveIdentified { session, conversation });
+            }
+            None => {
+                let reason =
+                    "no conversation id is known: the session stays at its shell".to_owned();
+                self.end_move(session, MoveOutcome::Failed { reason });
+            }
         }
     }
 }

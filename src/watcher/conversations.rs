@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::core::action::WatchedPane;
+use crate::core::args;
 use crate::core::event::{AgentSeen, TranscriptSeen};
 use crate::ids::{ConversationId, ProcessRef, SessionName};
 use crate::moment::Wall;
@@ -89,7 +90,7 @@ impl Conversations {
                 .conversation
                 .clone()
                 .or_else(|| told?.conversation.clone())
-                .or_else(|| place::id_in_args(agent.args.as_deref().unwrap_or_default()))
+                .or_else(|| agent.args.as_deref().and_then(args::named_conversation))
                 .or_else(|| Some(known.as_ref()?.conversation.clone()));
             let Some(conversation) = named else { continue };
             let projects = place::projects(&agent.home, config);

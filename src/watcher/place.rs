@@ -158,21 +158,6 @@ fn slug(cwd: &Path) -> String {
     slug
 }
 
-/// The id among the arguments of a client, for one that writes no session file.
-pub fn id_in_args(args: &[String]) -> Option<ConversationId> {
-    const NAMES: [&str; 3] = ["--resume", "-r", "--session-id"];
-    let forks = args.iter().any(|arg| arg == "--fork-session");
-    let named = args.iter().enumerate().filter_map(|(at, arg)| {
-        let (name, value) = match arg.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (arg.as_str(), args.get(at + 1).map(String::as_str)),
-        };
-        // A fork has an id of its own, beside the one it came from.
-        (NAMES.contains(&name) && !(forks && name != "--session-id")).then_some(value)?
-    });
-    named.filter_map(|value| value.parse().ok()).next_back()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,27 +173,5 @@ mod tests {
             assert_eq!(slug(Path::new(cwd)), expected);
         }
         assert_eq!(slug(Path::new(&"/long".repeat(100))).len(), 200);
-    }
-
-    #[test]
-    fn an_id_is_taken_from_the_options_that_name_one() {
-        let one = "82840528-5c4e-4114-8dc2-50dc43ea65c9";
-        let two = "82840528-5c4e-4114-8dc2-50dc43ea65c0";
-        for (line, expected) in [
-            (format!("--resume {one} go"), Some(one)),
-            (format!("-r {one}"), Some(one)),
-            (format!("--resume={one}"), Some(one)),
-            (format!("--session-id {one}"), Some(one)),
-            (format!("--resume {one} --fork-session"), None),
-            (format!("--resume {one} --fork-session --session-id {two}"), Some(two)),
-            ("--resume name-of-mine".to_owned(), None),
-            ("--resume".to_owned(), None),
-            (format!("-p {one}"), None),
-            (String::new(), None),
-        ] {
-            let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            let id = id_in_args(&args).map(|id| id.to_string());
-            assert_eq!(id.as_deref(), expected, "{line}");
-        }
     }
 }

@@ -110,8 +110,9 @@ impl Checks {
 
     /// One of our orders ends this agent: from now on its conversation is our debt.
     pub fn stopped(&mut self, agent: &Agent) {
-        // A person has begun it a moment ago, and nothing tells it from one that we have launched.
-        let unknown = agent.launched_fence.is_none() && agent.args.is_none() && !agent.filed;
+        // A person has begun it a moment ago, and nothing tells which conversation it is to go on with.
+        let is_named = agent.args.as_ref().is_some_and(|args| !args.is_empty());
+        let unknown = agent.launched_fence.is_none() && !is_named && !agent.filed;
         if agent.old || unknown {
             return; // it may have told nobody its id
         }

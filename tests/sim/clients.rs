@@ -25,6 +25,12 @@ impl Sim {
         self.world.ticks += 1;
         let process = ProcessRef { pid, started_ticks: self.world.ticks };
         let old = self.rng.chance(30);
+        let resumes = self.rng.chance(500);
+        let named = if resumes {
+            vec!["--resume".to_owned(), conversation.to_string()]
+        } else {
+            Vec::new()
+        };
         let agent = Agent {
             process,
             session: session.to_owned(),
@@ -38,7 +44,7 @@ impl Sim {
             state: AgentState::Idle,
             state_since_wall: self.wall(),
             state_since: self.now,
-            args: self.rng.chance(900).then(Vec::new),
+            args: self.rng.chance(900).then_some(named),
             launched_fence: None,
             launched_at: self.now,
             turn: 0,

@@ -211,13 +211,15 @@ impl World {
         }
     }
 
-    /// The agent process is gone; what it printed last stays in its pane.
+    /// The agent process is gone; what it printed last stays in its pane. One that was not up yet prints
+    /// nothing.
     pub fn end_agent(&mut self, pid: i32, prints_its_id: bool) -> Option<Agent> {
         let agent = self.agents.remove(&pid)?;
         self.agents_changed = true;
         let conversation = agent.conversation.clone();
         if let Some(pane) = agent.pane.and_then(|id| self.pane_mut(id))
             && prints_its_id
+            && agent.filed
         {
             pane.resume_ids.push(conversation);
         }

@@ -56,7 +56,7 @@ impl Why {
             Record::MoveStopped { session } => said(format!("{} ended", self.its_agent(session))),
             Record::MoveIdentified { session, conversation } => {
                 said(format!("{} had conversation {conversation}", self.its_agent(session)))
-                    .because("it told it late, or printed it when it ended")
+                    .because("it told it late, printed it when it ended, or was started with it")
             }
             Record::MoveLaunching { .. } => return None,
             Record::MoveLaunched { session, .. } => {

@@ -50,6 +50,8 @@ pub struct Desk {
     /// Flips to these accounts fail.
     pub flips_fail: Vec<AccountName>,
     pub creations_fail: bool,
+    /// Sessions are made, and gone before anybody has seen them.
+    pub end_at_once: bool,
     /// Why no agent can be launched.
     pub no_launch: Option<String>,
     /// Processes that cannot be ended.
@@ -167,6 +169,7 @@ impl Desk {
             broken: Vec::new(),
             flips_fail: Vec::new(),
             creations_fail: false,
+            end_at_once: false,
             no_launch: None,
             endure: Vec::new(),
             leave_tools_behind: false,

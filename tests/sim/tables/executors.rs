@@ -59,8 +59,10 @@ impl Desk {
             }
             Action::CreateSession { order, session, .. } => {
                 let good = !self.creations_fail;
-                if good {
+                if good && !self.end_at_once {
                     self.sessions.push(session.to_string());
+                }
+                if good {
                     self.created.push(session.clone());
                 }
                 let result = if good { Ok(PaneId(0)) } else { Err(failed()) };

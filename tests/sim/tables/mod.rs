@@ -9,6 +9,7 @@ mod executors;
 mod guard;
 mod launches;
 mod left_behind;
+mod making;
 mod outside;
 mod parking;
 mod parking_edges;

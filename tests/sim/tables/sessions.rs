@@ -12,12 +12,26 @@ use crate::tables::desk::{Desk, account, config, id, session};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn lose(desk: &mut Desk, name: &str) {
+pub fn lose(desk: &mut Desk, name: &str) {
     desk.sessions.retain(|known| known != name);
     desk.agents.retain(|agent| agent.session.as_str() != name);
     desk.look();
     desk.list();
     desk.work();
+}
+
+/// A person has begun it a moment ago.
+#[test]
+fn an_agent_that_is_lost_before_it_is_up_is_resumed_by_what_it_was_started_with() {
+    let mut desk = Desk::at_rest();
+    desk.agents.remove(0);
+    desk.add_agent("ded", AgentHome::Linked, None);
+    desk.agent("ded").args = Some(vec!["--resume".to_owned(), id(5).to_string()]);
+    desk.look();
+    lose(&mut desk, "ded");
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one");
+    assert_eq!(desk.launches[0].conversation, id(5));
 }
 
 #[test]
@@ -191,65 +205,6 @@ fn an_agent_that_its_operator_ended_stays_ended() {
     lose(&mut desk, "ded");
     desk.pass(60 * SECOND);
     assert_eq!(desk.launches.len(), 0);
-}
-
-#[test]
-fn a_session_that_cannot_be_made_keeps_its_agent_waiting_and_holds_up_no_swap() {
-    let mut desk = Desk::at_rest();
-    desk.creations_fail = true;
-    lose(&mut desk, "ded");
-    desk.send(Verb::Swap { to: Some(account("two")) }.into());
-    desk.work();
-    desk.pass(30 * SECOND);
-    assert_eq!((desk.active(), desk.phase()), ("two", None));
-    assert!(desk.core.durable.moves.contains_key(&session("ded")));
-    desk.creations_fail = false;
-    desk.list();
-    desk.work();
-    desk.pass(30 * SECOND);
-    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
-}
-
-/// Its shell is `nologin`, or a hook of tmux renames it.
-#[test]
-fn a_session_that_ends_at_once_is_made_ever_more_slowly_and_holds_up_no_swap() {
-    let mut desk = Desk::at_rest();
-    lose(&mut desk, "ded");
-    for _ in 0..180 {
-        lose(&mut desk, "ded");
-        desk.pass(SECOND);
-    }
-    assert!((7..=9).contains(&desk.created.len()), "{:?}", desk.created);
-    assert_eq!(desk.core.missing_sessions().count(), 1);
-    assert_eq!(desk.noted("ends as soon as it is made"), 1);
-    desk.send(Verb::Swap { to: Some(account("two")) }.into());
-    for _ in 0..30 {
-        lose(&mut desk, "ded");
-        desk.pass(SECOND);
-    }
-    assert_eq!((desk.active(), desk.phase()), ("two", None));
-    for _ in 0..90 {
-        desk.pass(SECOND);
-        desk.list();
-        desk.work();
-    }
-    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
-    assert_eq!(desk.core.missing_sessions().count(), 0);
-}
-
-#[test]
-fn nobody_is_told_of_a_session_that_ends_at_once_when_it_is_not_wanted_any_more() {
-    let mut desk = Desk::at_rest();
-    for _ in 0..20 {
-        lose(&mut desk, "ded");
-        desk.pass(SECOND);
-    }
-    assert_eq!(desk.core.missing_sessions().count(), 1);
-    let mut config = (*desk.core.config).clone();
-    config.pool.dedicated.clear();
-    desk.send(Event::ConfigReloaded(std::sync::Arc::new(config)));
-    desk.work();
-    assert_eq!(desk.core.missing_sessions().count(), 0);
 }
 
 #[test]

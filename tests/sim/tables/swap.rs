@@ -277,6 +277,26 @@ fn an_agent_that_tells_nobody_its_id_is_resumed_by_the_row_it_leaves() {
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
 }
 
+/// A person has begun it a moment ago. `auto-11` has conversation 2.
+#[test]
+fn an_agent_that_is_ended_before_it_is_up_is_resumed_by_what_it_was_started_with() {
+    for (named, expected) in
+        [(5, "auto-11=two auto-12=two ded=two"), (2, "auto-11=two auto-12=two")]
+    {
+        let mut desk = Desk::at_rest();
+        desk.agents.remove(0);
+        desk.add_agent("ded", AgentHome::Linked, None);
+        desk.agent("ded").args = Some(vec!["--resume".to_owned(), id(named).to_string()]);
+        desk.look();
+        desk.send(Verb::Swap { to: Some(account("two")) }.into());
+        desk.work();
+        desk.pass(10 * SECOND);
+        assert_eq!(desk.homes(), expected, "{named}");
+        let twice = desk.launches.iter().filter(|launch| launch.conversation == id(named)).count();
+        assert_eq!(twice, 1, "{named}");
+    }
+}
+
 #[test]
 fn a_late_or_doubled_answer_is_dropped() {
     let mut desk = Desk::at_rest();

@@ -291,7 +291,6 @@ impl Storm {
             let is_empty = session["exists"] == true
                 && session["agent"].is_null()
                 && session["move"].is_null()
-                && session["lost_at"].is_null()
                 && !agents.contains_key(name);
             if is_empty
                 && self.bereft.remove(name)
