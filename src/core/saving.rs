@@ -187,7 +187,8 @@ impl Core {
         is_it.then(|| moving.agent.conversation.clone()).flatten()
     }
 
-    /// For one that has ended: nobody else may have it, be it alive or on its way back.
+    /// For one that has ended: nobody else may have it, be it alive or on its way back. What was begun
+    /// for a task comes back with that task or not at all.
     pub(in crate::core) fn conversation_it_was_started_with(
         &self,
         agent: &SavedAgent,
@@ -199,9 +200,9 @@ impl Core {
         let known = self.durable.agents.values().filter(|other| other.process != agent.process);
         let known = known.filter_map(|other| other.conversation.as_ref());
         let moves = self.durable.moves.values().filter_map(|m| m.agent.conversation.as_ref());
-        let jobs = self.durable.jobs.values().filter_map(|job| job.conversation.as_ref());
-        let is_taken = alive.chain(known).chain(moves).chain(jobs).any(|other| *other == named);
-        (!is_taken).then_some(named)
+        let is_taken = alive.chain(known).chain(moves).any(|other| *other == named);
+        let is_of_a_task = self.durable.task_talks.contains(&named);
+        (!is_taken && !is_of_a_task).then_some(named)
     }
 
     /// The id under which the same process was known before.

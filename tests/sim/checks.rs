@@ -6,7 +6,7 @@ use claude_failover::config::Config;
 use claude_failover::core::durable::{Durable, OpenSwap, Phase};
 use claude_failover::core::event::{AgentHome, AgentSeen, AgentState, Event};
 use claude_failover::core::job::Job;
-use claude_failover::core::record::{Move, MoveOutcome, MoveStage, Record};
+use claude_failover::core::record::{Move, MoveOutcome, MoveStage, Record, SavedAgent};
 use claude_failover::core::standing::AccountState;
 use claude_failover::core::trigger::Trigger;
 use claude_failover::ids::{AccountName, ConversationId, OpId, ProcessRef, SessionName};
@@ -127,7 +127,9 @@ impl Checks {
             return; // the task is what must not be lost
         }
         let known = self.shadow.agents.get(session);
-        let Some(id) = known.and_then(|agent| agent.conversation.clone()) else { return };
+        let named = |agent| named_in(agent).filter(|id| !self.shadow.task_talks.contains(id));
+        let id = known.and_then(|agent| agent.conversation.clone().or_else(|| named(agent)));
+        let Some(id) = id else { return };
         let alive = world.agents.values().any(|agent| {
             agent.session == session.as_str()
                 && agent.conversation == id
@@ -158,6 +160,12 @@ impl Checks {
     pub fn settle(&mut self, session: &SessionName) {
         self.owed.retain(|(name, _), _| name != session);
     }
+}
+
+fn named_in(agent: &SavedAgent) -> Option<ConversationId> {
+    let args = agent.args.as_deref().unwrap_or_default();
+    let at = args.iter().position(|arg| arg == "--resume" || arg == "--session-id")?;
+    args.get(at + 1)?.parse().ok()
 }
 
 impl Sim {
@@ -263,6 +271,9 @@ impl Sim {
                 if let MoveOutcome::Failed { reason } = outcome {
                     // What did not run is tried until it runs.
                     assert!(!reason.contains(FAULT), "{session} is left at its shell: {reason}");
+                    if reason.starts_with("no conversation id") {
+                        self.check_nameless(&before, session);
+                    }
                 }
                 match outcome {
                     MoveOutcome::Failed { .. }
@@ -278,6 +289,22 @@ impl Sim {
         self.check_steering(&before, record);
         self.checks.before = before;
         self.check_ids();
+    }
+
+    /// Nor do its arguments name a conversation that nobody else has and that is no task's.
+    fn check_nameless(&self, before: &Durable, session: &SessionName) {
+        let moving = &before.moves[session];
+        let Some(named) = named_in(&moving.agent) else { return };
+        let of_a_task = before.task_talks.contains(&named);
+        let moves = before.moves.values().map(|other| &other.agent);
+        let known = before.agents.values().filter(|a| a.process != moving.agent.process);
+        let known = moves.chain(known).any(|agent| agent.conversation.as_ref() == Some(&named));
+        let others = self.world.agents.values().filter(|a| a.process != moving.agent.process);
+        let alive = others.filter(|agent| agent.conversation == named).count() > 0;
+        assert!(
+            of_a_task || known || alive,
+            "{session} is left at its shell, started with {named}"
+        );
     }
 
     fn wall_of(&self, at: u64) -> i64 {
