@@ -29,9 +29,9 @@ impl Core {
         let live: BTreeSet<SessionName> =
             moves.iter().map(|moving| moving.session.clone()).collect();
         for stopped in self.durable.moves.values() {
+            // It may be one that tells nobody who it is: then by what it was started with.
             let lives = self.agent_in(&stopped.session).is_some_and(|agent| {
-                agent.conversation == stopped.agent.conversation
-                    || stopped.agent.conversation.is_none()
+                stopped.agent.conversation.is_none() || !self.is_another(stopped, agent)
             });
             if live.contains(&stopped.session) || lives {
                 continue;

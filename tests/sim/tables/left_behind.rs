@@ -5,7 +5,9 @@ use std::time::Duration;
 use claude_failover::core::action::Action;
 use claude_failover::core::durable::Phase;
 use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
+use claude_failover::core::record::{Move, MoveCause, MoveStage, SavedAgent};
 use claude_failover::core::session::ENDED_AGAIN_AFTER;
+use claude_failover::ids::OpId;
 use claude_failover::quota::verdict::Verdict;
 
 use crate::tables::account_edges::{figures_alone, with};
@@ -26,6 +28,39 @@ fn who_is_refused_during_a_swap_by_choice_follows_it() {
     desk.pass(15 * SECOND);
     assert_eq!(desk.recorded("trigger=preempt"), 1);
     assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=two", "idle ones have time");
+}
+
+/// It was ended on its old account by an earlier swap, and waits on another one under a new process.
+/// The earlier process was ended once more, and it counted as somebody else's.
+#[test]
+fn a_client_that_tells_nobody_who_it_is_is_known_by_what_it_was_started_with() {
+    let mut desk = Desk::at_rest();
+    let earlier = desk.agent("auto-12").clone();
+    desk.core.durable.moves.insert(
+        session("auto-12"),
+        Move {
+            op: OpId(0),
+            session: session("auto-12"),
+            agent: SavedAgent::from(&earlier),
+            pane: Some(earlier.pane),
+            target: account("three"),
+            cause: MoveCause::Swap,
+            refused: true,
+            cut: false,
+            left_row: None,
+            stage: MoveStage::Held,
+        },
+    );
+    desk.agents.retain(|agent| agent.session != session("auto-12"));
+    desk.add_agent("auto-12", AgentHome::Homed(account("three")), None);
+    let named = earlier.conversation.expect("it has told").to_string();
+    desk.agent("auto-12").args = Some(vec!["--resume".to_owned(), named]);
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert!(!desk.stops.contains(&earlier.process), "{:?}", desk.stops);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=three ded=two");
 }
 
 /// The look that a swap has ordered knows nothing of a session that has come up since.
