@@ -14,6 +14,7 @@ mod disk;
 mod every_event;
 mod executors;
 mod journals;
+mod move_checks;
 mod order_checks;
 mod outside;
 mod play;
