@@ -120,11 +120,21 @@ impl Core {
         counts
     }
 
+    /// Who stood beside one that has not come back is the session's agent now. A look tells only of what
+    /// has changed, so the next one may be far.
+    pub(in crate::core) fn count_who_is_left(&mut self, name: &SessionName) {
+        let Some(session) = self.sessions.get(name) else { return };
+        let waits = self.durable.moves.contains_key(name);
+        if !waits && session.agent.is_none() && !session.beside.is_empty() {
+            self.agent_observed(name, session.beside.clone());
+        }
+    }
+
     /// Beside the one that is on its way from here, it was there before that one was ended: seen there,
-    /// or older.
+    /// or older than the process in which that one was last seen.
     fn stands_beside(&self, name: &SessionName, agent: &AgentSeen) -> bool {
         let Some(moving) = self.durable.moves.get(name) else { return false };
-        let gone = moving.agent.process;
+        let gone = self.last_process(moving);
         let seen = self.sessions.get(name).map_or(&[][..], |session| &session.beside);
         let was_there = seen.iter().any(|other| other.process == agent.process)
             || agent.process.started_ticks < gone.started_ticks;

@@ -43,13 +43,15 @@ impl Core {
     /// The session lives and its agent does not: its operator ended it, or it ended itself; or it went
     /// with an earlier session of that name, which somebody has made anew before we saw it missing.
     pub(in crate::core) fn agent_ended(&mut self, session: &SessionName) {
+        // A swap, or a move of its own, knows better what becomes of it; when that is over, the session
+        // is asked about again by the listings that are still awaited.
+        if self.durable.moves.contains_key(session) || self.durable.swap.is_some() {
+            return;
+        }
         if let Some(seen) = self.sessions.get_mut(session) {
             seen.listings_awaited = 0;
         }
         let Some(agent) = self.durable.agents.get(session).cloned() else { return };
-        if self.durable.moves.contains_key(session) || self.durable.swap.is_some() {
-            return;
-        }
         // What becomes of a task is asked for itself.
         if self.is_younger(session, &agent) && !self.durable.jobs.contains_key(session) {
             self.lose(session.clone(), agent);

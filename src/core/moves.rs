@@ -265,6 +265,7 @@ impl Core {
         if dropped {
             self.adopt_after_move(session, None);
         }
+        self.count_who_is_left(session);
         if let Some(agent) = self.agent_in(session).cloned() {
             // What its agent was refused meanwhile was passed over, and is not told again.
             self.hear_transcript(session, &agent);

@@ -55,13 +55,17 @@ impl Core {
         let Some(agent) = self.agent_in(session).filter(|agent| agent.pane == seen.pane) else {
             return;
         };
-        let ending = self.durable.moves.get(session).is_some_and(|moving| {
-            !matches!(moving.stage, MoveStage::Staying { .. } | MoveStage::Held)
-        });
-        if ending {
-            return; // it is judged already, and its next agent shows a screen of its own
-        }
         let agent = agent.clone();
+        match self.durable.moves.get(session).map(|moving| &moving.stage) {
+            // It is judged already, and its next agent shows a screen of its own.
+            Some(MoveStage::Stopping | MoveStage::Stopped) => return,
+            // That may be up before the answer says so: this is what its start-up screen shows.
+            Some(MoveStage::Launching { .. } | MoveStage::Launched { .. }) => {
+                self.note_user_row(session, &seen.reading);
+                return;
+            }
+            Some(MoveStage::Staying { .. } | MoveStage::Held) | None => {}
+        }
         self.note_user_row(session, &seen.reading);
         if self.is_only_a_hint(session, &agent, &seen.reading) {
             return;

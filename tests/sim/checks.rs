@@ -185,9 +185,10 @@ impl Sim {
                 let swap = before.swap.clone().expect("a swap is open");
                 self.check_target(&before, &swap.source, target, &swap.trigger);
             }
-            Record::RestorePlanned { op, .. } => {
+            Record::RestorePlanned { op, session, agent, .. } => {
                 assert!(*op > self.checks.last_op, "op numbers do not rise");
                 self.checks.last_op = *op;
+                self.note_present(session, agent.process);
             }
             Record::AccountRefused { account, .. } => self.check_refused(&before, account),
             Record::LimitReset { account, window, .. } => {
@@ -338,8 +339,11 @@ impl Sim {
         // The whole minute that is printed may come after the end, and what was seen before it is on record
         // a moment later.
         let refuses = truth.refuses_until + 60_000 + TOLD_MS > self.now;
-        // A refusal in the moment of a flip by hand cannot be told apart.
-        let by_hand = self.checks.flipped_by_hand.is_some_and(|at| self.now - at < TOLD_MS);
+        // A refusal in the moment of a flip by hand, or of one that nobody saw, cannot be told apart.
+        let began = self.life.as_ref().map_or(0, |life| life.started_at);
+        let unseen = |at| at < began && self.now - began < TOLD_MS;
+        let by_hand =
+            self.checks.flipped_by_hand.is_some_and(|at| self.now - at < TOLD_MS || unseen(at));
         let returned = before.standing(account).cleared_at.map_or(0, |at| at.0);
         let told_until = |at| self.wall_of(at + TOLD_MS.min(self.now - at));
         let since_return = truth.refused_last.is_some_and(|at| told_until(at) > returned);

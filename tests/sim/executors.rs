@@ -80,7 +80,17 @@ impl Sim {
                     self.world.screens_changed = true;
                 }
             }
-            Action::ReadTranscript { .. } => self.world.talks_changed = true,
+            Action::ReadTranscript { session } => {
+                // Asked for, it is said once more.
+                let of_session = |process: &ProcessRef| {
+                    let agent = self.world.agents.get(&process.pid);
+                    agent.is_some_and(|agent| agent.session == session.as_str())
+                };
+                if let Some(life) = &mut self.life {
+                    life.sent.talks.retain(|process, _| !of_session(process));
+                }
+                self.world.talks_changed = true;
+            }
             Action::ApplyConfig(config) => {
                 self.checks.reconfigured(&config);
                 self.config = config;

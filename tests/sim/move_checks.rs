@@ -7,7 +7,7 @@ use claude_failover::core::event::AgentHome;
 use claude_failover::core::job::Job;
 use claude_failover::core::record::{Move, MoveStage};
 use claude_failover::core::standing::AccountState;
-use claude_failover::ids::SessionName;
+use claude_failover::ids::{ProcessRef, SessionName};
 
 use crate::checks::{TOLD_MS, named_in};
 use crate::run::Sim;
@@ -79,12 +79,7 @@ impl Sim {
     /// Who is in no turn when it is saved may begin one before its end is ordered.
     pub fn note_saved(&mut self, moves: &[Move]) {
         for moving in moves {
-            let life = self.life.as_ref();
-            let seen = life.and_then(|life| life.core.sessions.get(&moving.session));
-            let beside = seen.map_or(&[][..], |seen| &seen.beside);
-            let mut present: BTreeSet<_> = beside.iter().map(|agent| agent.process).collect();
-            present.insert(moving.agent.process);
-            self.checks.present.insert(moving.session.clone(), (self.life_number, present));
+            self.note_present(&moving.session, moving.agent.process);
         }
         for moving in moves.iter().filter(|moving| moving.stage == MoveStage::Stopping) {
             let process = moving.agent.process;
@@ -93,6 +88,15 @@ impl Sim {
                 self.checks.stays_over.insert(process);
             }
         }
+    }
+
+    pub fn note_present(&mut self, session: &SessionName, saved: ProcessRef) {
+        let life = self.life.as_ref();
+        let seen = life.and_then(|life| life.core.sessions.get(session));
+        let beside = seen.map_or(&[][..], |seen| &seen.beside);
+        let mut present: BTreeSet<_> = beside.iter().map(|agent| agent.process).collect();
+        present.insert(saved);
+        self.checks.present.insert(session.clone(), (self.life_number, present));
     }
 
     pub fn check_launching(&self, before: &Durable, session: &SessionName) {

@@ -239,13 +239,17 @@ impl Core {
                 && known.conversation == job.conversation
         });
         // Not by its age: the clock may have been set since the task was claimed. What it was started
-        // with goes before its pane: others come to that, and ours to others.
+        // with goes before its pane: others come to that, and ours to others. Nor is it one that tells
+        // nothing once another process is known for it.
         let named = || agent.args.as_deref().and_then(args::named_conversation);
         let named = self.earlier_id(session, agent.process).or_else(named);
         let silent = agent.conversation.is_none()
             && match named {
                 Some(named) => Some(&named) == job.conversation.as_ref(),
-                None => job.pane == Some(agent.pane) && self.is_launched_by_us(agent),
+                None => {
+                    let is_at_its_place = job.pane == Some(agent.pane) && job.process.is_none();
+                    is_at_its_place && self.is_launched_by_us(agent)
+                }
             };
         same_talk || adopted || Some(agent.process) == job.process || silent
     }
