@@ -2,6 +2,7 @@
 
 mod account_edges;
 mod accounts;
+mod beside;
 mod blind;
 pub mod desk;
 mod evidence;

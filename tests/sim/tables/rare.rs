@@ -185,6 +185,35 @@ fn the_first_screen_of_a_client_may_be_read_before_it_is_seen() {
     assert_eq!(desk.recorded("exhausted"), 1);
 }
 
+/// Nor is what it shows before the answer says that it is up.
+#[test]
+fn what_a_client_comes_up_with_before_its_launch_is_answered_is_no_turn() {
+    let mut desk = Desk::at_rest();
+    desk.watcher_is_silent = true;
+    desk.show("ded", Reading { last_user_row: Some("> mend".to_owned()), ..Reading::clear() });
+    desk.agents.retain(|agent| agent.session == session("ded"));
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(is_launch);
+    let launch = desk.orders.remove(0);
+    desk.add_agent("ded", AgentHome::Homed(account("two")), None);
+    desk.agent("ded").state = AgentState::Unknown;
+    desk.comes_up = None;
+    desk.look();
+    let repainted = Some("> what was asked before".to_owned());
+    let verdict = Verdict::Exhausted { limit: LimitKind::FiveHour, resets_at: None };
+    let row = LIMIT.to_owned();
+    let banner = Reading { verdict, row, last_user_row: repainted, ..Reading::clear() };
+    desk.show("ded", banner.clone());
+    desk.now_ms += 10_000;
+    desk.set_clock_right();
+    desk.carry_out(launch);
+    for _ in 0..3 {
+        desk.show("ded", banner.clone());
+    }
+    assert_eq!((desk.recorded("took a turn"), desk.recorded("exhausted")), (0, 0));
+}
+
 #[test]
 fn who_tells_its_conversation_while_it_finishes_its_turn_is_resumed_in_it() {
     let mut desk = Desk::at_rest();
@@ -365,6 +394,34 @@ fn a_task_is_not_given_away_beside_somebody_who_tells_nothing() {
     desk.pass(3 * MINUTE);
     assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Unknown)]);
     assert_eq!((desk.stops.len(), desk.deliveries()), (0, 0));
+}
+
+/// Its task goes back to the queue while the daemon is away, and nothing tells who that person's is.
+#[test]
+fn nobody_is_ended_for_a_task_that_another_process_had() {
+    let mut desk = with_a_launch_on_its_way();
+    desk.work();
+    desk.agent("auto-11").conversation = None;
+    desk.look();
+    desk.prompt("auto-11");
+    desk.agent("auto-11").conversation = Some(id(101));
+    desk.set_state("auto-11", AgentState::Busy);
+    desk.agents.retain(|agent| agent.session != session("auto-11"));
+    desk.look();
+    let talk = Ending { prompted_at: Some(Wall(desk.wall_ms)), ..Ending::default() };
+    desk.last_words = Ok(Some(Box::new(LastWords { ending: talk, text: None })));
+    for _ in 0..3 {
+        desk.list();
+        desk.work();
+    }
+    desk.pass(MINUTE);
+    let goes_back = |record: &Record| matches!(record, Record::TaskEnding { .. });
+    let ending = desk.journal.iter().position(goes_back).expect("its agent is gone");
+    desk.journal.truncate(ending + 1);
+    let person = desk.add_agent("auto-11", AgentHome::Linked, None);
+    desk.restart();
+    desk.pass(MINUTE);
+    assert!(!desk.stops.contains(&person), "{:?}", desk.stops);
 }
 
 impl Desk {

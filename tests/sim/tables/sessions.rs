@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use claude_failover::core::action::Action;
 use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
-use claude_failover::ids::{PaneId, ProcessRef};
+use claude_failover::ids::ProcessRef;
 use claude_failover::moment::Wall;
 use claude_failover::quota::verdict::Reading;
 
@@ -95,6 +95,34 @@ fn the_agent_of_a_session_that_somebody_else_has_made_anew_is_resumed_there() {
     }
 }
 
+/// Its agent works on the target already, so that the swap has nothing to do with it.
+#[test]
+fn nor_is_it_forgotten_over_a_swap() {
+    let mut desk = Desk::new(config());
+    desk.sessions.truncate(1);
+    desk.add_agent("ded", AgentHome::Homed(account("two")), Some(1));
+    desk.start();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::FlipLink { .. }));
+    let flip = desk.orders.remove(0);
+    remake(&mut desk, "ded");
+    desk.look();
+    for _ in 0..3 {
+        desk.list();
+        desk.work();
+    }
+    desk.carry_out(flip);
+    desk.orders.retain(|order| !matches!(order, Action::ObserveAgents { .. }));
+    for _ in 0..3 {
+        desk.list();
+        desk.work();
+    }
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.active(), "two");
+    assert!(desk.homes().contains("ded=two"), "{}", desk.homes());
+    assert_eq!(desk.launches[0].conversation, id(1));
+}
+
 #[test]
 fn not_so_where_the_session_may_be_the_agents_own() {
     for started_ms in [0, -4_000] {
@@ -113,54 +141,6 @@ fn not_so_where_the_session_may_be_the_agents_own() {
         desk.pass(10 * SECOND);
         assert_eq!(desk.homes(), "auto-11=one auto-12=one", "{started_ms}");
     }
-}
-
-/// Another agent that a person has begun in a split of `ded`, before the look at it.
-fn split(desk: &mut Desk, number: u32) -> ProcessRef {
-    let person = desk.add_agent("ded", AgentHome::Homed(account("one")), Some(number));
-    desk.agents.last_mut().expect("just added").pane = PaneId(9);
-    person
-}
-
-#[test]
-fn who_stands_beside_the_agent_that_is_moved_is_not_taken_for_its_successor() {
-    let mut desk = Desk::at_rest();
-    let person = split(&mut desk, 77);
-    desk.look();
-    desk.send(Verb::Swap { to: Some(account("two")) }.into());
-    desk.work();
-    desk.pass(10 * SECOND);
-    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one ded=two");
-    assert!(!desk.stops.contains(&person), "{:?}", desk.stops);
-    assert!(desk.launches.iter().any(|launch| launch.conversation == id(1)));
-    assert_eq!(desk.recorded("another agent"), 0);
-}
-
-/// The daemon that saw them both has died; who is older was there.
-#[test]
-fn nor_when_nobody_remembers_it() {
-    let mut desk = Desk::at_rest();
-    desk.agent("ded").process.started_ticks = 2;
-    split(&mut desk, 77);
-    desk.look();
-    desk.send(Verb::Swap { to: Some(account("two")) }.into());
-    desk.work_until(|order| matches!(order, Action::FlipLink { .. }));
-    desk.restart();
-    desk.pass(10 * SECOND);
-    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one ded=two");
-}
-
-#[test]
-fn who_comes_into_its_place_while_it_is_away_is_left_there() {
-    let mut desk = Desk::at_rest();
-    desk.send(Verb::Swap { to: Some(account("two")) }.into());
-    desk.work_until(|order| matches!(order, Action::FlipLink { .. }));
-    split(&mut desk, 77);
-    desk.look();
-    desk.work();
-    desk.pass(10 * SECOND);
-    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one");
-    assert_eq!(desk.recorded("another agent"), 1);
 }
 
 /// Its client has not said yet who it is; the launch knows.

@@ -1,0 +1,110 @@
+//! Two agents in one session: a person has begun one in a split, beside the one that is ours to move.
+
+use std::time::Duration;
+
+use claude_failover::core::action::Action;
+use claude_failover::core::event::{AgentHome, AgentState, Verb};
+use claude_failover::ids::{PaneId, ProcessRef};
+use claude_failover::quota::verdict::Reading;
+
+use crate::tables::desk::{Desk, account, config, id, session};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Another agent that a person has begun in a split of `ded`, before the look at it.
+fn split(desk: &mut Desk, number: u32) -> ProcessRef {
+    let person = desk.add_agent("ded", AgentHome::Homed(account("one")), Some(number));
+    desk.agents.last_mut().expect("just added").pane = PaneId(9);
+    person
+}
+
+#[test]
+fn who_stands_beside_the_agent_that_is_moved_is_not_taken_for_its_successor() {
+    let mut desk = Desk::at_rest();
+    let person = split(&mut desk, 77);
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one ded=two");
+    assert!(!desk.stops.contains(&person), "{:?}", desk.stops);
+    assert!(desk.launches.iter().any(|launch| launch.conversation == id(1)));
+    assert_eq!(desk.recorded("another agent"), 0);
+}
+
+/// The daemon that saw them both has died; who is older was there.
+#[test]
+fn nor_when_nobody_remembers_it() {
+    let mut desk = Desk::at_rest();
+    desk.agent("ded").process.started_ticks = 2;
+    split(&mut desk, 77);
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::FlipLink { .. }));
+    desk.restart();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one ded=two");
+}
+
+#[test]
+fn who_comes_into_its_place_while_it_is_away_is_left_there() {
+    let mut desk = Desk::at_rest();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::FlipLink { .. }));
+    split(&mut desk, 77);
+    desk.look();
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one");
+    assert_eq!(desk.recorded("another agent"), 1);
+}
+
+/// It has been launched since the person came, and was seen; then its operator ended it.
+#[test]
+fn who_is_older_than_what_was_launched_was_there_before_it() {
+    let mut desk = Desk::new(config());
+    desk.add_agent("ded", AgentHome::Homed(account("one")), Some(1));
+    desk.start();
+    let person = split(&mut desk, 77);
+    desk.agents.last_mut().expect("just added").process.started_ticks = 2;
+    let person = ProcessRef { started_ticks: 2, ..person };
+    desk.look();
+    desk.comes_up = None;
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.add_agent("ded", AgentHome::Homed(account("two")), Some(1));
+    let agent = desk.agents.last_mut().expect("just added");
+    agent.process.started_ticks = 3;
+    agent.state = AgentState::Waiting("dialog open".to_owned());
+    let launched = agent.process;
+    desk.look();
+    desk.agents.retain(|agent| agent.process != launched);
+    desk.restart();
+    desk.look();
+    desk.comes_up = Some(AgentState::Idle);
+    desk.pass(2 * 60 * SECOND);
+    assert_eq!(desk.recorded("another agent"), 0);
+    assert!(!desk.stops.contains(&person), "{:?}", desk.stops);
+    let resumed = desk.agents.iter().any(|agent| agent.conversation == Some(id(1)));
+    assert!(resumed, "{}", desk.homes());
+}
+
+/// Nothing in the session changes any more, so that no look tells of it.
+#[test]
+fn who_is_left_alone_there_is_the_sessions_agent() {
+    let mut desk = Desk::at_rest();
+    let person = split(&mut desk, 77);
+    desk.look();
+    desk.set_state("ded", AgentState::Busy);
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(15 * SECOND);
+    desk.comes_up = None;
+    desk.set_state("ded", AgentState::Idle);
+    desk.pass(5 * SECOND);
+    desk.show("ded", Reading { missing_conversation: Some(id(1)), ..Reading::clear() });
+    desk.pass(5 * SECOND);
+    assert_eq!(desk.recorded("knows no conversation"), 1);
+    let agent = desk.core.sessions[&session("ded")].agent.as_ref();
+    assert_eq!(agent.map(|agent| agent.process), Some(person));
+}
