@@ -201,7 +201,7 @@ pub fn lines(
             None => break,
             Some(Length::Within) if line.trim_ascii().is_empty() => continue,
             Some(Length::Within) => one(source, &line, context),
-            Some(Length::Beyond) => Err(anyhow::anyhow!("over {TEXT_BYTES_MAX} bytes")),
+            Some(Length::Beyond) => Err(format!("over {TEXT_BYTES_MAX} bytes")),
         };
         match read {
             Ok((id, reading)) => {
@@ -209,7 +209,7 @@ pub fn lines(
                 good += 1;
             }
             Err(error) => {
-                let complaint = format!("line {number}: {error:#}");
+                let complaint = format!("line {number}: {error}");
                 // Nobody reads them: the count at the end remains.
                 let _ = writeln!(complaints, "claude-failover: {complaint}");
                 bad += 1;
@@ -225,16 +225,18 @@ pub fn lines(
     }
 }
 
-/// What one line of a batch asks, and the answer.
+/// What one line of a batch asks, and the answer; or what is wrong with it. In words: an error of its
+/// own for each bad line may be one with a backtrace, at many times the cost.
 fn one(
     source: Source,
     line: &[u8],
     context: &Context<'_>,
-) -> anyhow::Result<(Option<serde_json::Value>, Reading)> {
-    let input: Input = serde_json::from_slice(line.trim_ascii())
-        .map_err(|error| in_one_line(&error))
-        .context("want an object with a string \"text\"")?;
-    Ok((input.id, reading(source, &input.text, context)?))
+) -> Result<(Option<serde_json::Value>, Reading), String> {
+    let input: Input = serde_json::from_slice(line.trim_ascii()).map_err(|error| {
+        format!("want an object with a string \"text\": {}", in_one_line(&error))
+    })?;
+    let reading = reading(source, &input.text, context).map_err(|error| format!("{error:#}"))?;
+    Ok((input.id, reading))
 }
 
 fn reading(source: Source, bytes: &[u8], context: &Context<'_>) -> anyhow::Result<Reading> {
@@ -286,10 +288,10 @@ fn name(verdict: &Verdict) -> &'static str {
 }
 
 /// Its number within the line would be taken for that of the line.
-fn in_one_line(error: &serde_json::Error) -> anyhow::Error {
+fn in_one_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text);
-    anyhow::anyhow!("{what} at column {}", error.column())
+    format!("{what} at column {}", error.column())
 }
 
 fn write_line(output: &mut impl Write, line: &impl Serialize) -> anyhow::Result<()> {
