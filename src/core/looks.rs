@@ -125,8 +125,10 @@ impl Core {
     pub(in crate::core) fn count_who_is_left(&mut self, name: &SessionName) {
         let Some(session) = self.sessions.get(name) else { return };
         let waits = self.durable.moves.contains_key(name);
-        if !waits && session.agent.is_none() && !session.beside.is_empty() {
-            self.agent_observed(name, session.beside.clone());
+        let left = session.beside.iter().filter(|agent| session.ended != Some(agent.process));
+        let left: Vec<AgentSeen> = left.cloned().collect();
+        if !waits && session.agent.is_none() && !left.is_empty() {
+            self.agent_observed(name, left);
         }
     }
 
@@ -134,10 +136,10 @@ impl Core {
     /// or older than the process in which that one was last seen.
     fn stands_beside(&self, name: &SessionName, agent: &AgentSeen) -> bool {
         let Some(moving) = self.durable.moves.get(name) else { return false };
-        let gone = self.last_process(moving);
+        let gone = self.last_process(moving).started_ticks.max(moving.agent.process.started_ticks);
         let seen = self.sessions.get(name).map_or(&[][..], |session| &session.beside);
         let was_there = seen.iter().any(|other| other.process == agent.process)
-            || agent.process.started_ticks < gone.started_ticks;
+            || agent.process.started_ticks < gone;
         was_there && !has_talk_of(moving, agent) && !is_at_place_of(moving, agent)
     }
 

@@ -59,11 +59,13 @@ impl Core {
         match self.durable.moves.get(session).map(|moving| &moving.stage) {
             // It is judged already, and its next agent shows a screen of its own.
             Some(MoveStage::Stopping | MoveStage::Stopped) => return,
-            // That may be up before the answer says so: this is what its start-up screen shows.
-            Some(MoveStage::Launching { .. } | MoveStage::Launched { .. }) => {
-                self.note_user_row(session, &seen.reading);
+            // That may be up before the answer says so.
+            Some(MoveStage::Launching { .. }) => {
+                self.note_startup_row(session, &seen.reading);
                 return;
             }
+            // Read as what came up, see `startup_read`.
+            Some(MoveStage::Launched { .. }) => return,
             Some(MoveStage::Staying { .. } | MoveStage::Held) | None => {}
         }
         self.note_user_row(session, &seen.reading);
@@ -143,6 +145,15 @@ impl Core {
             newcomer.startup_row = row.cloned();
         } else if row.is_some() && newcomer.startup_row.as_ref() != row {
             self.turn_taken(session);
+        }
+    }
+
+    /// What a client shows until its launch is answered is what it came up with; when that is long, its
+    /// first turn is told by the answer to its nudge.
+    fn note_startup_row(&mut self, session: &SessionName, reading: &Reading) {
+        let newcomer = self.sessions.get_mut(session).and_then(|seen| seen.newcomer.as_mut());
+        if let Some(newcomer) = newcomer {
+            newcomer.startup_row.clone_from(&reading.last_user_row);
         }
     }
 

@@ -108,7 +108,8 @@ impl Core {
     /// Nobody is there, or an agent of ours that has nothing to do.
     fn has_room(&self, name: &SessionName, seen: &Session) -> bool {
         match &seen.agent {
-            None => true,
+            // Whoever was there may be lost, and come back.
+            None => seen.listings_awaited == 0,
             Some(_) => self.holds_an_idle_worker(name),
         }
     }

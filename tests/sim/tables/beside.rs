@@ -89,6 +89,29 @@ fn who_is_older_than_what_was_launched_was_there_before_it() {
     assert!(resumed, "{}", desk.homes());
 }
 
+/// Its operator has restarted it since, while it was to finish its turn.
+#[test]
+fn who_is_older_than_the_one_that_was_ended_was_there_before_it() {
+    let mut desk = Desk::at_rest();
+    desk.set_state("ded", AgentState::Busy);
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(15 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one");
+    desk.agents.retain(|agent| agent.session != session("ded"));
+    let again = desk.add_agent("ded", AgentHome::Homed(account("one")), Some(1));
+    desk.agent("ded").process = ProcessRef { started_ticks: 3, ..again };
+    split(&mut desk, 77);
+    desk.agents.last_mut().expect("just added").process.started_ticks = 2;
+    desk.observe(None);
+    desk.pass(SECOND);
+    desk.work_until(|order| matches!(order, Action::LaunchAgent(_)));
+    desk.restart();
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one ded=two");
+    assert_eq!(desk.recorded("another agent"), 0);
+}
+
 /// Nothing in the session changes any more, so that no look tells of it.
 #[test]
 fn who_is_left_alone_there_is_the_sessions_agent() {

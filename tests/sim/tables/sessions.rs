@@ -7,8 +7,10 @@ use claude_failover::core::event::{AgentHome, AgentState, Event, Verb};
 use claude_failover::ids::ProcessRef;
 use claude_failover::moment::Wall;
 use claude_failover::quota::verdict::Reading;
+use claude_failover::task::Priority;
 
 use crate::tables::desk::{Desk, account, config, id, session};
+use crate::tables::tasks::offer;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -121,6 +123,21 @@ fn nor_is_it_forgotten_over_a_swap() {
     assert_eq!(desk.active(), "two");
     assert!(desk.homes().contains("ded=two"), "{}", desk.homes());
     assert_eq!(desk.launches[0].conversation, id(1));
+}
+
+/// A task would take its place.
+#[test]
+fn no_task_is_given_to_a_session_whose_agent_may_be_lost() {
+    let mut desk = Desk::at_rest();
+    remake(&mut desk, "auto-11");
+    desk.offer(&[offer("p:a", Priority::Default)]);
+    desk.observe(None);
+    assert_eq!(desk.recorded("session=auto-11 task"), 0);
+    desk.work();
+    desk.list();
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert!(desk.launches.iter().any(|launch| launch.conversation == id(2)));
 }
 
 #[test]
