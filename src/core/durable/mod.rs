@@ -197,12 +197,6 @@ impl Durable {
                 self.active_since = *at;
             }
             Record::AgentAdopted { session, agent } => {
-                if let Some(job) = self.jobs.get_mut(session).filter(|job| job.is_out())
-                    && agent.conversation.is_some()
-                    && agent.conversation == job.conversation
-                {
-                    job.process = Some(agent.process);
-                }
                 self.agents.insert(session.clone(), agent.clone());
                 self.losses.remove(session);
             }

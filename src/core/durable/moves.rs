@@ -1,7 +1,6 @@
 //! What the records of a move change: one agent on its way to another account.
 
 use crate::core::durable::{Durable, IllegalRecord, illegal};
-use crate::core::job::Job;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record, SavedAgent};
 use crate::ids::{AccountName, OpId, SessionName};
 
@@ -54,12 +53,9 @@ impl Durable {
             }
             Record::MoveStopped { .. } => {
                 moving.stage = MoveStage::Stopped;
-                let of_job = |job: &Job| {
-                    let talk = &moving.agent.conversation;
-                    let same_talk = talk.is_some() && *talk == job.conversation;
-                    same_talk || job.process == Some(moving.agent.process)
-                };
-                if let Some(job) = self.jobs.get_mut(session).filter(|job| of_job(job)) {
+                if let Some(job) = self.jobs.get_mut(session)
+                    && job.process == Some(moving.agent.process)
+                {
                     job.process = None; // its next one is not known yet
                 }
             }

@@ -48,6 +48,8 @@ impl Core {
             .filter(|agent| agent.conversation.is_none() || agent.conversation == job.conversation)
             .filter(|agent| agent.conversation.is_some() || !self.sessions.contains_key(session))
             .map(|agent| agent.process)
+            // Its end may be on record already.
+            .or(self.job_watches.get(session).and_then(|watch| watch.process))
             .or(job.process);
         let (session, at) = (session.clone(), self.now.wall);
         self.persist(Record::TaskLost { session, session_gone, process, at });

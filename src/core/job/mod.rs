@@ -240,15 +240,15 @@ impl Core {
         });
         // Not by its age: the clock may have been set since the task was claimed. What it was started
         // with goes before its pane: others come to that, and ours to others. Nor is it one that tells
-        // nothing once another process is known for it.
+        // nothing when the process that had the task is known and gone.
         let named = || agent.args.as_deref().and_then(args::named_conversation);
         let named = self.earlier_id(session, agent.process).or_else(named);
         let silent = agent.conversation.is_none()
             && match named {
                 Some(named) => Some(&named) == job.conversation.as_ref(),
                 None => {
-                    let is_at_its_place = job.pane == Some(agent.pane) && job.process.is_none();
-                    is_at_its_place && self.is_launched_by_us(agent)
+                    let may_be = job.is_out() || job.process.is_none();
+                    may_be && job.pane == Some(agent.pane) && self.is_launched_by_us(agent)
                 }
             };
         same_talk || adopted || Some(agent.process) == job.process || silent

@@ -22,7 +22,7 @@ pub struct JobWatch {
     pub since: Mono,
     /// The stage's name: the clock starts anew when it changes.
     stage: &'static str,
-    process: Option<ProcessRef>,
+    pub process: Option<ProcessRef>,
     /// Listings to come until the pane of its launch is known for sure: until then the watcher may look
     /// below a process that was there before.
     pub listings_awaited: u8,
