@@ -51,10 +51,7 @@ impl Core {
         let names: Vec<SessionName> = self.sessions.keys().cloned().collect();
         for name in names {
             let covered = answered.as_ref().is_some_and(|look| look.covers.contains(&name));
-            let mut agents = by_session.remove(&name).unwrap_or_default();
-            if let Some(session) = self.sessions.get(&name) {
-                agents.retain(|agent| session.ended != Some(agent.process));
-            }
+            let agents = by_session.remove(&name).unwrap_or_default();
             if let Some(session) = self.sessions.get_mut(&name) {
                 if !session.looked_at {
                     session.looked_at = covered;
@@ -125,10 +122,8 @@ impl Core {
     pub(in crate::core) fn count_who_is_left(&mut self, name: &SessionName) {
         let Some(session) = self.sessions.get(name) else { return };
         let waits = self.durable.moves.contains_key(name);
-        let left = session.beside.iter().filter(|agent| session.ended != Some(agent.process));
-        let left: Vec<AgentSeen> = left.cloned().collect();
-        if !waits && session.agent.is_none() && !left.is_empty() {
-            self.agent_observed(name, left);
+        if !waits && session.agent.is_none() && !session.beside.is_empty() {
+            self.agent_observed(name, session.beside.clone());
         }
     }
 
@@ -143,7 +138,9 @@ impl Core {
         was_there && !has_talk_of(moving, agent) && !is_at_place_of(moving, agent)
     }
 
-    fn agent_observed(&mut self, name: &SessionName, agents: Vec<AgentSeen>) {
+    fn agent_observed(&mut self, name: &SessionName, mut agents: Vec<AgentSeen>) {
+        let ended = self.sessions.get(name).and_then(|session| session.ended);
+        agents.retain(|agent| ended != Some(agent.process)); // seen before that, told after it
         let known = self.durable.agents.get(name).map(|agent| agent.process);
         let agent = self.agent_that_counts(name, agents);
         let Some(session) = self.sessions.get_mut(name) else {

@@ -64,9 +64,9 @@ impl Core {
                 self.note_startup_row(session, &seen.reading);
                 return;
             }
-            // Read as what came up, see `startup_read`.
-            Some(MoveStage::Launched { .. }) => return,
-            Some(MoveStage::Staying { .. } | MoveStage::Held) | None => {}
+            // What came up by a launch is read by `startup_read`.
+            Some(MoveStage::Launched { .. } | MoveStage::Staying { .. } | MoveStage::Held)
+            | None => {}
         }
         self.note_user_row(session, &seen.reading);
         if self.is_only_a_hint(session, &agent, &seen.reading) {

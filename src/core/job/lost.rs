@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::core::Core;
 use crate::core::action::{Action, OrderId};
 use crate::core::args;
-use crate::core::event::{AgentHome, LastWords};
+use crate::core::event::{AgentHome, AgentSeen, LastWords};
 use crate::core::job::{Fate, Job, JobStage};
 use crate::core::orders::Slot;
 use crate::core::record::{Record, SavedAgent};
@@ -209,9 +209,9 @@ impl Core {
 
     /// An agent that tells nothing and whose arguments cannot be read: it may be anybody's.
     fn holds_a_stranger(&self, session: &SessionName) -> bool {
-        let Some(seen) = self.sessions.get(session) else { return false };
-        let mut agents = seen.agent.iter().chain(&seen.beside);
-        agents.any(|agent| agent.conversation.is_none() && agent.args.is_none())
+        let tells_nothing =
+            |agent: &AgentSeen| agent.conversation.is_none() && agent.args.is_none();
+        self.agents_seen_in(session).any(tells_nothing)
     }
 
     /// The agent that had the task comes back with its conversation, and goes on.

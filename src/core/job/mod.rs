@@ -219,9 +219,16 @@ impl Core {
         session: &SessionName,
         job: &Job,
     ) -> Option<&AgentSeen> {
+        self.agents_seen_in(session).find(|agent| self.is_agent_of(session, agent, job))
+    }
+
+    /// The session's agent, and who stands beside it.
+    pub(in crate::core) fn agents_seen_in(
+        &self,
+        session: &SessionName,
+    ) -> impl Iterator<Item = &AgentSeen> {
         let beside = self.sessions.get(session).map_or(&[][..], |seen| &seen.beside);
-        let mut agents = self.agent_in(session).into_iter().chain(beside);
-        agents.find(|agent| self.is_agent_of(session, agent, job))
+        self.agent_in(session).into_iter().chain(beside)
     }
 
     /// By its conversation, or by its process where a client does not tell or has begun another one,

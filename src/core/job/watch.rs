@@ -150,8 +150,12 @@ impl Core {
         });
         let takes = self.working_account().is_some();
         let process = self.agent_of_job(session, job).map(|agent| agent.process);
+        let seen: Vec<ProcessRef> =
+            self.agents_seen_in(session).map(|agent| agent.process).collect();
         let watch = self.job_watches.entry(session.clone()).or_default();
-        if process.is_some() && watch.process != process {
+        // One that was taken for its agent by its place alone may tell by now that it is not.
+        let is_another = process.is_none() && watch.process.is_some_and(|met| seen.contains(&met));
+        if is_another || process.is_some() && watch.process != process {
             watch.meet(process);
         }
         if watch.stage != stage_name(job) {

@@ -18,6 +18,7 @@ mod rare;
 mod sessions;
 mod steer;
 mod swap;
+mod task_edges;
 mod tasks;
 mod testimony;
 mod verbs;
