@@ -87,7 +87,7 @@ impl Core {
         self.hits.remove(&session);
         self.watches.remove(&session);
         if agent.conversation.is_none() {
-            agent.conversation = self.conversation_it_was_started_with(&agent);
+            agent.conversation = self.conversation_it_was_started_with(&session, &agent);
         }
         let restored = self.is_restored_after_loss(&session)
             && agent.conversation.is_some()

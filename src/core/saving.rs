@@ -187,22 +187,34 @@ impl Core {
         is_it.then(|| moving.agent.conversation.clone()).flatten()
     }
 
-    /// For one that has ended: nobody else may have it, be it alive or on its way back. What was begun
-    /// for a task comes back with that task or not at all.
+    /// For one that has ended.
     pub(in crate::core) fn conversation_it_was_started_with(
         &self,
+        session: &SessionName,
         agent: &SavedAgent,
     ) -> Option<ConversationId> {
         let named = agent.args.as_deref().and_then(args::named_conversation)?;
+        self.is_free_for(session, agent.process, &named).then_some(named)
+    }
+
+    /// Whether that conversation may come back after this process in this session: nobody else has it, be
+    /// it alive or on its way back. What was begun for a task comes back with that task or not at all.
+    pub(in crate::core) fn is_free_for(
+        &self,
+        session: &SessionName,
+        process: ProcessRef,
+        conversation: &ConversationId,
+    ) -> bool {
         let alive = self.sessions.values().filter_map(|seen| seen.agent.as_ref());
-        let alive = alive.filter(|other| other.process != agent.process);
+        let alive = alive.filter(|other| other.process != process);
         let alive = alive.filter_map(|other| other.conversation.as_ref());
-        let known = self.durable.agents.values().filter(|other| other.process != agent.process);
+        let known = self.durable.agents.values().filter(|other| other.process != process);
         let known = known.filter_map(|other| other.conversation.as_ref());
         let moves = self.durable.moves.values().filter_map(|m| m.agent.conversation.as_ref());
-        let is_taken = alive.chain(known).chain(moves).any(|other| *other == named);
-        let is_of_a_task = self.durable.task_talks.contains(&named);
-        (!is_taken && !is_of_a_task).then_some(named)
+        let is_taken = alive.chain(known).chain(moves).any(|other| other == conversation);
+        let job = self.durable.jobs.get(session).filter(|job| job.is_out());
+        let is_its_task = job.is_some_and(|job| job.conversation.as_ref() == Some(conversation));
+        !is_taken && (is_its_task || !self.durable.task_talks.contains(conversation))
     }
 
     /// The id under which the same process was known before.

@@ -172,9 +172,7 @@ impl Core {
         let Some(account) = self.refusing_account(session, agent, self.now.wall) else {
             return;
         };
-        // By its reset, or by the operator's word: a quiet client was refused before that.
-        let is_over = is_quiet(agent) && self.came_back_since(&account, agent.state_since);
-        if is_over || self.names_a_return(&account, reading) {
+        if self.has_come_back_since(&account, agent, reading) {
             return;
         }
         let seen_before = self.hits.get(session).is_some_and(|hit| hit.row == reading.row);
@@ -195,6 +193,17 @@ impl Core {
             self.note_hit(session, &hit);
         }
         self.hits.insert(session.clone(), hit);
+    }
+
+    /// By its reset, or by the operator's word: a quiet client was refused before that.
+    pub(in crate::core) fn has_come_back_since(
+        &self,
+        account: &AccountName,
+        agent: &AgentSeen,
+        reading: &Reading,
+    ) -> bool {
+        let is_over = is_quiet(agent) && self.came_back_since(account, agent.state_since);
+        is_over || self.names_a_return(account, reading)
     }
 
     /// A clock time is printed to the minute, rounded up. An account that a record has brought back a

@@ -1,8 +1,6 @@
 //! The agents of moves are ended here, and what they printed when they ended is read: an agent that
 //! told nobody its conversation may have named it on its screen.
 
-use std::collections::BTreeSet;
-
 use crate::core::Core;
 use crate::core::action::{Action, NoteLevel, OrderId};
 use crate::core::durable::Phase;
@@ -207,23 +205,15 @@ impl Core {
             return;
         }
         // Somebody else's move may be open there by now.
-        let asks = self.durable.moves.get(session).is_some_and(|moving| {
+        let asks = self.durable.moves.get(session).filter(|moving| {
             moving.stage == MoveStage::Stopped && moving.agent.conversation.is_none()
         });
-        if !asks {
-            return;
-        }
-        let taken: BTreeSet<&ConversationId> = self
-            .durable
-            .moves
-            .values()
-            .filter_map(|moving| moving.agent.conversation.as_ref())
-            .collect();
+        let Some(process) = asks.map(|moving| moving.agent.process) else { return };
+        // Rows of earlier clients stand there too, and a daemon that began anew has not seen them before.
         let fresh = result.ok().and_then(|ids| {
             let shown = self.sessions.get(session).map(|seen| &seen.resume_ids_seen);
-            ids.into_iter()
-                .rev()
-                .find(|id| !taken.contains(id) && !shown.is_some_and(|old| old.contains(id)))
+            let is_new = |id: &ConversationId| !shown.is_some_and(|old| old.contains(id));
+            ids.into_iter().rev().find(|id| is_new(id) && self.is_free_for(session, process, id))
         });
         match fresh {
             Some(conversation) => {
@@ -238,7 +228,7 @@ impl Core {
     /// with is what it was to go on with.
     pub(in crate::core) fn resume_row_missing(&mut self, session: &SessionName) {
         let Some(moving) = self.durable.moves.get(session) else { return };
-        match self.conversation_it_was_started_with(&moving.agent) {
+        match self.conversation_it_was_started_with(session, &moving.agent) {
             Some(conversation) => {
                 let session = session.clone();
                 self.persist(Record::MoveIdentified { session, conversation });

@@ -138,6 +138,9 @@ impl Core {
         let Some(account) = self.account_of(&agent.home).cloned() else {
             return;
         };
+        if self.has_come_back_since(&account, agent, &seen.reading) {
+            return; // it was refused while nobody looked, and is over since
+        }
         // Its screen alone, but under our own prompt: nothing older can stand there.
         let (source, at) = (EvidenceSource::Pane, self.now.wall);
         let hit = self.deciding_hit(account, &seen.reading, source, at);

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use claude_failover::core::event::{AccountVerb, AgentHome, AgentState, Verb};
+use claude_failover::core::action::Action;
+use claude_failover::core::event::{AccountVerb, AgentHome, AgentState, Event, PaneReading, Verb};
 use claude_failover::core::standing::AccountState;
 use claude_failover::quota::verdict::{Reading, Verdict};
 
-use crate::tables::desk::{Desk, account};
+use crate::tables::account_edges::with;
+use crate::tables::desk::{Desk, account, session};
+use crate::tables::testimony::limit;
 
 const LIMIT: &str = "You've hit your session limit · resets 4pm (UTC)";
 const SECOND: Duration = Duration::from_secs(1);
@@ -189,4 +192,34 @@ fn an_agent_refused_on_another_account_than_the_active_one_is_moved_alone() {
     desk.pass(10 * SECOND);
     assert_eq!(desk.recorded("phase=Planned"), 0);
     assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one");
+}
+
+/// The swap goes on to another account, and its agent is still where it was launched.
+#[test]
+fn what_a_launched_agent_was_refused_before_its_account_came_back_counts_no_more() {
+    let mut desk = with(|config| {
+        config.pool.dedicated[0].nudge = Some("Go on.".to_owned());
+        config.pool.autonomous = None;
+    });
+    desk.agents.retain(|agent| agent.session == session("ded"));
+    desk.look();
+    let reading = |desk: &Desk, minutes: i64| {
+        let (row, verdict) = (LIMIT.to_owned(), limit(desk, minutes));
+        let reading = Reading { verdict, row, ..Reading::clear() };
+        PaneReading { session: session("ded"), pane: desk.pane("ded"), reading }
+    };
+    let refused = reading(&desk, 60);
+    desk.send(Event::PanesObserved(vec![refused]));
+    desk.work_until(|order| matches!(order, Action::LaunchAgent(_)));
+    let launch = desk.orders.remove(0);
+    desk.carry_out(launch);
+    desk.orders.clear();
+    let mut shown = reading(&desk, 30);
+    shown.reading.row = "You've hit your session limit · resets 5pm (UTC)".to_owned();
+    shown.reading.last_user_row = Some("Go on.".to_owned());
+    desk.send(Event::PanesObserved(vec![shown.clone()]));
+    assert_eq!(desk.recorded("account=two exhausted"), 1);
+    desk.send(Verb::Account { verb: AccountVerb::Release, account: account("two") }.into());
+    desk.send(Event::PanesObserved(vec![shown]));
+    assert_eq!(desk.recorded("account=two exhausted"), 1);
 }

@@ -277,6 +277,23 @@ fn an_agent_that_tells_nobody_its_id_is_resumed_by_the_row_it_leaves() {
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
 }
 
+/// That stands there from before, and the daemon has not seen it then. The next one may have the task.
+#[test]
+fn but_not_by_the_row_that_a_tasks_agent_has_left() {
+    let mut desk = Desk::at_work();
+    desk.signal("auto-11", true, "");
+    desk.add_agent("auto-11", AgentHome::Linked, None);
+    desk.look();
+    desk.resume_rows = vec![id(101)];
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.active(), "two");
+    let talks = desk.launches.iter().filter(|launch| launch.conversation == id(101));
+    assert_eq!(talks.count(), 1, "that of the task");
+    assert_eq!(desk.recorded("session=auto-11 not resumed: no conversation id"), 1);
+}
+
 /// A person has begun it a moment ago. `auto-11` has conversation 2.
 #[test]
 fn an_agent_that_is_ended_before_it_is_up_is_resumed_by_what_it_was_started_with() {
