@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::core::action::{Action, NoteLevel};
 use crate::core::choice::{Purpose, permille};
 use crate::core::durable::Phase;
-use crate::core::event::AgentHome;
+use crate::core::event::{AgentHome, AgentSeen};
 use crate::core::job::Job;
 use crate::core::record::Record;
 use crate::core::standing::AccountState;
@@ -209,9 +209,9 @@ impl Core {
             return true;
         }
         // Agents on the link go along with it, whoever types to them.
-        self.sessions.iter().any(|(session, seen)| {
-            let linked = seen.agent.as_ref().is_some_and(|agent| agent.home == AgentHome::Linked);
-            linked && self.is_attended(session)
+        self.sessions.keys().any(|session| {
+            let linked = |agent: &AgentSeen| agent.home == AgentHome::Linked;
+            self.agents_seen_in(session).any(linked) && self.is_attended(session)
         })
     }
 

@@ -8,7 +8,7 @@ use claude_failover::core::event::AgentHome;
 use claude_failover::core::record::MoveStage;
 use claude_failover::ids::{AccountName, SessionName};
 
-use crate::checks::{Held, REFUSED_MS};
+use crate::checks::{Held, REFUSED_MS, named_in};
 use crate::run::Sim;
 use crate::world::{Agent, Banner};
 
@@ -109,10 +109,11 @@ impl Sim {
             .map(|(session, agent)| (session, agent.conversation.clone()))
             .collect();
         for ((session, id), why) in &self.checks.owed {
-            let pending = replayed
-                .moves
-                .get(session)
-                .is_some_and(|moving| moving.agent.conversation.as_ref() == Some(id));
+            // One that told nobody its id is asked for that when its turn comes.
+            let pending = replayed.moves.get(session).is_some_and(|moving| {
+                let told = moving.agent.conversation.clone();
+                told.or_else(|| named_in(&moving.agent)).as_ref() == Some(id)
+            });
             let held = running.contains(&(session.clone(), id.clone()));
             let ours = self.config.group(session).is_some();
             assert!(pending || held || !ours, "{id} of {session} is lost: {why}");

@@ -354,7 +354,8 @@ impl Sim {
                 shown.is_some_and(|pane| matches!(pane.banner, Some(Banner::Limit { .. })));
             let seen = self.checks.undated.get(&agent.process);
             let came_later = seen.is_some_and(|at| self.wall_of(*at) >= returned);
-            refused && came_later && agent.home == AgentHome::Homed(account.clone())
+            let is_there = self.world.account_of(&agent.home).as_ref() == Some(account);
+            refused && came_later && is_there
         });
         assert!(
             since_return || undated || by_hand || self.checks.clock_jumped,

@@ -39,7 +39,7 @@ fn weekly(desk: &Desk, resets_in_min: i64) -> Verdict {
 }
 
 /// What a status line says: (per mille used, minutes to the reset) of five hours, then of the week.
-fn figures(desk: &mut Desk, name: &str, five_hour: (u16, i64), week: (u16, i64)) {
+pub fn figures(desk: &mut Desk, name: &str, five_hour: (u16, i64), week: (u16, i64)) {
     let now = desk.wall_ms;
     let window = |(used_permille, minutes): (u16, i64)| {
         Some(Window { used_permille, resets_at: Some(Wall(now + minutes * 60_000)) })

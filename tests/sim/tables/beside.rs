@@ -5,8 +5,11 @@ use std::time::Duration;
 use claude_failover::core::action::Action;
 use claude_failover::core::event::{AgentHome, AgentState, Verb};
 use claude_failover::ids::{PaneId, ProcessRef};
+use claude_failover::moment::Wall;
 use claude_failover::quota::verdict::Reading;
 
+use crate::tables::account_edges::with;
+use crate::tables::accounts::figures;
 use crate::tables::desk::{Desk, account, config, id, session};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -130,4 +133,19 @@ fn who_is_left_alone_there_is_the_sessions_agent() {
     assert_eq!(desk.recorded("knows no conversation"), 1);
     let agent = desk.core.sessions[&session("ded")].agent.as_ref();
     assert_eq!(agent.map(|agent| agent.process), Some(person));
+}
+
+#[test]
+fn a_swap_by_choice_waits_for_who_types_to_the_one_beside_that_would_go_along() {
+    let mut desk = with(|config| config.quota.preempt_at = Some(0.95));
+    split(&mut desk, 77);
+    desk.agents.last_mut().expect("just added").home = AgentHome::Linked;
+    desk.look();
+    desk.pass(5 * SECOND);
+    desk.typed_at = Some(Wall(desk.wall_ms));
+    figures(&mut desk, "ded", (960, 60), (100, 6_000));
+    desk.pass(20 * SECOND);
+    assert_eq!(desk.active(), "one");
+    desk.pass(20 * SECOND);
+    assert_eq!(desk.active(), "two");
 }
