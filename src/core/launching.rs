@@ -60,8 +60,7 @@ impl Core {
         };
         let session = moving.session.clone();
         if moving.agent.conversation.is_none() {
-            self.resume_row_missing(&session);
-            return true;
+            return self.ask_who_it_was(moving);
         }
         let trouble = self.launch_troubles.get(&session);
         let rests = trouble.is_some_and(|trouble| self.now.monotonic < trouble.again_at);
@@ -103,10 +102,8 @@ impl Core {
             let reason = "another agent was started there meanwhile".to_owned();
             self.end_move(&session, MoveOutcome::Dropped { reason });
         } else if agent.home == AgentHome::Homed(target.clone()) {
-            let (pane, at) = (agent.pane, self.now.wall);
-            self.launch_troubles.remove(&session);
-            self.persist(Record::MoveLaunched { session: session.clone(), pane, at });
-            self.watches.insert(session, Watch::since(self.now.monotonic));
+            let pane = agent.pane;
+            self.move_launched(&session, pane);
         } else if self.launch_troubles.contains_key(&session)
             && agent.process != moving.agent.process
         {
@@ -145,11 +142,9 @@ impl Core {
         let target = self.launch_target(moving);
         if let Some(agent) = self.launched_agent(moving, target.as_ref()).cloned() {
             // It is there: its answer is late or lost.
-            let (session, pane, at) = (moving.session.clone(), agent.pane, self.now.wall);
-            self.orders.forget(&Slot::Launch(session.clone()));
-            self.launch_troubles.remove(&session);
-            self.watches.insert(session.clone(), Watch::since(self.now.monotonic));
-            self.persist(Record::MoveLaunched { session, pane, at });
+            let pane = agent.pane;
+            self.orders.forget(&Slot::Launch(moving.session.clone()));
+            self.move_launched(&moving.session, pane);
             return true;
         }
         if self.orders.is_open(&Slot::Launch(moving.session.clone())) {
@@ -233,15 +228,21 @@ impl Core {
         }
         match result {
             Ok(pane) => {
-                self.launch_troubles.remove(session);
                 self.session_made(session);
-                let at = self.now.wall;
-                self.persist(Record::MoveLaunched { session: session.clone(), pane, at });
-                self.watches.insert(session.clone(), Watch::since(self.now.monotonic));
+                self.move_launched(session, pane);
                 self.out.push(Action::ObserveSessions);
             }
             Err(why) => self.launch_failed(session, why),
         }
+    }
+
+    /// What its client shows already was passed over until now, and is not told again by itself.
+    fn move_launched(&mut self, session: &SessionName, pane: PaneId) {
+        self.launch_troubles.remove(session);
+        let at = self.now.wall;
+        self.persist(Record::MoveLaunched { session: session.clone(), pane, at });
+        self.watches.insert(session.clone(), Watch::since(self.now.monotonic));
+        self.out.push(Action::RereadPane { pane });
     }
 
     pub(in crate::core) fn launch_failed(&mut self, session: &SessionName, why: String) {

@@ -117,12 +117,12 @@ impl Core {
         counts
     }
 
-    /// Who stood beside one that has not come back is the session's agent now. A look tells only of what
-    /// has changed, so the next one may be far.
+    /// Who stood beside one that has not come back is the session's agent now; where nobody did, listings
+    /// tell what became of that one. A look tells only of what has changed, so the next may be far.
     pub(in crate::core) fn count_who_is_left(&mut self, name: &SessionName) {
         let Some(session) = self.sessions.get(name) else { return };
         let waits = self.durable.moves.contains_key(name);
-        if !waits && session.agent.is_none() && !session.beside.is_empty() {
+        if !waits && session.agent.is_none() {
             self.agent_observed(name, session.beside.clone());
         }
     }

@@ -10,6 +10,7 @@ use crate::core::event::AgentHome;
 use crate::core::job::Fate;
 use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
+use crate::core::testimony::Testimony;
 use crate::core::{Core, TerminalState};
 use crate::ids::{OpId, SessionName};
 use crate::moment::Wall;
@@ -270,6 +271,9 @@ impl Core {
             // What its agent was refused meanwhile was passed over, and is not told again.
             self.hear_transcript(session, &agent);
             self.out.push(Action::ReadTranscript { session: session.clone() });
+            if self.testimony(session, &agent) == Testimony::None {
+                self.out.push(Action::RereadPane { pane: agent.pane });
+            }
         }
     }
 }

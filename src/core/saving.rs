@@ -205,11 +205,12 @@ impl Core {
         process: ProcessRef,
         conversation: &ConversationId,
     ) -> bool {
-        let alive = self.sessions.values().filter_map(|seen| seen.agent.as_ref());
+        let alive = self.sessions.keys().flat_map(|name| self.agents_seen_in(name));
         let alive = alive.filter(|other| other.process != process);
         let alive = alive.filter_map(|other| other.conversation.as_ref());
-        let known = self.durable.agents.values().filter(|other| other.process != process);
-        let known = known.filter_map(|other| other.conversation.as_ref());
+        // Who is on record here has been followed by that process.
+        let known = self.durable.agents.iter().filter(|(name, _)| *name != session);
+        let known = known.filter_map(|(_, other)| other.conversation.as_ref());
         let moves = self.durable.moves.values().filter_map(|m| m.agent.conversation.as_ref());
         let is_taken = alive.chain(known).chain(moves).any(|other| other == conversation);
         let job = self.durable.jobs.get(session).filter(|job| job.is_out());

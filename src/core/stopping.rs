@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::core::action::{Action, NoteLevel, OrderId};
 use crate::core::durable::Phase;
 use crate::core::orders::Slot;
-use crate::core::record::{MoveCause, MoveOutcome, MoveStage, Record};
+use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
 use crate::core::session::Session;
 use crate::ids::{ConversationId, OpId, PaneId, ProcessRef, SessionName};
 
@@ -141,7 +141,7 @@ impl Core {
     pub(in crate::core) fn stop_for_tasks_failed(&mut self, ends: &[ProcessRef], why: &str) {
         let here = |session: &SessionName, process: ProcessRef| {
             let seen = self.sessions.get(session).filter(|seen| seen.is_looked_into());
-            seen.is_none_or(|seen| seen.agent.as_ref().is_some_and(|a| a.process == process))
+            seen.is_none() || self.agents_seen_in(session).any(|agent| agent.process == process)
         };
         let survivors: Vec<(ProcessRef, String)> = self
             .processes_to_end()
@@ -165,7 +165,7 @@ impl Core {
             .collect();
         for (session, process) in stopping {
             // Nobody answered, but perhaps it was done: then nobody is seen there any more.
-            if self.agent_in(&session).is_some_and(|agent| agent.process == process) {
+            if self.agents_seen_in(&session).any(|agent| agent.process == process) {
                 let reason = format!("its agent could not be ended: {why}");
                 self.outlived(&session, process, reason);
             } else {
@@ -222,6 +222,20 @@ impl Core {
             }
             None => self.resume_row_missing(session),
         }
+    }
+
+    /// One that was not ended with the others of its swap: its screen has not been asked yet. True when the
+    /// state changed.
+    pub(in crate::core) fn ask_who_it_was(&mut self, moving: &Move) -> bool {
+        let session = moving.session.clone();
+        let Some(pane) = moving.pane else {
+            self.resume_row_missing(&session);
+            return true;
+        };
+        if let Some(order) = self.open_order(Slot::Read(session.clone()), Vec::new()) {
+            self.out.push(Action::ReadPane { order, session, pane });
+        }
+        false
     }
 
     /// A client that was ended before it had told anybody who it is leaves no row: what it was started

@@ -278,6 +278,7 @@ impl Core {
             Testimony::Awaited | Testimony::None => false,
         };
         let recorded = recorded || self.failed_turn_of(session, agent).is_some();
+        let recorded = recorded && self.talks_of_its_task(session, agent);
         let Some(watch) = self.job_watches.get(session) else { return recorded };
         let busy = watch.stayed_in(|state| *state == AgentState::Busy);
         let at_work =

@@ -23,6 +23,8 @@ pub struct JobWatch {
     /// The stage's name: the clock starts anew when it changes.
     stage: &'static str,
     pub process: Option<ProcessRef>,
+    /// That process has told the conversation of the task.
+    named: bool,
     /// Listings to come until the pane of its launch is known for sure: until then the watcher may look
     /// below a process that was there before.
     pub listings_awaited: u8,
@@ -97,6 +99,7 @@ impl JobWatch {
     /// What its predecessor did says nothing about this agent, except that it was through.
     fn meet(&mut self, process: Option<ProcessRef>) {
         self.process = process;
+        self.named = false;
         self.state = None;
         self.was_idle = false;
         self.was_busy = false;
@@ -150,14 +153,20 @@ impl Core {
         });
         let takes = self.working_account().is_some();
         let process = self.agent_of_job(session, job).map(|agent| agent.process);
-        let seen: Vec<ProcessRef> =
-            self.agents_seen_in(session).map(|agent| agent.process).collect();
+        let names_it = |agent: &AgentSeen| {
+            agent.conversation.is_some() && agent.conversation == job.conversation
+        };
+        let seen: Vec<(ProcessRef, bool)> =
+            self.agents_seen_in(session).map(|agent| (agent.process, names_it(agent))).collect();
         let watch = self.job_watches.entry(session.clone()).or_default();
         // One that was taken for its agent by its place alone may tell by now that it is not.
-        let is_another = process.is_none() && watch.process.is_some_and(|met| seen.contains(&met));
+        let is_seen = |met| seen.iter().any(|(process, _)| *process == met);
+        let is_another = process.is_none() && !watch.named && watch.process.is_some_and(is_seen);
         if is_another || process.is_some() && watch.process != process {
             watch.meet(process);
         }
+        watch.named |=
+            seen.iter().any(|(process, names)| *names && watch.process == Some(*process));
         if watch.stage != stage_name(job) {
             watch.stage = stage_name(job);
             watch.since = now;

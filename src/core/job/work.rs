@@ -103,11 +103,24 @@ impl Core {
             .stayed_in(|state| *state == AgentState::Idle)
             .is_some_and(|since| now - since >= length);
         quiet
+            && self.talks_of_its_task(session, agent)
             && match self.testimony(session, agent) {
                 Testimony::Known(ending) => ends_with_an_answer(ending),
                 Testimony::Awaited => false,
                 Testimony::None => watch.was_busy && self.failed_turn_of(session, agent).is_none(),
             }
+    }
+
+    /// What the client of a task has on file is that task's, unless somebody has begun another
+    /// conversation in it.
+    pub(in crate::core) fn talks_of_its_task(
+        &self,
+        session: &SessionName,
+        agent: &AgentSeen,
+    ) -> bool {
+        let job = self.durable.jobs.get(session);
+        agent.conversation.is_none()
+            || job.is_some_and(|job| job.conversation == agent.conversation)
     }
 
     /// Its turn ended in an error of the API, and its account would take it now.
@@ -126,6 +139,7 @@ impl Core {
         let rests = self.job_watches.get(session).and_then(|watch| watch.not_before);
         let takes = self.working_account().is_some()
             && rests.is_none_or(|until| until <= self.now.monotonic);
+        let cut = cut && self.talks_of_its_task(session, agent);
         long && cut && takes && !self.is_in_turn(session) && !self.continues_by_itself(session)
     }
 

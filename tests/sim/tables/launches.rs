@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use claude_failover::core::event::AgentHome;
+use claude_failover::core::action::Action;
+use claude_failover::core::event::{AgentHome, Verb};
 use claude_failover::task::Priority;
 
-use crate::tables::desk::{Desk, session};
+use crate::tables::desk::{Desk, account, session};
 use crate::tables::tasks::{free_pool, offer};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -157,4 +158,18 @@ fn who_is_resumed_by_hand_meanwhile_is_left_to_that() {
     assert!(!desk.stops.contains(&by_hand));
     assert!(desk.core.durable.moves.is_empty());
     assert_eq!(desk.core.stuck_launches().count(), 0);
+}
+
+/// The monitor tells a screen once, and until the answer nobody knows that it is the launched one's.
+#[test]
+fn what_a_client_shows_before_its_launch_is_answered_is_asked_for_again() {
+    let mut desk = Desk::at_rest();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::LaunchAgent(_)));
+    let launch = desk.orders.remove(0);
+    let Action::LaunchAgent(ordered) = &launch else { unreachable!() };
+    let asked = Action::RereadPane { pane: desk.pane(ordered.session.as_str()) };
+    assert!(!desk.orders.contains(&asked));
+    desk.carry_out(launch);
+    assert!(desk.orders.contains(&asked), "{:?}", desk.orders);
 }

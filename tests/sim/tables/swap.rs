@@ -277,6 +277,24 @@ fn an_agent_that_tells_nobody_its_id_is_resumed_by_the_row_it_leaves() {
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
 }
 
+#[test]
+fn also_when_it_has_finished_its_turn_first() {
+    let mut desk = Desk::at_rest();
+    desk.agents.remove(0);
+    desk.add_agent("ded", AgentHome::Homed(account("one")), None);
+    desk.look();
+    desk.set_state("ded", AgentState::Busy);
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one");
+    desk.resume_rows = vec![id(9)];
+    desk.set_state("ded", AgentState::Idle);
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+    assert_eq!(desk.agent("ded").conversation, Some(id(9)));
+}
+
 /// That stands there from before, and the daemon has not seen it then. The next one may have the task.
 #[test]
 fn but_not_by_the_row_that_a_tasks_agent_has_left() {

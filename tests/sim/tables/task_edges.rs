@@ -13,6 +13,7 @@ use claude_failover::task::{HeldState, Priority};
 use crate::tables::desk::{Desk, account, config, id, session};
 use crate::tables::rare::is_launch;
 use crate::tables::tasks::{free_pool, offer};
+use crate::tables::testimony::record_answer;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -134,6 +135,38 @@ fn a_task_is_not_the_work_of_who_came_to_its_place_and_tells_another_conversatio
     assert_eq!(desk.results(), "", "nobody did it");
     assert!(!desk.stops.contains(&person));
     assert_eq!(desk.deliveries(), 2, "it goes to another session");
+}
+
+/// A person has typed `/clear` in its client.
+#[test]
+fn a_task_is_not_done_by_an_answer_in_another_conversation() {
+    let mut desk = Desk::at_work();
+    desk.agent("auto-11").conversation = Some(id(9));
+    desk.set_state("auto-11", AgentState::Busy);
+    record_answer(&mut desk, "auto-11");
+    desk.set_state("auto-11", AgentState::Idle);
+    desk.pass(5 * MINUTE);
+    assert_eq!(desk.results(), "");
+    assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Running)]);
+}
+
+#[test]
+fn nor_is_it_given_to_the_next_while_that_client_lives() {
+    let mut desk = Desk::at_work();
+    desk.refuse("auto-11");
+    desk.pass(10 * SECOND);
+    desk.prompt("auto-11");
+    desk.pass(MINUTE);
+    let client = desk.agent("auto-11").process;
+    desk.agent("auto-11").conversation = Some(id(9));
+    desk.look();
+    let talk = Ending { prompted_at: Some(Wall(desk.wall_ms)), ..Ending::default() };
+    desk.last_words = Ok(Some(Box::new(LastWords { ending: talk, text: None })));
+    while desk.recorded("task goes back to the queue") == 0 {
+        desk.pass(MINUTE);
+        assert!(desk.now_ms < 24 * 60 * 60_000, "it stalls one day");
+    }
+    assert!(desk.stops.contains(&client), "{:?}", desk.stops);
 }
 
 impl Desk {
