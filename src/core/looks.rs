@@ -134,6 +134,7 @@ impl Core {
         let gone = self.last_process(moving).started_ticks.max(moving.agent.process.started_ticks);
         let seen = self.sessions.get(name).map_or(&[][..], |session| &session.beside);
         let was_there = seen.iter().any(|other| other.process == agent.process)
+            || moving.beside.contains(&agent.process)
             || agent.process.started_ticks < gone;
         was_there && !has_talk_of(moving, agent) && !is_at_place_of(moving, agent)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::Group;
 use crate::core::event::{AgentHome, AgentSeen};
-use crate::core::job::Job;
+use crate::core::job::{Job, JobStage};
 use crate::core::orders::Slot;
 use crate::core::record::{MoveStage, Record, SavedAgent};
 use crate::core::session::Session;
@@ -53,12 +53,21 @@ impl Core {
         }
         let Some(agent) = self.durable.agents.get(session).cloned() else { return };
         // What becomes of a task is asked for itself.
-        if self.is_younger(session, &agent) && !self.durable.jobs.contains_key(session) {
+        if self.is_younger(session, &agent) && !self.is_of_a_task(session, &agent) {
             self.lose(session.clone(), agent);
         } else {
             self.persist(Record::AgentEnded { session: session.clone() });
             self.hits.remove(session);
         }
+    }
+
+    /// Where nothing but a task's file is still on its way, the next agent may be there already.
+    fn is_of_a_task(&self, session: &SessionName, agent: &SavedAgent) -> bool {
+        self.durable.jobs.get(session).is_some_and(|job| {
+            !matches!(job.stage, JobStage::Closing { .. })
+                || job.conversation == agent.conversation
+                || job.process == Some(agent.process)
+        })
     }
 
     /// Whether the session was made after its agent had started.
@@ -91,7 +100,7 @@ impl Core {
         }
         let restored = self.is_restored_after_loss(&session)
             && agent.conversation.is_some()
-            && !self.durable.jobs.contains_key(&session);
+            && !self.is_of_a_task(&session, &agent);
         // INVARIANT: the restore comes first; a crash between the two finds the loss again.
         if restored && !self.durable.moves.contains_key(&session) {
             self.plan_restore(&session, &agent);

@@ -110,15 +110,25 @@ impl Core {
         until <= now.wall || since.is_some_and(|since| now.monotonic - since >= grace)
     }
 
-    /// It had not said yet which conversation it has when it was saved. True when it has since.
+    /// It had not said yet which conversation it has when it was saved, or has begun another. True when
+    /// that is on record now.
     fn tells_its_conversation_by_now(&mut self, moving: &Move) -> bool {
-        let lives = matches!(moving.stage, MoveStage::Staying { .. } | MoveStage::Stopping);
-        if !lives || moving.agent.conversation.is_some() {
-            return false;
-        }
+        let known = &moving.agent.conversation;
+        let may_be_told = match moving.stage {
+            // A person may begin another one in it meanwhile; what becomes of a task is asked for itself.
+            MoveStage::Staying { .. } => {
+                known.is_none() || !self.durable.jobs.contains_key(&moving.session)
+            }
+            MoveStage::Stopping => known.is_none(),
+            MoveStage::Stopped
+            | MoveStage::Launching { .. }
+            | MoveStage::Launched { .. }
+            | MoveStage::Held => false,
+        };
         let agent = self.agent_in(&moving.session);
-        let agent = agent.filter(|agent| agent.process == moving.agent.process);
-        let Some(conversation) = agent.and_then(|agent| agent.conversation.clone()) else {
+        let agent = agent.filter(|agent| may_be_told && agent.process == moving.agent.process);
+        let told = agent.and_then(|agent| agent.conversation.clone());
+        let Some(conversation) = told.filter(|told| Some(told) != known.as_ref()) else {
             return false;
         };
         // One conversation is resumed in one session alone.

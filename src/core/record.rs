@@ -420,6 +420,9 @@ pub struct Move {
     pub cut: bool,
     /// The banner on its screen when it was saved: history from now on.
     pub left_row: Option<String>,
+    /// Who was seen beside it when it was saved: none of them is its successor. Unknown in a restore.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<ProcessRef>,
     pub stage: MoveStage,
 }
 

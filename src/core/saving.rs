@@ -148,6 +148,8 @@ impl Core {
         let was_refused = before.is_some_and(|moving| moving.refused);
         let was_cut = before.is_some_and(|moving| moving.cut);
         let until = self.now.wall + self.config.swap.busy_grace;
+        let beside = self.agents_seen_in(session).map(|other| other.process);
+        let beside = beside.filter(|process| *process != agent.process).collect();
         Move {
             op: swap.op,
             session: session.clone(),
@@ -158,6 +160,7 @@ impl Core {
             refused: refused || was_refused,
             cut: refused || in_turn || was_cut || self.owes_work(session),
             left_row: hit.map(|hit| hit.row.clone()),
+            beside,
             stage: if stays { MoveStage::Staying { until } } else { MoveStage::Stopping },
         }
     }

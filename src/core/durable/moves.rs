@@ -24,6 +24,7 @@ impl Durable {
             refused: cut,
             cut,
             left_row: None,
+            beside: Vec::new(),
             stage: MoveStage::Stopping,
         };
         self.moves.insert(session.clone(), restore);

@@ -204,6 +204,7 @@ pub fn moved(op: u64, name: &str, target: &str, stage: MoveStage) -> Move {
         refused: true,
         cut: true,
         left_row: None,
+        beside: Vec::new(),
         stage,
     }
 }

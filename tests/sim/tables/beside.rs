@@ -49,6 +49,20 @@ fn nor_when_nobody_remembers_it() {
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one ded=two");
 }
 
+/// Nor by its age, which is less here.
+#[test]
+fn nor_when_it_came_after_the_one_that_is_moved() {
+    let mut desk = Desk::at_rest();
+    split(&mut desk, 77);
+    desk.agents.last_mut().expect("just added").process.started_ticks = 2;
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::FlipLink { .. }));
+    desk.restart();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one ded=two");
+}
+
 #[test]
 fn who_comes_into_its_place_while_it_is_away_is_left_there() {
     let mut desk = Desk::at_rest();

@@ -48,6 +48,7 @@ fn a_client_that_tells_nobody_who_it_is_is_known_by_what_it_was_started_with() {
             refused: true,
             cut: false,
             left_row: None,
+            beside: Vec::new(),
             stage: MoveStage::Held,
         },
     );

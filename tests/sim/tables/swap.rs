@@ -295,6 +295,23 @@ fn also_when_it_has_finished_its_turn_first() {
     assert_eq!(desk.agent("ded").conversation, Some(id(9)));
 }
 
+/// A person has typed `/clear` in it, and what was begun then is the person's.
+#[test]
+fn and_who_begins_another_conversation_before_it_goes_is_resumed_in_that() {
+    let mut desk = Desk::at_rest();
+    desk.set_state("ded", AgentState::Busy);
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=one");
+    desk.agent("ded").conversation = Some(id(9));
+    desk.look();
+    desk.set_state("ded", AgentState::Idle);
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+    assert_eq!(desk.agent("ded").conversation, Some(id(9)));
+}
+
 /// That stands there from before, and the daemon has not seen it then. The next one may have the task.
 #[test]
 fn but_not_by_the_row_that_a_tasks_agent_has_left() {

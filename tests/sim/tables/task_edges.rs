@@ -169,6 +169,27 @@ fn nor_is_it_given_to_the_next_while_that_client_lives() {
     assert!(desk.stops.contains(&client), "{:?}", desk.stops);
 }
 
+/// The disk is full, and the file of the task before it cannot be moved yet.
+#[test]
+fn who_begins_there_while_a_file_is_on_its_way_comes_back_after_a_loss() {
+    let mut desk = Desk::at_work();
+    desk.signal("auto-11", true, "");
+    let is_left = |record: &Record| matches!(record, Record::TaskLeft { .. });
+    let left = desk.journal.iter().position(is_left).expect("its agent is ended");
+    desk.journal.truncate(left + 1);
+    desk.come_back();
+    desk.work_until(|order| matches!(order, Action::CloseTask { .. }));
+    let close = desk.orders.remove(0);
+    desk.work();
+    desk.add_agent("auto-11", AgentHome::Homed(account("one")), Some(9));
+    desk.look();
+    desk.lose_session("auto-11");
+    desk.carry_out(close);
+    desk.pass(MINUTE);
+    assert_eq!(desk.recorded("session=auto-11 restore"), 1);
+    assert_eq!(desk.agent("auto-11").conversation, Some(id(9)));
+}
+
 impl Desk {
     /// Nothing is done and nothing happens for so long.
     fn host_sleeps(&mut self, length: Duration) {

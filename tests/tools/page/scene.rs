@@ -260,6 +260,7 @@ fn moved(op: OpId, session: &str) -> Move {
         refused: false,
         cut: false,
         left_row: None,
+        beside: Vec::new(),
         stage: MoveStage::Stopping,
     }
 }
