@@ -206,7 +206,9 @@ impl Core {
         }
         // Somebody else's move may be open there by now.
         let asks = self.durable.moves.get(session).filter(|moving| {
-            moving.stage == MoveStage::Stopped && moving.agent.conversation.is_none()
+            // One that was held over its swap is asked for when its turn comes, too.
+            let waits = matches!(moving.stage, MoveStage::Stopped | MoveStage::Held);
+            waits && moving.agent.conversation.is_none()
         });
         let Some(process) = asks.map(|moving| moving.agent.process) else { return };
         // Rows of earlier clients stand there too, and a daemon that began anew has not seen them before.
