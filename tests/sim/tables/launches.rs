@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claude_failover::core::action::Action;
-use claude_failover::core::event::{AgentHome, Verb};
+use claude_failover::core::event::{AgentHome, Event, Verb};
 use claude_failover::task::Priority;
 
 use crate::tables::desk::{Desk, account, session};
@@ -167,9 +167,12 @@ fn what_a_client_shows_before_its_launch_is_answered_is_asked_for_again() {
     desk.send(Verb::Swap { to: Some(account("two")) }.into());
     desk.work_until(|order| matches!(order, Action::LaunchAgent(_)));
     let launch = desk.orders.remove(0);
-    let Action::LaunchAgent(ordered) = &launch else { unreachable!() };
-    let asked = Action::RereadPane { pane: desk.pane(ordered.session.as_str()) };
+    let Action::LaunchAgent(launch) = launch else { unreachable!() };
+    let pane = desk.pane(launch.session.as_str());
+    let asked = Action::RereadPane { pane };
     assert!(!desk.orders.contains(&asked));
-    desk.carry_out(launch);
+    // Nobody has looked at its agent yet: the answer alone has it read.
+    let (order, session) = (launch.order, launch.session);
+    desk.send(Event::AgentLaunched { order, session, result: Ok(pane) });
     assert!(desk.orders.contains(&asked), "{:?}", desk.orders);
 }
