@@ -173,7 +173,8 @@ impl Core {
             return;
         };
         if self.has_come_back_since(&account, agent, reading) {
-            return;
+            // A dialog that is opened over it and closed again does not make it news.
+            return self.leave_row_once(session, &reading.row);
         }
         let seen_before = self.hits.get(session).is_some_and(|hit| hit.row == reading.row);
         let confirmed = reading.verdict.resets_at().is_some() || seen_before;

@@ -215,7 +215,9 @@ impl Core {
         let fresh = result.ok().and_then(|ids| {
             let shown = self.sessions.get(session).map(|seen| &seen.resume_ids_seen);
             let is_new = |id: &ConversationId| !shown.is_some_and(|old| old.contains(id));
-            ids.into_iter().rev().find(|id| is_new(id) && self.is_free_for(session, process, id))
+            // What stands above a row that was seen before is older than that.
+            let mut of_now = ids.into_iter().rev().take_while(is_new);
+            of_now.find(|id| self.is_free_for(session, process, id))
         });
         match fresh {
             Some(conversation) => {

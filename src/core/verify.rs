@@ -139,7 +139,8 @@ impl Core {
             return;
         };
         if self.has_come_back_since(&account, agent, &seen.reading) {
-            return; // it was refused while nobody looked, and is over since
+            // It was refused while nobody looked, and is over since.
+            return self.leave_row_once(session, &seen.reading.row);
         }
         // Its screen alone, but under our own prompt: nothing older can stand there.
         let (source, at) = (EvidenceSource::Pane, self.now.wall);

@@ -72,7 +72,7 @@ fn resume_ids(screen: &Screen<'_>) -> Vec<ConversationId> {
         |row: &&Row<'_>| matches!(row.mark, Mark::Plain | Mark::Inset) && !names_client(row);
     let id_from = |(at, row)| {
         let wrapped = rows[at + 1..].iter().take_while(goes_on);
-        id_after("--resume", row, wrapped)
+        id_after("--resume", row, wrapped.clone()).or_else(|| id_after(" -r ", row, wrapped))
     };
     let named = rows.iter().enumerate().filter(|(_, row)| names_client(row));
     named.filter_map(id_from).collect()

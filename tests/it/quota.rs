@@ -297,9 +297,11 @@ fn conversation_ids_are_found_however_the_row_is_cut() {
         assert!(found.iter().all(|found| found.as_str() == id), "{screen}");
     }
     let other = id.replace('8', "a");
-    let screen = format!("claude --resume {id}\n$ CLAUDE_CONFIG_DIR=/a claude --resume {other}\n");
-    let found = read(&screen, &CONTEXT).resume_ids;
-    assert_eq!(found.iter().map(ConversationId::as_str).collect::<Vec<_>>(), [id, &other]);
+    for option in ["--resume", "-r"] {
+        let typed = format!("$ CLAUDE_CONFIG_DIR=/a claude {option} {other}");
+        let found = read(&format!("claude --resume {id}\n{typed}\n"), &CONTEXT).resume_ids;
+        assert_eq!(found.iter().map(ConversationId::as_str).collect::<Vec<_>>(), [id, &other]);
+    }
 
     for talk in [
         format!("● Run claude --resume {id}"),

@@ -74,7 +74,8 @@ impl Durable {
                 moving.pane = Some(*pane);
                 moving.stage = MoveStage::Launched { pane: *pane };
                 self.resumed.insert(session.clone());
-                if let Some(job) = self.jobs.get_mut(session) {
+                // Who comes back where a task is over is none of its own.
+                if let Some(job) = self.jobs.get_mut(session).filter(|job| !job.is_over()) {
                     job.pane = Some(*pane);
                     // Whoever finishes it is told; one that was launched for nobody has none.
                     job.account = job.account.take().map(|_| moving.target.clone());

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use crate::core::Core;
+use crate::core::args;
 use crate::core::event::{AgentSeen, AgentState, SignalSeen};
 use crate::core::job::work::{TURN_ENDED, fate_by};
 use crate::core::job::{Fate, Job, JobStage};
 use crate::core::record::Record;
-use crate::ids::{ProcessRef, SessionName};
+use crate::ids::{ConversationId, ProcessRef, SessionName};
 use crate::moment::{Mono, Wall};
 use crate::quota::report::{News, Report};
 use crate::quota::transcript::Ending;
@@ -23,7 +24,7 @@ pub struct JobWatch {
     /// The stage's name: the clock starts anew when it changes.
     stage: &'static str,
     pub process: Option<ProcessRef>,
-    /// That process has told the conversation of the task.
+    /// That process has named the conversation of the task.
     named: bool,
     /// Listings to come until the pane of its launch is known for sure: until then the watcher may look
     /// below a process that was there before.
@@ -153,9 +154,7 @@ impl Core {
         });
         let takes = self.working_account().is_some();
         let process = self.agent_of_job(session, job).map(|agent| agent.process);
-        let names_it = |agent: &AgentSeen| {
-            agent.conversation.is_some() && agent.conversation == job.conversation
-        };
+        let names_it = |agent: &AgentSeen| self.has_named(session, agent, job);
         let seen: Vec<(ProcessRef, bool)> =
             self.agents_seen_in(session).map(|agent| (agent.process, names_it(agent))).collect();
         let watch = self.job_watches.entry(session.clone()).or_default();
@@ -202,6 +201,16 @@ impl Core {
             }
             None => watch.state = None,
         }
+    }
+
+    /// It tells the conversation of the task, was begun with it, or told it before a daemon that began
+    /// anew could hear of it.
+    fn has_named(&self, session: &SessionName, agent: &AgentSeen, job: &Job) -> bool {
+        let begun_with = || agent.args.as_deref().and_then(args::named_conversation);
+        let names = |told: Option<ConversationId>| told.is_some() && told == job.conversation;
+        names(agent.conversation.clone())
+            || names(self.earlier_id(session, agent.process))
+            || names(begun_with())
     }
 
     fn job_watch_of(&mut self, session: &SessionName, agent: &AgentSeen) -> Option<&mut JobWatch> {

@@ -5,14 +5,15 @@ use std::time::Duration;
 use claude_failover::core::action::Action;
 use claude_failover::core::event::{AccountVerb, AgentHome, AgentState, Event, PaneReading, Verb};
 use claude_failover::core::standing::AccountState;
-use claude_failover::quota::verdict::{Reading, Verdict};
+use claude_failover::moment::Wall;
+use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 
 use crate::tables::account_edges::with;
 use crate::tables::desk::{Desk, account, session};
-use crate::tables::testimony::limit;
 
 const LIMIT: &str = "You've hit your session limit · resets 4pm (UTC)";
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
 fn how_many_sessions_have_to_agree() {
@@ -140,6 +141,12 @@ fn what_a_quiet_client_showed_before_a_release_is_history() {
         desk.banner("ded", LIMIT, Some(60));
         let times = desk.recorded("account=three exhausted");
         assert_eq!(times, 1 + usize::from(released_first));
+        // Nor does a menu that somebody opens over it and closes again make it news.
+        desk.pass(SECOND);
+        desk.set_state("ded", AgentState::Waiting("dialog open".to_owned()));
+        desk.set_state("ded", AgentState::Idle);
+        desk.banner("ded", LIMIT, Some(60));
+        assert_eq!(desk.recorded("account=three exhausted"), times);
     }
 }
 
@@ -194,32 +201,29 @@ fn an_agent_refused_on_another_account_than_the_active_one_is_moved_alone() {
     assert_eq!(desk.homes(), "auto-11=one auto-12=one ded=one");
 }
 
-/// The swap goes on to another account, and its agent is still where it was launched.
+/// Its screen names the minute in which that was.
 #[test]
 fn what_a_launched_agent_was_refused_before_its_account_came_back_counts_no_more() {
-    let mut desk = with(|config| {
-        config.pool.dedicated[0].nudge = Some("Go on.".to_owned());
-        config.pool.autonomous = None;
-    });
-    desk.agents.retain(|agent| agent.session == session("ded"));
+    let mut desk = with(|config| config.pool.dedicated[0].nudge = Some("Go on.".to_owned()));
+    desk.agent("auto-11").home = AgentHome::Homed(account("two"));
     desk.look();
-    let reading = |desk: &Desk, minutes: i64| {
-        let (row, verdict) = (LIMIT.to_owned(), limit(desk, minutes));
-        let reading = Reading { verdict, row, ..Reading::clear() };
-        PaneReading { session: session("ded"), pane: desk.pane("ded"), reading }
-    };
-    let refused = reading(&desk, 60);
-    desk.send(Event::PanesObserved(vec![refused]));
-    desk.work_until(|order| matches!(order, Action::LaunchAgent(_)));
+    desk.refuse("auto-11");
+    let resets_at = Wall(desk.wall_ms) + 60 * MINUTE;
+    desk.pass(60 * MINUTE - 30 * SECOND);
+    assert_eq!(desk.recorded("account=two exhausted"), 1);
+    desk.send(Verb::Account { verb: AccountVerb::Release, account: account("two") }.into());
+    desk.comes_up = Some(AgentState::Unknown);
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(
+        |order| matches!(order, Action::LaunchAgent(launch) if launch.session == session("ded")),
+    );
     let launch = desk.orders.remove(0);
     desk.carry_out(launch);
     desk.orders.clear();
-    let mut shown = reading(&desk, 30);
-    shown.reading.row = "You've hit your session limit · resets 5pm (UTC)".to_owned();
-    shown.reading.last_user_row = Some("Go on.".to_owned());
-    desk.send(Event::PanesObserved(vec![shown.clone()]));
-    assert_eq!(desk.recorded("account=two exhausted"), 1);
-    desk.send(Verb::Account { verb: AccountVerb::Release, account: account("two") }.into());
+    let verdict = Verdict::Exhausted { limit: LimitKind::FiveHour, resets_at: Some(resets_at) };
+    let last_user_row = Some("Go on.".to_owned());
+    let reading = Reading { verdict, row: LIMIT.to_owned(), last_user_row, ..Reading::clear() };
+    let shown = PaneReading { session: session("ded"), pane: desk.pane("ded"), reading };
     desk.send(Event::PanesObserved(vec![shown]));
     assert_eq!(desk.recorded("account=two exhausted"), 1);
 }

@@ -312,6 +312,23 @@ fn and_who_begins_another_conversation_before_it_goes_is_resumed_in_that() {
     assert_eq!(desk.agent("ded").conversation, Some(id(9)));
 }
 
+/// A screen that has room again shows what stands above it.
+#[test]
+fn what_stands_above_a_row_that_was_seen_before_is_older_than_its_agent() {
+    let mut desk = Desk::at_rest();
+    desk.agents.remove(0);
+    desk.add_agent("ded", AgentHome::Homed(account("one")), None);
+    desk.agent("ded").args = Some(vec!["--resume".to_owned(), id(7).to_string()]);
+    desk.look();
+    desk.show("ded", Reading { resume_ids: vec![id(8)], ..Reading::clear() });
+    desk.resume_rows = vec![id(9), id(8)];
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+    assert_eq!(desk.agent("ded").conversation, Some(id(7)));
+}
+
 /// That stands there from before, and the daemon has not seen it then. The next one may have the task.
 #[test]
 fn but_not_by_the_row_that_a_tasks_agent_has_left() {

@@ -145,7 +145,7 @@ fn a_task_is_not_done_by_an_answer_in_another_conversation() {
     desk.set_state("auto-11", AgentState::Busy);
     record_answer(&mut desk, "auto-11");
     desk.set_state("auto-11", AgentState::Idle);
-    desk.pass(5 * MINUTE);
+    desk.pass(15 * MINUTE);
     assert_eq!(desk.results(), "");
     assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Running)]);
 }
@@ -157,6 +157,29 @@ fn nor_is_it_given_to_the_next_while_that_client_lives() {
     desk.pass(10 * SECOND);
     desk.prompt("auto-11");
     desk.pass(MINUTE);
+    ends_with_its_client(desk);
+}
+
+/// It told nothing but by its arguments until then.
+#[test]
+fn also_when_it_has_named_its_conversation_by_its_arguments_alone() {
+    let mut desk = Desk::at_work();
+    desk.comes_up = None;
+    desk.refuse("auto-11");
+    desk.add_agent("auto-11", AgentHome::Homed(account("two")), None);
+    let agent = desk.agent("auto-11");
+    agent.args = Some(vec!["--resume".to_owned(), id(101).to_string()]);
+    agent.state = AgentState::Unknown;
+    desk.comes_up = Some(AgentState::Idle);
+    desk.look();
+    desk.pass(10 * SECOND);
+    desk.prompt("auto-11");
+    desk.pass(MINUTE);
+    ends_with_its_client(desk);
+}
+
+/// A person types `/clear` in it.
+fn ends_with_its_client(mut desk: Desk) {
     let client = desk.agent("auto-11").process;
     desk.agent("auto-11").conversation = Some(id(9));
     desk.look();
@@ -169,25 +192,48 @@ fn nor_is_it_given_to_the_next_while_that_client_lives() {
     assert!(desk.stops.contains(&client), "{:?}", desk.stops);
 }
 
-/// The disk is full, and the file of the task before it cannot be moved yet.
-#[test]
-fn who_begins_there_while_a_file_is_on_its_way_comes_back_after_a_loss() {
+/// The disk is full, and the file of the task cannot be moved yet. Another agent has begun there.
+fn with_a_file_on_its_way() -> (Desk, Action) {
     let mut desk = Desk::at_work();
     desk.signal("auto-11", true, "");
     let is_left = |record: &Record| matches!(record, Record::TaskLeft { .. });
     let left = desk.journal.iter().position(is_left).expect("its agent is ended");
     desk.journal.truncate(left + 1);
+    desk.closed.clear();
     desk.come_back();
     desk.work_until(|order| matches!(order, Action::CloseTask { .. }));
     let close = desk.orders.remove(0);
     desk.work();
     desk.add_agent("auto-11", AgentHome::Homed(account("one")), Some(9));
     desk.look();
+    (desk, close)
+}
+
+#[test]
+fn who_begins_there_while_a_file_is_on_its_way_comes_back_after_a_loss() {
+    let (mut desk, close) = with_a_file_on_its_way();
     desk.lose_session("auto-11");
     desk.carry_out(close);
     desk.pass(MINUTE);
     assert_eq!(desk.recorded("session=auto-11 restore"), 1);
     assert_eq!(desk.agent("auto-11").conversation, Some(id(9)));
+}
+
+#[test]
+fn and_the_task_is_of_the_account_that_it_was_done_with() {
+    let (mut desk, _lost) = with_a_file_on_its_way();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.agent("auto-11").conversation, Some(id(9)));
+    desk.lose_session("auto-11");
+    desk.pass(MINUTE);
+    assert_eq!(desk.recorded("session=auto-11 restore"), 1);
+    assert_eq!(desk.agent("auto-11").home, AgentHome::Homed(account("two")));
+    desk.restart();
+    desk.pass(MINUTE);
+    let accounts: Vec<_> = desk.closed.iter().map(|closed| closed.account.clone()).collect();
+    assert_eq!(accounts, [Some(account("one"))]);
 }
 
 impl Desk {
