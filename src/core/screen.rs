@@ -56,16 +56,24 @@ impl Core {
             return;
         };
         let agent = agent.clone();
-        match self.durable.moves.get(session).map(|moving| &moving.stage) {
-            // It is judged already, and its next agent shows a screen of its own.
-            Some(MoveStage::Stopping | MoveStage::Stopped) => return,
+        let moving = self.durable.moves.get(session);
+        let is_moved = moving.is_some_and(|moving| moving.agent.process == agent.process);
+        match moving.map(|moving| &moving.stage) {
+            // It is judged already. Who came in its place meanwhile shows a screen of its own.
+            Some(MoveStage::Stopping | MoveStage::Stopped) if is_moved => return,
             // That may be up before the answer says so.
             Some(MoveStage::Launching { .. }) => {
                 self.note_startup_row(session, &seen.reading);
                 return;
             }
             // What came up by a launch is read by `startup_read`.
-            Some(MoveStage::Launched { .. } | MoveStage::Staying { .. } | MoveStage::Held)
+            Some(
+                MoveStage::Stopping
+                | MoveStage::Stopped
+                | MoveStage::Launched { .. }
+                | MoveStage::Staying { .. }
+                | MoveStage::Held,
+            )
             | None => {}
         }
         self.note_user_row(session, &seen.reading);

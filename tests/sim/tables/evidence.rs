@@ -150,6 +150,40 @@ fn what_a_quiet_client_showed_before_a_release_is_history() {
     }
 }
 
+/// It tells nothing itself, and came where another one is on its way. Nothing dates its screen once the
+/// account has come back.
+#[test]
+fn what_the_next_agent_shows_counts_while_the_one_before_it_is_on_its_way() {
+    let mut desk = Desk::at_rest();
+    desk.agent("auto-12").home = AgentHome::Homed(account("three"));
+    desk.look();
+    desk.refuse("auto-12");
+    desk.pass(20 * SECOND);
+    assert_eq!(desk.recorded("account=three exhausted"), 1);
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::FlipLink { .. }));
+    let flip = desk.orders.remove(0);
+    desk.add_agent("ded", AgentHome::Homed(account("three")), None);
+    desk.agent("ded").state = AgentState::Unknown;
+    desk.observe(None);
+    let resets_at = Some(Wall(desk.wall_ms) + 60 * MINUTE);
+    let verdict = Verdict::Exhausted { limit: LimitKind::FiveHour, resets_at };
+    let last_user_row = Some("What is next?".to_owned());
+    let reading = Reading { verdict, row: LIMIT.to_owned(), last_user_row, ..Reading::clear() };
+    desk.now_ms += 8_000;
+    desk.set_clock_right();
+    let shown = PaneReading { session: session("ded"), pane: desk.pane("ded"), reading };
+    desk.send(Event::PanesObserved(vec![shown.clone()]));
+    desk.send(Verb::Account { verb: AccountVerb::Release, account: account("three") }.into());
+    desk.carry_out(flip);
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.recorded("another agent"), 1);
+    desk.send(Event::PanesObserved(vec![shown]));
+    desk.pass(6 * MINUTE);
+    assert_eq!(desk.recorded("account=three exhausted"), 1);
+}
+
 #[test]
 fn a_reset_that_came_round_while_the_agent_was_quiet_is_over() {
     let mut desk = Desk::at_rest();
