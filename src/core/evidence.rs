@@ -12,6 +12,7 @@ use crate::core::event::{AgentHome, AgentSeen, AgentState};
 use crate::core::orders::Slot;
 use crate::core::record::{MoveStage, Record};
 use crate::core::standing::{Limit, PlanWindow};
+use crate::core::testimony::Testimony;
 use crate::core::timer;
 use crate::core::trigger::EvidenceSource;
 use crate::ids::{AccountName, SessionName};
@@ -247,18 +248,7 @@ impl Core {
     /// dated; a row of a screen must be remembered.
     pub(in crate::core) fn forget_hits_on(&mut self, account: &AccountName) {
         self.forget_hits(|hit| hit.account == *account);
-        let logins: Vec<(SessionName, String)> = self
-            .sessions
-            .iter()
-            .filter(|(_, seen)| {
-                let home = seen.agent.as_ref().map(|agent| &agent.home);
-                home.and_then(|home| self.account_of(home)) == Some(account)
-            })
-            .filter_map(|(session, seen)| Some((session.clone(), seen.login_row.clone()?)))
-            .collect();
-        for (session, row) in logins {
-            self.leave_row_once(&session, &row);
-        }
+        self.leave_refusals_on(account, |_| true);
     }
 
     /// Of one limit of several: the others go on.
@@ -266,6 +256,23 @@ impl Core {
         self.forget_hits(|hit| {
             hit.account == *account && PlanWindow::of(&hit.verdict) == Some(window)
         });
+        self.leave_refusals_on(account, |verdict| PlanWindow::of(verdict) == Some(window));
+    }
+
+    /// Nothing dates later what a screen shows now and nobody has judged yet: that of a client whose
+    /// launch is still to be answered, say.
+    fn leave_refusals_on(&mut self, account: &AccountName, is_over: impl Fn(&Verdict) -> bool) {
+        let shown = self.sessions.iter().filter_map(|(session, seen)| {
+            let agent = seen.agent.as_ref()?;
+            let refusal = seen.refusal.as_ref().filter(|refusal| is_over(&refusal.verdict))?;
+            let is_there = self.account_of(&agent.home) == Some(account);
+            let is_dated = matches!(self.testimony(session, agent), Testimony::Known(_));
+            (is_there && !is_dated).then(|| (session.clone(), refusal.row.clone()))
+        });
+        let shown: Vec<(SessionName, String)> = shown.collect();
+        for (session, row) in shown {
+            self.leave_row_once(&session, &row);
+        }
     }
 
     fn forget_hits(&mut self, is_over: impl Fn(&Hit) -> bool) {

@@ -39,6 +39,7 @@ impl Core {
                 session.screen = reading.reading.activity;
                 session.user_row.clone_from(&reading.reading.last_user_row);
                 session.armed = reading.reading.armed;
+                session.remember_refusal(&reading);
             }
             self.say_unrecognised(&reading);
             let launched = self.durable.moves.get(&reading.session);
@@ -103,12 +104,11 @@ impl Core {
         agent: &AgentSeen,
         reading: &Reading,
     ) -> bool {
-        let refuses = reading.verdict.is_exhaustion() || reading.verdict == Verdict::AuthFailed;
         match self.testimony(session, agent) {
             Testimony::None => return false,
             Testimony::Awaited | Testimony::Known(_) => {}
         }
-        if refuses {
+        if reading.verdict.is_refusal() {
             self.out.push(Action::ReadTranscript { session: session.clone() });
         }
         true
@@ -289,9 +289,6 @@ impl Core {
         agent: &AgentSeen,
         reading: &Reading,
     ) {
-        if let Some(seen) = self.sessions.get_mut(session) {
-            seen.login_row = Some(reading.row.clone());
-        }
         if let Some(account) = self.account_of(&agent.home).cloned() {
             self.login_failed(session, account, reading);
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::core::action::{Action, NoteLevel, WatchedPane};
-use crate::core::event::{AgentSeen, AgentState, PaneSeen, TranscriptSeen};
+use crate::core::event::{AgentSeen, AgentState, PaneReading, PaneSeen, TranscriptSeen};
 use crate::core::job::{Job, JobStage};
 use crate::core::record::{MoveCause, MoveStage, SavedAgent};
 use crate::core::{Core, TerminalState};
@@ -53,8 +53,8 @@ pub struct Session {
     pub user_row: Option<String>,
     /// Its agent's client waits for a reset and will go on by itself, as its screen showed last.
     pub armed: bool,
-    /// The last row by which its screen told of a login that fails.
-    pub login_row: Option<String>,
+    /// The refusal that its agent's screen has shown last, be it judged or not.
+    pub refusal: Option<Reading>,
     /// What was said last of its agent's conversation file.
     pub transcript: Option<TranscriptSeen>,
     /// What its agent's hooks said last.
@@ -150,6 +150,13 @@ impl Session {
     pub fn agent_is_gone(&mut self) {
         self.agent = None;
         self.armed = false;
+    }
+
+    pub fn remember_refusal(&mut self, shown: &PaneReading) {
+        let is_its_own = self.agent.as_ref().is_some_and(|agent| agent.pane == shown.pane);
+        if is_its_own && shown.reading.verdict.is_refusal() {
+            self.refusal = Some(shown.reading.clone());
+        }
     }
 
     pub fn remember_resume_ids(&mut self, ids: &[ConversationId]) {

@@ -82,15 +82,13 @@ impl Core {
         let Some(agent) = self.agent_in(session).filter(|_| !self.is_in_turn(session)) else {
             return false;
         };
-        let by_account =
-            |verdict: &Verdict| verdict.is_exhaustion() || *verdict == Verdict::AuthFailed;
         match self.testimony(session, agent) {
             Testimony::Known(Ending { error: Some(error), prompted_at, .. }) => {
-                by_account(&error.reading.verdict) && *prompted_at <= Some(error.at)
+                error.reading.verdict.is_refusal() && *prompted_at <= Some(error.at)
             }
             Testimony::Known(Ending { error: None, .. }) | Testimony::Awaited => false,
             Testimony::None => match self.failed_turn_of(session, agent) {
-                Some(failed) => by_account(&failed.reading.verdict),
+                Some(failed) => failed.reading.verdict.is_refusal(),
                 None => self.owes_work(session),
             },
         }

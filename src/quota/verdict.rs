@@ -67,6 +67,11 @@ impl Verdict {
         }
     }
 
+    /// The account takes no request: it is out, or its login fails.
+    pub fn is_refusal(&self) -> bool {
+        self.is_exhaustion() || *self == Verdict::AuthFailed
+    }
+
     pub fn resets_at(&self) -> Option<Wall> {
         match self {
             Verdict::Exhausted { resets_at, .. } | Verdict::SpendLimit { resets_at } => *resets_at,

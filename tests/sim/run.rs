@@ -12,7 +12,7 @@ use claude_failover::core::record::Record;
 use claude_failover::ids::{PaneId, SessionName};
 use claude_failover::moment::{Mono, Now, Wall};
 
-use crate::checks::Checks;
+use crate::checks::{Checks, TOLD_MS};
 use crate::disk::Disk;
 use crate::executors::Fate;
 use crate::play::Play;
@@ -191,8 +191,13 @@ impl Sim {
         let later = std::mem::take(&mut self.queue);
         self.queue =
             later.into_iter().map(|((at, number), step)| ((at + length, number), step)).collect();
+        // The sensors were frozen too, and tell of what came a moment before only after it.
+        for task in self.world.queue.tasks.values_mut() {
+            if self.now.saturating_sub(task.arrived_at) <= TOLD_MS {
+                task.arrived_at += length;
+            }
+        }
         self.now += length;
-        // The sensors were frozen too.
         self.sense_agents_at = self.sense_agents_at.map(|at| at + length);
         self.sense_panes_at = self.sense_panes_at.map(|at| at + length);
         self.sense_talks_at = self.sense_talks_at.map(|at| at + length);

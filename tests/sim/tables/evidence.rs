@@ -184,6 +184,31 @@ fn what_the_next_agent_shows_counts_while_the_one_before_it_is_on_its_way() {
     assert_eq!(desk.recorded("account=three exhausted"), 1);
 }
 
+/// Under the nudge, and its account is released before that.
+#[test]
+fn what_a_client_showed_before_its_launch_was_answered_is_history_when_its_account_is_released() {
+    let mut desk = with(|config| config.pool.dedicated[0].nudge = Some("Go on.".to_owned()));
+    let is_its_launch = |order: &Action| matches!(order, Action::LaunchAgent(launch) if launch.session == session("ded"));
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(is_its_launch);
+    let launch = desk.orders.remove(0);
+    desk.add_agent("ded", AgentHome::Homed(account("two")), None);
+    desk.agent("ded").state = AgentState::Unknown;
+    desk.look();
+    let resets_at = Some(Wall(desk.wall_ms) + 60 * MINUTE);
+    let verdict = Verdict::Exhausted { limit: LimitKind::FiveHour, resets_at };
+    let last_user_row = Some("Go on.".to_owned());
+    let shown = Reading { verdict, row: LIMIT.to_owned(), last_user_row, ..Reading::clear() };
+    desk.show("ded", shown.clone());
+    desk.pass(SECOND);
+    desk.send(Verb::Account { verb: AccountVerb::Release, account: account("two") }.into());
+    desk.comes_up = None;
+    desk.carry_out(launch);
+    desk.show("ded", shown);
+    desk.pass(6 * MINUTE);
+    assert_eq!(desk.recorded("account=two exhausted"), 0);
+}
+
 #[test]
 fn a_reset_that_came_round_while_the_agent_was_quiet_is_over() {
     let mut desk = Desk::at_rest();
