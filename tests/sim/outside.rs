@@ -238,10 +238,16 @@ impl Sim {
     /// For good, or to make it anew.
     fn operator_kills_session(&mut self, name: &str) {
         let wall = self.wall();
-        let mut agents = self.world.agents.values();
-        // Nothing tells then that it is another session.
-        let at_once = agents
-            .any(|agent| agent.session == name && wall - agent.started_wall < CLOCKS_APART_MS);
+        // Nothing tells then that it is another session, be it that its agent has just begun, or that the
+        // clock was set back since.
+        let alive = self.world.agents.values().filter(|agent| agent.session == name);
+        let known =
+            self.checks.shadow.agents.iter().filter(|(session, _)| session.as_str() == name);
+        let known = known.filter_map(|(_, agent)| agent.started_at);
+        let at_once = alive
+            .map(|agent| agent.started_wall)
+            .chain(known.map(|started| started.0))
+            .any(|started| wall - started < CLOCKS_APART_MS);
         self.kill_session(name);
         if self.rng.chance(400) {
             self.new_pane(name);

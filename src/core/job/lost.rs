@@ -29,8 +29,12 @@ impl Core {
             .jobs
             .iter()
             .filter(|(name, job)| job.is_out() && !self.sessions.contains_key(*name))
-            // A launch on its way may have made the session anew: its answer tells.
-            .filter(|(name, _)| !self.orders.is_open(&Slot::Launch((*name).clone())))
+            // A launch on its way may have made the session anew: its answer tells, unless who came up
+            // by it was seen there before.
+            .filter(|(name, job)| {
+                let on_its_way = self.orders.is_open(&Slot::Launch((*name).clone()));
+                !on_its_way || self.may_have_left_one(name, job)
+            })
             // A move brings its conversation back.
             .filter(|(name, _)| !self.durable.moves.contains_key(*name))
             .map(|(name, _)| name.clone())
@@ -38,6 +42,14 @@ impl Core {
         for session in lost {
             self.lose_job(&session, true);
         }
+    }
+
+    /// Whoever was seen in its session last has told nothing, or that it is the task's own.
+    fn may_have_left_one(&self, session: &SessionName, job: &Job) -> bool {
+        let known = self.durable.agents.get(session);
+        known.is_some_and(|agent| {
+            agent.conversation.is_none() || agent.conversation == job.conversation
+        })
     }
 
     pub(in crate::core) fn lose_job(&mut self, session: &SessionName, session_gone: bool) {

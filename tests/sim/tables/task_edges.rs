@@ -87,6 +87,20 @@ fn a_task_is_not_given_away_beside_somebody_who_tells_nothing() {
     assert_eq!((desk.stops.len(), desk.deliveries()), (0, 0));
 }
 
+/// A client takes its time to end when its terminal goes.
+#[test]
+fn who_came_up_by_a_launch_without_an_answer_is_ended_before_its_task_is_given_away() {
+    let mut desk = with_a_launch_on_its_way();
+    desk.orders.clear();
+    let first = desk.add_agent("auto-11", AgentHome::Homed(account("one")), None);
+    desk.agent("auto-11").state = AgentState::Unknown;
+    desk.look();
+    desk.lose_session("auto-11");
+    desk.pass(MINUTE);
+    assert!(desk.stops.contains(&first), "{:?}", desk.stops);
+    assert!(desk.launches.iter().all(|launch| launch.conversation != id(101)));
+}
+
 /// Its task goes back to the queue while the daemon is away, and nothing tells who that person's is.
 #[test]
 fn nobody_is_ended_for_a_task_that_another_process_had() {
