@@ -83,7 +83,7 @@ impl Core {
     }
 
     /// Whether what runs in this session is known: after a restart somebody may be there unseen.
-    fn is_accounted_for(&self, session: &SessionName) -> bool {
+    pub(in crate::core) fn is_accounted_for(&self, session: &SessionName) -> bool {
         let gone = self.terminal == TerminalState::Seen && !self.sessions.contains_key(session);
         gone || self.is_in_sight(session) || self.config.group(session).is_none()
     }

@@ -81,7 +81,10 @@ impl Core {
             self.job_is_up(session, pane);
             return true;
         }
-        self.ask_whether_it_arrived(session, job);
+        // Somebody who tells nothing may be there, unseen since a restart.
+        if self.is_accounted_for(session) {
+            self.ask_whether_it_arrived(session, job);
+        }
         false
     }
 

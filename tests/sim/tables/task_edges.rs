@@ -101,6 +101,34 @@ fn who_came_up_by_a_launch_without_an_answer_is_ended_before_its_task_is_given_a
     assert!(desk.launches.iter().all(|launch| launch.conversation != id(101)));
 }
 
+/// Somebody who tells nothing may be there, and be at work on it.
+#[test]
+fn what_a_lost_task_has_come_to_is_not_asked_before_its_session_is_seen() {
+    let mut desk = Desk::at_work();
+    desk.agents.retain(|agent| agent.session != session("auto-11"));
+    desk.look();
+    desk.list();
+    desk.work();
+    desk.pass(10 * SECOND);
+    let is_lost = |record: &Record| matches!(record, Record::TaskLost { .. });
+    let lost = desk.journal.iter().position(is_lost).expect("its agent is gone");
+    desk.journal.truncate(lost + 1);
+    desk.add_agent("auto-11", AgentHome::Homed(account("one")), None);
+    desk.agent("auto-11").state = AgentState::Unknown;
+    desk.come_back();
+    desk.orders.clear();
+    let talk = Ending { prompted_at: Some(Wall(desk.wall_ms)), ..Ending::default() };
+    desk.last_words = Ok(Some(Box::new(LastWords { ending: talk, text: None })));
+    desk.now_ms += 5_000;
+    desk.set_clock_right();
+    desk.send(Event::DeadlineReached);
+    desk.work();
+    desk.list();
+    desk.work();
+    desk.pass(MINUTE);
+    assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Unknown)]);
+}
+
 /// Its task goes back to the queue while the daemon is away, and nothing tells who that person's is.
 #[test]
 fn nobody_is_ended_for_a_task_that_another_process_had() {
