@@ -239,6 +239,11 @@ impl Core {
     /// What its client shows already was passed over until now, and is not told again by itself.
     fn move_launched(&mut self, session: &SessionName, pane: PaneId) {
         self.launch_troubles.remove(session);
+        // It repaints what it was refused with; who was there meanwhile may have taken a turn.
+        let left = self.durable.moves.get(session).and_then(|moving| moving.left_row.clone());
+        if let Some(row) = left {
+            self.leave_row_once(session, &row);
+        }
         let at = self.now.wall;
         self.persist(Record::MoveLaunched { session: session.clone(), pane, at });
         self.watches.insert(session.clone(), Watch::since(self.now.monotonic));

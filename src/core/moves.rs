@@ -12,7 +12,7 @@ use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
 use crate::core::testimony::Testimony;
 use crate::core::{Core, TerminalState};
-use crate::ids::{OpId, SessionName};
+use crate::ids::{ConversationId, OpId, SessionName};
 use crate::moment::Wall;
 
 /// Typed for a pool agent whose turn was cut off, as a launch argument.
@@ -110,9 +110,21 @@ impl Core {
         until <= now.wall || since.is_some_and(|since| now.monotonic - since >= grace)
     }
 
-    /// It had not said yet which conversation it has when it was saved, or has begun another. True when
-    /// that is on record now.
+    /// True when it has told who it is, and that is on record now.
     fn tells_its_conversation_by_now(&mut self, moving: &Move) -> bool {
+        let agent = self.agent_in(&moving.session);
+        let agent = agent.filter(|agent| agent.process == moving.agent.process);
+        let told = agent.and_then(|agent| agent.conversation.clone());
+        told.is_some_and(|conversation| self.identify(moving, conversation))
+    }
+
+    /// It had not said yet which conversation it has when it was saved, or has begun another. True when
+    /// that is news, and on record now.
+    pub(in crate::core) fn identify(
+        &mut self,
+        moving: &Move,
+        conversation: ConversationId,
+    ) -> bool {
         let known = &moving.agent.conversation;
         let may_be_told = match moving.stage {
             // A person may begin another one in it meanwhile; what becomes of a task is asked for itself.
@@ -125,18 +137,12 @@ impl Core {
             | MoveStage::Launched { .. }
             | MoveStage::Held => false,
         };
-        let agent = self.agent_in(&moving.session);
-        let agent = agent.filter(|agent| may_be_told && agent.process == moving.agent.process);
-        let told = agent.and_then(|agent| agent.conversation.clone());
-        let Some(conversation) = told.filter(|told| Some(told) != known.as_ref()) else {
-            return false;
-        };
         // One conversation is resumed in one session alone.
         let taken = |other: &Move| other.agent.conversation.as_ref() == Some(&conversation);
-        let known = self.durable.agents.iter().any(|(name, other)| {
+        let by_another = self.durable.agents.iter().any(|(name, other)| {
             *name != moving.session && other.conversation.as_ref() == Some(&conversation)
         });
-        if known || self.durable.moves.values().any(taken) {
+        if !may_be_told || by_another || self.durable.moves.values().any(taken) {
             return false;
         }
         let session = moving.session.clone();

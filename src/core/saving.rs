@@ -60,7 +60,7 @@ impl Core {
     }
 
     /// By what it says, else by what it was started with: a client may not have told yet who it is.
-    fn is_another(&self, moving: &Move, agent: &AgentSeen) -> bool {
+    pub(in crate::core) fn is_another(&self, moving: &Move, agent: &AgentSeen) -> bool {
         let named = || agent.args.as_deref().and_then(args::named_conversation);
         match agent.conversation.clone().or_else(named) {
             Some(conversation) => Some(conversation) != moving.agent.conversation,

@@ -34,8 +34,15 @@ impl Core {
             if self.config.group(&reading.session).is_none() {
                 continue;
             }
+            // The row by which one that is being ended tells who it was is no old one.
+            let is_awaited = self.durable.moves.get(&reading.session).is_some_and(|moving| {
+                let ends = matches!(moving.stage, MoveStage::Stopping | MoveStage::Stopped);
+                ends && moving.agent.conversation.is_none()
+            });
             if let Some(session) = self.sessions.get_mut(&reading.session) {
-                session.remember_resume_ids(&reading.reading.resume_ids);
+                if !is_awaited {
+                    session.remember_resume_ids(&reading.reading.resume_ids);
+                }
                 session.screen = reading.reading.activity;
                 session.user_row.clone_from(&reading.reading.last_user_row);
                 session.armed = reading.reading.armed;

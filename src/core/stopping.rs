@@ -6,7 +6,6 @@ use crate::core::action::{Action, NoteLevel, OrderId};
 use crate::core::durable::Phase;
 use crate::core::orders::Slot;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record};
-use crate::core::session::Session;
 use crate::ids::{ConversationId, OpId, PaneId, ProcessRef, SessionName};
 
 impl Core {
@@ -126,14 +125,13 @@ impl Core {
     }
 
     fn move_stopped(&mut self, session: SessionName, process: ProcessRef) {
-        let seen = self.sessions.get_mut(&session);
         // Somebody may have begun another there meanwhile.
-        let is_it =
-            |seen: &&mut Session| seen.agent.as_ref().is_none_or(|agent| agent.process == process);
-        if let Some(seen) = seen.filter(is_it) {
-            seen.agent_is_gone();
+        if self.agent_in(&session).is_none_or(|agent| agent.process == process) {
+            self.hits.remove(&session);
+            if let Some(seen) = self.sessions.get_mut(&session) {
+                seen.agent_is_gone();
+            }
         }
-        self.hits.remove(&session);
         self.persist(Record::MoveStopped { session });
     }
 

@@ -299,14 +299,13 @@ impl Core {
         }
         if let (Some(state), Some(seen)) = (state, self.sessions.get_mut(session)) {
             seen.reported = Some(Reported { process: agent.process, state, at: report.at });
+            self.learn_conversation(session, &agent, &report);
         }
         self.hear_of_work(session, &agent, &report);
         match report.news {
-            News::SessionStarted { .. } => {
+            News::SessionStarted { .. } | News::PromptSubmitted => {
                 self.forget_failed_turn(session);
-                self.learn_conversation(session, &agent, &report);
             }
-            News::PromptSubmitted => self.forget_failed_turn(session),
             News::TurnFailed { reading, .. } => {
                 if let Some(seen) = self.sessions.get_mut(session) {
                     let (process, at) = (agent.process, report.at);
@@ -351,13 +350,16 @@ impl Core {
 
     /// A client that writes no session file names its conversation only here.
     fn learn_conversation(&mut self, session: &SessionName, agent: &AgentSeen, report: &Report) {
-        if agent.conversation.is_some() || report.conversation.is_none() {
+        let told = report.conversation.clone().filter(|_| agent.conversation.is_none());
+        let Some(conversation) = told else { return };
+        if let Some(moving) = self.durable.moves.get(session).cloned() {
+            if moving.agent.process == agent.process {
+                self.identify(&moving, conversation);
+            }
             return;
         }
-        let mut saved = SavedAgent::from(agent);
-        saved.conversation.clone_from(&report.conversation);
-        let on_its_way = self.durable.moves.contains_key(session);
-        if !on_its_way && self.durable.agents.get(session) != Some(&saved) {
+        let saved = SavedAgent { conversation: Some(conversation), ..SavedAgent::from(agent) };
+        if self.durable.agents.get(session) != Some(&saved) {
             self.persist(Record::AgentAdopted { session: session.clone(), agent: saved });
         }
     }

@@ -221,7 +221,9 @@ impl Core {
             agent.process != moving.agent.process
                 && Some(&agent.home) == target.map(AgentHome::Homed).as_ref()
                 && (agent.conversation == moving.agent.conversation
-                    || agent.conversation.is_none() && agent.state == AgentState::Unknown)
+                    || agent.conversation.is_none()
+                        && agent.state == AgentState::Unknown
+                        && !self.is_another(moving, agent))
         });
         if let Some(agent) = agent.filter(|agent| self.has_answered(&moving.session, agent)) {
             return self.proven(moving, agent);

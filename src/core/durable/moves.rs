@@ -1,6 +1,7 @@
 //! What the records of a move change: one agent on its way to another account.
 
 use crate::core::durable::{Durable, IllegalRecord, illegal};
+use crate::core::job::Job;
 use crate::core::record::{Move, MoveCause, MoveOutcome, MoveStage, Record, SavedAgent};
 use crate::ids::{AccountName, OpId, SessionName};
 
@@ -74,8 +75,9 @@ impl Durable {
                 moving.pane = Some(*pane);
                 moving.stage = MoveStage::Launched { pane: *pane };
                 self.resumed.insert(session.clone());
-                // Who comes back where a task is over is none of its own.
-                if let Some(job) = self.jobs.get_mut(session).filter(|job| !job.is_over()) {
+                // Where a task has just begun, or is over, another one may come back.
+                let is_its_own = |job: &&mut Job| job.conversation == moving.agent.conversation;
+                if let Some(job) = self.jobs.get_mut(session).filter(is_its_own) {
                     job.pane = Some(*pane);
                     // Whoever finishes it is told; one that was launched for nobody has none.
                     job.account = job.account.take().map(|_| moving.target.clone());

@@ -158,6 +158,12 @@ impl Core {
         let seen: Vec<(ProcessRef, bool)> =
             self.agents_seen_in(session).map(|agent| (agent.process, names_it(agent))).collect();
         let watch = self.job_watches.entry(session.clone()).or_default();
+        // Somebody may have begun another conversation in its client while nobody was here to see it.
+        let named = seen.iter().find(|(_, names)| *names).map(|(process, _)| *process);
+        if watch.process.is_none() && process.is_none() && named.is_some() {
+            watch.meet(named);
+            watch.named = true;
+        }
         // One that was taken for its agent by its place alone may tell by now that it is not.
         let is_seen = |met| seen.iter().any(|(process, _)| *process == met);
         let is_another = process.is_none() && !watch.named && watch.process.is_some_and(is_seen);

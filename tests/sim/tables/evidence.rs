@@ -184,6 +184,42 @@ fn what_the_next_agent_shows_counts_while_the_one_before_it_is_on_its_way() {
     assert_eq!(desk.recorded("account=three exhausted"), 1);
 }
 
+/// A person's agent takes a turn where another waits for its launch; its own screen is repainted then.
+#[test]
+fn what_an_agent_was_refused_with_is_history_whoever_was_there_meanwhile() {
+    let mut desk = with(|config| config.pool.dedicated[0].nudge = Some("Go on.".to_owned()));
+    desk.banner("ded", LIMIT, Some(60));
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.active(), "two");
+    desk.set_state("ded", AgentState::Busy);
+    desk.set_state("ded", AgentState::Idle);
+    let resets_at = Some(Wall(desk.wall_ms) + 90 * MINUTE);
+    let verdict = Verdict::Exhausted { limit: LimitKind::FiveHour, resets_at };
+    let row = "You've hit your session limit · resets 5pm (UTC)".to_owned();
+    let last_user_row = Some("Go on.".to_owned());
+    let shown = Reading { verdict, row, last_user_row, ..Reading::clear() };
+    desk.show("ded", shown.clone());
+    desk.now_ms += 360_000;
+    desk.set_clock_right();
+    desk.send(Event::DeadlineReached);
+    desk.work_until(|order| matches!(order, Action::FlipLink { .. }));
+    let flip = desk.orders.remove(0);
+    desk.add_agent("ded", AgentHome::Homed(account("three")), Some(9));
+    for state in [AgentState::Busy, AgentState::Idle] {
+        desk.agent("ded").state = state;
+        desk.observe(None);
+    }
+    assert_eq!(desk.recorded("session=ded took a turn"), 2);
+    desk.agents.retain(|agent| agent.session != session("ded"));
+    desk.observe(None);
+    desk.carry_out(flip);
+    desk.work();
+    assert_eq!(desk.agent("ded").home, AgentHome::Homed(account("three")));
+    desk.show("ded", shown);
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.recorded("account=three exhausted"), 0);
+}
+
 /// Under the nudge, and its account is released before that.
 #[test]
 fn what_a_client_showed_before_its_launch_was_answered_is_history_when_its_account_is_released() {

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use claude_failover::core::action::Action;
 use claude_failover::core::durable::Phase;
-use claude_failover::core::event::{AgentHome, AgentState, Event, StuckVerb, Verb};
+use claude_failover::core::event::{AgentHome, AgentState, Event, PaneReading, StuckVerb, Verb};
 use claude_failover::core::moves::NUDGE;
 use claude_failover::core::record::Record;
 use claude_failover::ids::{ProcessRef, SessionName};
+use claude_failover::moment::Wall;
+use claude_failover::quota::report::{News, Report};
 use claude_failover::quota::verdict::{LimitKind, Reading, Verdict};
 
 use crate::tables::desk::{Desk, account, config, id, session};
@@ -277,6 +279,24 @@ fn an_agent_that_tells_nobody_its_id_is_resumed_by_the_row_it_leaves() {
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
 }
 
+/// One of the others takes longer to end.
+#[test]
+fn also_when_that_row_is_seen_before_all_have_ended() {
+    let mut desk = Desk::at_rest();
+    desk.agents.remove(0);
+    desk.add_agent("ded", AgentHome::Homed(account("one")), None);
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
+    let reading = Reading { resume_ids: vec![id(9)], ..Reading::clear() };
+    let shown = PaneReading { session: session("ded"), pane: desk.pane("ded"), reading };
+    desk.send(Event::PanesObserved(vec![shown]));
+    desk.resume_rows = vec![id(9)];
+    desk.work();
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.agent("ded").conversation, Some(id(9)));
+}
+
 #[test]
 fn also_when_it_has_finished_its_turn_first() {
     let mut desk = Desk::at_rest();
@@ -310,6 +330,42 @@ fn and_who_begins_another_conversation_before_it_goes_is_resumed_in_that() {
     desk.pass(30 * SECOND);
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
     assert_eq!(desk.agent("ded").conversation, Some(id(9)));
+}
+
+/// Its hooks alone tell of it.
+#[test]
+fn also_where_it_writes_no_session_file() {
+    let mut desk = Desk::at_rest();
+    desk.set_state("ded", AgentState::Busy);
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(10 * SECOND);
+    desk.agent("ded").conversation = None;
+    desk.look();
+    let news = News::SessionStarted { source: "clear".to_owned() };
+    let (at, pid) = (Wall(desk.wall_ms), Some(desk.agent("ded").process.pid));
+    let report = Report { at, pid, conversation: Some(id(9)), transcript: None, news };
+    desk.send(Event::ReportsReceived(vec![report]));
+    desk.set_state("ded", AgentState::Idle);
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
+    assert_eq!(desk.agent("ded").conversation, Some(id(9)));
+}
+
+/// Its arguments name another conversation, and it tells nothing else.
+#[test]
+fn who_comes_up_in_its_place_is_not_the_one_that_was_launched() {
+    let mut desk = Desk::at_rest();
+    desk.comes_up = None;
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.add_agent("ded", AgentHome::Homed(account("two")), None);
+    let agent = desk.agent("ded");
+    agent.state = AgentState::Unknown;
+    agent.args = Some(vec!["--resume".to_owned(), id(7).to_string()]);
+    desk.look();
+    desk.pass(20 * SECOND);
+    assert_eq!(desk.recorded("session=ded resumed"), 0);
 }
 
 /// A screen that has room again shows what stands above it.

@@ -69,7 +69,7 @@ fn a_task_waits_while_somebody_elses_agent_is_moved_in_its_session() {
     };
     assert_eq!(talks(&desk, "auto-11"), [Some(id(9))]);
     assert_eq!(desk.homes().matches("=one").count(), 0);
-    assert_eq!((desk.refused_launches, desk.deliveries()), (1, 1), "it goes to another session");
+    assert_eq!((desk.refused_launches, desk.deliveries()), (0, 1), "it goes to another session");
     assert_eq!(talks(&desk, "auto-12").len(), 1);
 }
 
@@ -217,6 +217,20 @@ fn also_when_it_has_named_its_conversation_by_its_arguments_alone() {
     desk.pass(10 * SECOND);
     desk.prompt("auto-11");
     desk.pass(MINUTE);
+    ends_with_its_client(desk);
+}
+
+#[test]
+fn also_when_nobody_was_here_to_see_it() {
+    let mut desk = Desk::at_work();
+    desk.refuse("auto-11");
+    desk.pass(10 * SECOND);
+    desk.prompt("auto-11");
+    desk.pass(MINUTE);
+    let agent = desk.agent("auto-11");
+    agent.conversation = Some(id(9));
+    agent.args = Some(vec!["--resume".to_owned(), id(101).to_string()]);
+    desk.restart();
     ends_with_its_client(desk);
 }
 
