@@ -201,6 +201,18 @@ impl Core {
         }
     }
 
+    /// Who came up by the launch of this move: it has the conversation, or tells of none.
+    fn resumed_agent(&self, moving: &Move) -> Option<&AgentSeen> {
+        let target = self.verified_target(moving);
+        self.agent_in(&moving.session).filter(|agent| {
+            let is_silent = agent.conversation.is_none() && agent.state == AgentState::Unknown;
+            agent.process != moving.agent.process
+                && Some(&agent.home) == target.map(AgentHome::Homed).as_ref()
+                && (agent.conversation == moving.agent.conversation
+                    || is_silent && !self.is_another(moving, agent))
+        })
+    }
+
     fn judge(&self, moving: &Move) -> Judgement {
         let Some(watch) = self.watches.get(&moving.session) else {
             return Judgement::Wait;
@@ -209,7 +221,6 @@ impl Core {
             return Judgement::Wait;
         }
         let now = self.now.monotonic;
-        let target = self.verified_target(moving);
         if let Some(said) = watch.conversation_missing {
             if now - said < ENDS_AFTER_SAYING_SO {
                 return Judgement::Wait;
@@ -217,14 +228,7 @@ impl Core {
             let reason = "the client knows no conversation of that id".to_owned();
             return Judgement::Ended(MoveOutcome::Failed { reason });
         }
-        let agent = self.agent_in(&moving.session).filter(|agent| {
-            agent.process != moving.agent.process
-                && Some(&agent.home) == target.map(AgentHome::Homed).as_ref()
-                && (agent.conversation == moving.agent.conversation
-                    || agent.conversation.is_none()
-                        && agent.state == AgentState::Unknown
-                        && !self.is_another(moving, agent))
-        });
+        let agent = self.resumed_agent(moving);
         if let Some(agent) = agent.filter(|agent| self.has_answered(&moving.session, agent)) {
             return self.proven(moving, agent);
         }
