@@ -264,8 +264,10 @@ impl Core {
     fn leave_refusals_on(&mut self, account: &AccountName, is_over: impl Fn(&Verdict) -> bool) {
         let shown = self.sessions.iter().filter_map(|(session, seen)| {
             let agent = seen.agent.as_ref()?;
-            let refusal = seen.refusal.as_ref().filter(|refusal| is_over(&refusal.verdict))?;
-            let is_there = self.account_of(&agent.home) == Some(account);
+            let (process, refusal) = seen.refusal.as_ref()?;
+            let is_there = *process == agent.process
+                && is_over(&refusal.verdict)
+                && self.account_of(&agent.home) == Some(account);
             let is_dated = matches!(self.testimony(session, agent), Testimony::Known(_));
             (is_there && !is_dated).then(|| (session.clone(), refusal.row.clone()))
         });

@@ -252,6 +252,7 @@ impl Core {
     pub(in crate::core) fn turn_taken(&mut self, session: &SessionName) {
         if let Some(seen) = self.sessions.get_mut(session) {
             seen.newcomer = None;
+            seen.refusal = None;
         }
         let has_history = self.durable.left_rows.contains_key(session);
         if has_history || self.durable.resumed.contains(session) {

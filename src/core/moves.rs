@@ -137,17 +137,26 @@ impl Core {
             | MoveStage::Launched { .. }
             | MoveStage::Held => false,
         };
-        // One conversation is resumed in one session alone.
-        let taken = |other: &Move| other.agent.conversation.as_ref() == Some(&conversation);
-        let by_another = self.durable.agents.iter().any(|(name, other)| {
-            *name != moving.session && other.conversation.as_ref() == Some(&conversation)
-        });
-        if !may_be_told || by_another || self.durable.moves.values().any(taken) {
+        let is_news = known.as_ref() != Some(&conversation);
+        if !may_be_told || !is_news || self.has_it_elsewhere(&moving.session, &conversation) {
             return false;
         }
         let session = moving.session.clone();
         self.persist(Record::MoveIdentified { session, conversation });
         true
+    }
+
+    /// One conversation is resumed in one session alone: whether it is on record for another.
+    pub(in crate::core) fn has_it_elsewhere(
+        &self,
+        session: &SessionName,
+        conversation: &ConversationId,
+    ) -> bool {
+        let known = self.durable.agents.iter().map(|(name, other)| (name, &other.conversation));
+        let moves = self.durable.moves.iter().map(|(name, m)| (name, &m.agent.conversation));
+        let jobs = self.durable.jobs.iter().map(|(name, job)| (name, &job.conversation));
+        let mut all = known.chain(moves).chain(jobs);
+        all.any(|(name, other)| name != session && other.as_ref() == Some(conversation))
     }
 
     /// Whether the open swap waits for the launch of this stopped agent.

@@ -40,7 +40,7 @@ impl Core {
                 ends && moving.agent.conversation.is_none()
             });
             if let Some(session) = self.sessions.get_mut(&reading.session) {
-                if !is_awaited {
+                if !is_awaited || !session.screen_read {
                     session.remember_resume_ids(&reading.reading.resume_ids);
                 }
                 session.screen = reading.reading.activity;

@@ -35,6 +35,8 @@ pub struct Session {
     pub listings_awaited: u8,
     /// Ids in `--resume` rows that its screen has shown: no proof of what ends later.
     pub resume_ids_seen: BTreeSet<ConversationId>,
+    /// Its screen has been read since we know of it.
+    pub screen_read: bool,
     /// Its processes have been looked at since the session is known, by a watcher that knew of
     /// it: only then does no agent seen mean no agent there.
     pub looked_at: bool,
@@ -53,8 +55,8 @@ pub struct Session {
     pub user_row: Option<String>,
     /// Its agent's client waits for a reset and will go on by itself, as its screen showed last.
     pub armed: bool,
-    /// The refusal that its agent's screen has shown last, be it judged or not.
-    pub refusal: Option<Reading>,
+    /// The refusal that its agent's screen has shown last, be it judged or not, and that agent.
+    pub refusal: Option<(ProcessRef, Reading)>,
     /// What was said last of its agent's conversation file.
     pub transcript: Option<TranscriptSeen>,
     /// What its agent's hooks said last.
@@ -153,9 +155,9 @@ impl Session {
     }
 
     pub fn remember_refusal(&mut self, shown: &PaneReading) {
-        let is_its_own = self.agent.as_ref().is_some_and(|agent| agent.pane == shown.pane);
-        if is_its_own && shown.reading.verdict.is_refusal() {
-            self.refusal = Some(shown.reading.clone());
+        let agent = self.agent.as_ref().filter(|agent| agent.pane == shown.pane);
+        if let Some(agent) = agent.filter(|_| shown.reading.verdict.is_refusal()) {
+            self.refusal = Some((agent.process, shown.reading.clone()));
         }
     }
 
@@ -164,6 +166,7 @@ impl Session {
             self.resume_ids_seen.clear();
         }
         self.resume_ids_seen.extend(ids.iter().cloned());
+        self.screen_read = true;
     }
 
     /// What this very agent's hooks said last.

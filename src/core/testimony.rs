@@ -358,6 +358,9 @@ impl Core {
             }
             return;
         }
+        if self.has_it_elsewhere(session, &conversation) {
+            return;
+        }
         let saved = SavedAgent { conversation: Some(conversation), ..SavedAgent::from(agent) };
         if self.durable.agents.get(session) != Some(&saved) {
             self.persist(Record::AgentAdopted { session: session.clone(), agent: saved });

@@ -197,7 +197,8 @@ impl Core {
     ) {
         let Some(job) = self.durable.jobs.get(session) else { return };
         let is_over = matches!(job.stage, JobStage::Ending { .. });
-        if job.launching.is_none() {
+        let is_lost = matches!(job.stage, JobStage::Lost { .. });
+        if job.launching.is_none() && !is_lost {
             return;
         }
         match result {
@@ -215,7 +216,9 @@ impl Core {
                 self.note(NoteLevel::Warn, format!("session={session} launch not done: {why}"));
                 // Perhaps it was up for a moment: its conversation tells.
                 self.job_watches.entry(session.clone()).or_default().not_launched = Some(why);
-                self.lose_job(session, false);
+                if !is_lost {
+                    self.lose_job(session, false);
+                }
             }
         }
     }

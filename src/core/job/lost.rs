@@ -46,10 +46,12 @@ impl Core {
 
     /// Whoever was seen in its session last has told nothing, or that it is the task's own.
     fn may_have_left_one(&self, session: &SessionName, job: &Job) -> bool {
-        let known = self.durable.agents.get(session);
-        known.is_some_and(|agent| {
-            agent.conversation.is_none() || agent.conversation == job.conversation
-        })
+        let Some(agent) = self.durable.agents.get(session) else { return false };
+        match (&agent.conversation, &agent.args) {
+            (Some(told), _) => Some(told) == job.conversation.as_ref(),
+            (None, Some(args)) => args::named_conversation(args) == job.conversation,
+            (None, None) => true,
+        }
     }
 
     pub(in crate::core) fn lose_job(&mut self, session: &SessionName, session_gone: bool) {

@@ -160,7 +160,8 @@ impl Core {
         let watch = self.job_watches.entry(session.clone()).or_default();
         // Somebody may have begun another conversation in its client while nobody was here to see it.
         let named = seen.iter().find(|(_, names)| *names).map(|(process, _)| *process);
-        if watch.process.is_none() && process.is_none() && named.is_some() {
+        let nobody_known = watch.process.or(process).or(job.process).is_none();
+        if nobody_known && named.is_some() {
             watch.meet(named);
             watch.named = true;
         }

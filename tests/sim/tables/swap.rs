@@ -286,6 +286,7 @@ fn also_when_that_row_is_seen_before_all_have_ended() {
     desk.agents.remove(0);
     desk.add_agent("ded", AgentHome::Homed(account("one")), None);
     desk.look();
+    desk.clear("ded");
     desk.send(Verb::Swap { to: Some(account("two")) }.into());
     desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
     let reading = Reading { resume_ids: vec![id(9)], ..Reading::clear() };
@@ -350,6 +351,49 @@ fn also_where_it_writes_no_session_file() {
     desk.pass(30 * SECOND);
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
     assert_eq!(desk.agent("ded").conversation, Some(id(9)));
+}
+
+/// A person has resumed it in a second client, whose hooks alone tell of it.
+#[test]
+fn what_another_session_has_is_not_learnt_from_a_hook() {
+    let mut desk = Desk::at_rest();
+    let agent = desk.agent("auto-12");
+    agent.conversation = None;
+    agent.state = AgentState::Unknown;
+    agent.process.pid += 50;
+    let pid = Some(agent.process.pid);
+    desk.look();
+    let (at, news) = (Wall(desk.wall_ms), News::PromptSubmitted);
+    let report = Report { at, pid, conversation: Some(id(2)), transcript: None, news };
+    desk.send(Event::ReportsReceived(vec![report]));
+    for name in ["auto-11", "auto-12"] {
+        desk.lose_session(name);
+    }
+    desk.pass(30 * SECOND);
+    let launched = desk.launches.iter().filter(|launch| launch.conversation == id(2));
+    assert_eq!(launched.count(), 1);
+}
+
+/// The daemon was restarted while it was ended, and sees that row for the first time.
+#[test]
+fn a_row_from_before_is_not_its_own_where_it_leaves_none() {
+    let mut desk = Desk::at_rest();
+    desk.agents.remove(0);
+    desk.add_agent("ded", AgentHome::Homed(account("one")), None);
+    desk.agent("ded").args = Some(vec!["--resume".to_owned(), id(7).to_string()]);
+    desk.look();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work_until(|order| matches!(order, Action::StopAgents { .. }));
+    desk.come_back();
+    desk.list();
+    desk.observe(None);
+    desk.resume_rows = vec![id(8)];
+    let reading = Reading { resume_ids: vec![id(8)], ..Reading::clear() };
+    let shown = PaneReading { session: session("ded"), pane: desk.pane("ded"), reading };
+    desk.send(Event::PanesObserved(vec![shown]));
+    desk.work();
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.agent("ded").conversation, Some(id(7)));
 }
 
 /// Its arguments name another conversation, and it tells nothing else.
