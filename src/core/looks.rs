@@ -250,13 +250,16 @@ impl Core {
 
     /// What is on its screen from now on is its own: no row is history for it any more.
     pub(in crate::core) fn turn_taken(&mut self, session: &SessionName) {
-        if let Some(seen) = self.sessions.get_mut(session) {
+        let refusal = self.sessions.get_mut(session).and_then(|seen| {
             seen.newcomer = None;
-            seen.refusal = None;
-        }
+            seen.refusal.take()
+        });
         let has_history = self.durable.left_rows.contains_key(session);
-        if has_history || self.durable.resumed.contains(session) {
+        let is_news = has_history || self.durable.resumed.contains(session);
+        if is_news {
             self.persist(Record::TurnTaken { session: session.clone() });
+        }
+        if is_news || refusal.is_some() {
             // A refusal of this very turn may have been read, and passed over, a moment too early.
             if let Some(pane) = self.agent_in(session).map(|agent| agent.pane) {
                 self.out.push(Action::RereadPane { pane });

@@ -152,7 +152,10 @@ impl Core {
         session: &SessionName,
         conversation: &ConversationId,
     ) -> bool {
-        let known = self.durable.agents.iter().map(|(name, other)| (name, &other.conversation));
+        // What is on record of a session that left the configuration is nobody's to bring back.
+        let known =
+            self.durable.agents.iter().filter(|(name, _)| self.config.group(name).is_some());
+        let known = known.map(|(name, other)| (name, &other.conversation));
         let moves = self.durable.moves.iter().map(|(name, m)| (name, &m.agent.conversation));
         let jobs = self.durable.jobs.iter().map(|(name, job)| (name, &job.conversation));
         let mut all = known.chain(moves).chain(jobs);

@@ -212,7 +212,8 @@ impl Core {
         let alive = alive.filter(|other| other.process != process);
         let alive = alive.filter_map(|other| other.conversation.as_ref());
         // Who is on record here has been followed by that process.
-        let known = self.durable.agents.iter().filter(|(name, _)| *name != session);
+        let ours = |name: &SessionName| name != session && self.config.group(name).is_some();
+        let known = self.durable.agents.iter().filter(|(name, _)| ours(name));
         let known = known.filter_map(|(_, other)| other.conversation.as_ref());
         let moves = self.durable.moves.values().filter_map(|m| m.agent.conversation.as_ref());
         let is_taken = alive.chain(known).chain(moves).any(|other| other == conversation);

@@ -34,13 +34,9 @@ impl Core {
             if self.config.group(&reading.session).is_none() {
                 continue;
             }
-            // The row by which one that is being ended tells who it was is no old one.
-            let is_awaited = self.durable.moves.get(&reading.session).is_some_and(|moving| {
-                let ends = matches!(moving.stage, MoveStage::Stopping | MoveStage::Stopped);
-                ends && moving.agent.conversation.is_none()
-            });
+            let is_awaited = self.awaits_its_row(&reading.session);
             if let Some(session) = self.sessions.get_mut(&reading.session) {
-                if !is_awaited || !session.screen_read {
+                if !is_awaited {
                     session.remember_resume_ids(&reading.reading.resume_ids);
                 }
                 session.screen = reading.reading.activity;
@@ -56,6 +52,21 @@ impl Core {
                 self.pane_observed(&reading);
             }
         }
+    }
+
+    /// The row by which a nameless agent that is being ended tells who it was is no old one. The first
+    /// look while it lives tells what stood there before.
+    fn awaits_its_row(&self, session: &SessionName) -> bool {
+        let Some(moving) = self.durable.moves.get(session) else { return false };
+        let ends = match moving.stage {
+            MoveStage::Stopping => self.sessions.get(session).is_some_and(|seen| seen.screen_read),
+            MoveStage::Stopped => true,
+            MoveStage::Staying { .. }
+            | MoveStage::Launching { .. }
+            | MoveStage::Launched { .. }
+            | MoveStage::Held => false,
+        };
+        ends && moving.agent.conversation.is_none()
     }
 
     fn pane_observed(&mut self, seen: &PaneReading) {

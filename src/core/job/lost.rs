@@ -70,12 +70,12 @@ impl Core {
     }
 
     pub(in crate::core) fn ask_what_arrived(&mut self, session: &SessionName, job: &Job) -> bool {
+        if self.orders.is_open(&Slot::Launch(session.clone())) {
+            return false; // one on its way makes the session anew, and would be nobody's
+        }
         if let Some(fate) = self.fate_by_signal(session) {
             self.end_job(session, fate);
             return true;
-        }
-        if self.orders.is_open(&Slot::Launch(session.clone())) {
-            return false; // one on its way makes the session anew
         }
         if let Some(agent) = self.agent_of_job(session, job) {
             // It was only out of sight.
