@@ -400,6 +400,8 @@ fn a_row_from_before_is_not_its_own_where_it_leaves_none() {
 #[test]
 fn who_comes_up_in_its_place_is_not_the_one_that_was_launched() {
     let mut desk = Desk::at_rest();
+    desk.agents.retain(|agent| agent.session == session("ded"));
+    desk.look();
     desk.comes_up = None;
     desk.send(Verb::Swap { to: Some(account("two")) }.into());
     desk.work();
