@@ -45,7 +45,10 @@ fn what_is_printed_is_read_back() {
         }
         let ahead_s = match grammar {
             Grammar::Length => u.int_in_range(0..=grammar.span_s() / MINUTE_S)? * MINUTE_S,
-            _ => u.int_in_range(0..=grammar.span_s())?,
+            Grammar::Epoch => u.int_in_range(0..=grammar.span_s())?,
+            Grammar::Clock(_) | Grammar::Midnight(_) => {
+                shown.unmistakable_s(u.int_in_range(0..=grammar.span_s())?, grammar.span_s())
+            }
         };
         let now_s = shown.at_s - ahead_s;
         let (row, names_zone) = print(u, grammar, &shown, now_s)?;

@@ -25,6 +25,15 @@ impl Shown {
         Self { zone, at_s, local }
     }
 
+    /// As much of `ahead_s` as leaves it unmistakable: what clocks were put forward is missing from
+    /// its days, up to a whole one, for Samoa and Tokelau had no 2011-12-30. "Sat" was said of two
+    /// days within seven, and a time that is skipped is read as one shortly after the change.
+    pub fn unmistakable_s(&self, ahead_s: i64, span_s: i64) -> i64 {
+        let before_s = offset_s(self.zone, self.at_s - ahead_s - DAY_S);
+        let forward_s = offset_s(self.zone, self.at_s) - before_s;
+        ahead_s.min(span_s - forward_s).max(0)
+    }
+
     /// Clocks that are put back show some times twice; the later one is meant.
     pub fn last_instant(&self) -> i64 {
         let offset = offset_s(self.zone, self.at_s);
@@ -71,8 +80,8 @@ pub const GRAMMARS: [Grammar; 10] = [
 ];
 
 impl Grammar {
-    /// How long before the reset it is unmistakable. Clocks that are put forward take an hour from
-    /// a day, and a time that passed within two minutes is no coming one.
+    /// How long before the reset it is unmistakable, where no clocks are put forward. A time that
+    /// passed within two minutes is no coming one.
     pub fn span_s(self) -> i64 {
         match self {
             Self::Clock(Day::None) => 22 * HOUR_S,
