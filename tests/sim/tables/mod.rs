@@ -15,6 +15,7 @@ mod outside;
 mod parking;
 mod parking_edges;
 mod rare;
+mod resumed;
 mod sessions;
 mod steer;
 mod swap;
