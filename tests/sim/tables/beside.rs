@@ -76,19 +76,18 @@ fn who_comes_into_its_place_while_it_is_away_is_left_there() {
     assert_eq!(desk.recorded("another agent"), 1);
 }
 
-/// It has been launched since the person came, and was seen; then its operator ended it.
+/// The person came while it was launched, and both were seen at once; then its operator ended it.
 #[test]
 fn who_is_older_than_what_was_launched_was_there_before_it() {
     let mut desk = Desk::new(config());
     desk.add_agent("ded", AgentHome::Homed(account("one")), Some(1));
     desk.start();
-    let person = split(&mut desk, 77);
-    desk.agents.last_mut().expect("just added").process.started_ticks = 2;
-    let person = ProcessRef { started_ticks: 2, ..person };
-    desk.look();
     desk.comes_up = None;
     desk.send(Verb::Swap { to: Some(account("two")) }.into());
     desk.work();
+    let person = split(&mut desk, 77);
+    desk.agents.last_mut().expect("just added").process.started_ticks = 2;
+    let person = ProcessRef { started_ticks: 2, ..person };
     desk.add_agent("ded", AgentHome::Homed(account("two")), Some(1));
     let agent = desk.agents.last_mut().expect("just added");
     agent.process.started_ticks = 3;
