@@ -150,6 +150,29 @@ fn what_a_quiet_client_showed_before_a_release_is_history() {
     }
 }
 
+/// It may be of that very turn, and was read a moment before the end was seen.
+#[test]
+fn a_refusal_that_waits_to_be_judged_is_read_again_at_the_end_of_a_turn() {
+    let mut desk = Desk::at_rest();
+    desk.watcher_is_silent = true;
+    desk.restart();
+    desk.set_state("ded", AgentState::Busy);
+    desk.pass(10 * SECOND);
+    let pane = desk.pane("ded");
+    let ends_its_turn = |desk: &mut Desk| {
+        desk.agent("ded").state = AgentState::Idle;
+        desk.observe(None);
+        let is_read = |order: &Action| *order == Action::RereadPane { pane };
+        let times = desk.orders.iter().filter(|order| is_read(order)).count();
+        desk.work();
+        times
+    };
+    assert_eq!(ends_its_turn(&mut desk), 0, "nothing waits");
+    desk.set_state("ded", AgentState::Busy);
+    desk.banner("ded", LIMIT, Some(60));
+    assert_eq!(ends_its_turn(&mut desk), 1);
+}
+
 /// It tells nothing itself, and came where another one is on its way. Nothing dates its screen once the
 /// account has come back.
 #[test]

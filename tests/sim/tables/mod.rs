@@ -10,6 +10,7 @@ mod executors;
 mod guard;
 mod launches;
 mod left_behind;
+mod lost;
 mod making;
 mod outside;
 mod parking;

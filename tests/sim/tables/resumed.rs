@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use claude_failover::core::action::Action;
 use claude_failover::core::event::{AgentHome, AgentState, Event, PaneReading, Verb};
+use claude_failover::ids::ConversationId;
 use claude_failover::moment::Wall;
 use claude_failover::quota::report::{News, Report};
 use claude_failover::quota::verdict::Reading;
 
-use crate::tables::desk::{Desk, account, id, session};
+use crate::tables::desk::{Desk, account, config, id, session};
 use crate::tables::swap::refuse_dedicated;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -133,6 +134,49 @@ fn what_another_session_has_is_not_learnt_from_a_hook() {
     desk.pass(30 * SECOND);
     let launched = desk.launches.iter().filter(|launch| launch.conversation == id(2));
     assert_eq!(launched.count(), 1);
+}
+
+/// `auto-12`, which had conversation 3, has left the configuration. A client without a session file has
+/// begun in `ded`.
+fn with_a_session_that_is_ours_no_more() -> Desk {
+    let mut desk = Desk::at_rest();
+    let mut changed = config();
+    if let Some(pool) = &mut changed.pool.autonomous {
+        (pool.min, pool.max) = (1, 1);
+    }
+    desk.send(Event::ConfigReloaded(changed.into()));
+    desk.agents.retain(|agent| agent.session != session("auto-12"));
+    let agent = desk.agent("ded");
+    agent.conversation = None;
+    agent.process.pid += 50;
+    desk
+}
+
+fn resumed_after_a_swap(mut desk: Desk) -> Option<ConversationId> {
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(10 * SECOND);
+    desk.agent("ded").conversation.clone()
+}
+
+/// Its hooks tell of it.
+#[test]
+fn what_a_session_had_that_left_the_configuration_may_be_resumed_elsewhere() {
+    let mut desk = with_a_session_that_is_ours_no_more();
+    desk.look();
+    let (at, pid) = (Wall(desk.wall_ms), Some(desk.agent("ded").process.pid));
+    let (conversation, news) = (Some(id(3)), News::PromptSubmitted);
+    let report = Report { at, pid, conversation, transcript: None, news };
+    desk.send(Event::ReportsReceived(vec![report]));
+    assert_eq!(resumed_after_a_swap(desk), Some(id(3)));
+}
+
+#[test]
+fn also_when_its_arguments_tell_of_it() {
+    let mut desk = with_a_session_that_is_ours_no_more();
+    desk.agent("ded").args = Some(vec!["--resume".to_owned(), id(3).to_string()]);
+    desk.look();
+    assert_eq!(resumed_after_a_swap(desk), Some(id(3)));
 }
 
 /// The daemon was restarted while it was ended, and sees that row for the first time.
