@@ -7,10 +7,10 @@ use crate::config::Group;
 use crate::core::event::{AgentHome, AgentSeen};
 use crate::core::job::{Job, JobStage};
 use crate::core::orders::Slot;
-use crate::core::record::{MoveStage, Record, SavedAgent};
+use crate::core::record::{Move, MoveOutcome, MoveStage, Record, SavedAgent};
 use crate::core::session::Session;
 use crate::core::{Core, TerminalState};
-use crate::ids::{AccountName, OpId, ProcessRef, SessionName};
+use crate::ids::{AccountName, OpId, SessionName};
 use crate::quota::verdict::Verdict;
 
 /// How far the start of a process, reckoned from that of the host, and a time that tmux has noted may
@@ -18,26 +18,34 @@ use crate::quota::verdict::Verdict;
 const CLOCKS_APART: Duration = Duration::from_secs(5);
 
 impl Core {
-    /// An agent that was being launched in a session that is gone is launched again, under a new
-    /// fence: a session made anew does not know the old one.
-    pub(in crate::core) fn launches_lost(&mut self) {
-        let lost: Vec<(SessionName, ProcessRef)> = self
-            .durable
-            .moves
-            .values()
-            .filter(|moving| !self.sessions.contains_key(&moving.session))
-            // A launch on its way may have made the session anew: its answer tells.
-            .filter(|moving| !self.orders.is_open(&Slot::Launch(moving.session.clone())))
-            .filter(|moving| {
-                matches!(moving.stage, MoveStage::Launching { .. } | MoveStage::Launched { .. })
-            })
-            .map(|moving| (moving.session.clone(), self.last_process(moving)))
-            .collect();
-        for (session, process) in lost {
-            self.orders.forget(&Slot::Launch(session.clone()));
-            self.watches.remove(&session);
-            self.persist(Record::MoveStopping { session, process, finished: false, until: None });
+    /// What becomes of the moves whose session is gone, before anybody asks what was lost with it.
+    pub(in crate::core) fn moves_lost(&mut self) {
+        let moves = self.durable.moves.values();
+        let lost: Vec<Move> =
+            moves.filter(|moving| !self.sessions.contains_key(&moving.session)).cloned().collect();
+        for moving in lost {
+            match moving.stage {
+                MoveStage::Launching { .. } | MoveStage::Launched { .. } => {
+                    self.launch_anew(&moving);
+                }
+                // It comes back as anybody else does who went with a session.
+                MoveStage::Staying { .. } => {
+                    let reason = "it went with its session while it finished its turn".to_owned();
+                    self.end_move(&moving.session, MoveOutcome::Dropped { reason });
+                }
+                MoveStage::Stopping | MoveStage::Stopped | MoveStage::Held => {}
+            }
         }
+    }
+
+    /// Under a new fence: a session made anew does not know the old one.
+    fn launch_anew(&mut self, moving: &Move) {
+        let (session, process) = (moving.session.clone(), self.last_process(moving));
+        if self.orders.is_open(&Slot::Launch(session.clone())) {
+            return; // one on its way may have made the session anew: its answer tells
+        }
+        self.watches.remove(&session);
+        self.persist(Record::MoveStopping { session, process, finished: false, until: None });
     }
 
     /// The session lives and its agent does not: its operator ended it, or it ended itself; or it went

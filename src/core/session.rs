@@ -253,7 +253,7 @@ impl Core {
                 }
             }
         }
-        self.launches_lost();
+        self.moves_lost();
         self.jobs_lost();
         self.record_losses();
     }

@@ -276,6 +276,8 @@ impl Sim {
                     }
                 }
                 match outcome {
+                    // It was in its turn, and it is the session that went: it is owed still.
+                    MoveOutcome::Dropped { reason } if reason.contains("finished its turn") => {}
                     MoveOutcome::Failed { .. }
                     | MoveOutcome::Blocked { .. }
                     | MoveOutcome::Dropped { .. } => self.checks.settle(session),

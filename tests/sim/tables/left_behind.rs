@@ -124,6 +124,29 @@ fn nobody_stays_for_hours_because_the_clock_was_set_back() {
     assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two");
 }
 
+#[test]
+fn who_goes_with_its_session_while_it_finishes_its_turn_comes_back() {
+    for name in ["ded", "auto-11"] {
+        for dies in [false, true] {
+            let mut desk = Desk::at_rest();
+            desk.set_state(name, AgentState::Busy);
+            desk.send(Verb::Swap { to: Some(account("two")) }.into());
+            desk.work_until(|order| matches!(order, Action::LaunchAgent(_)));
+            let launches = std::mem::take(&mut desk.orders);
+            let talk = desk.agent(name).conversation.clone();
+            desk.lose_session(name);
+            if dies {
+                desk.restart();
+            }
+            desk.orders.extend(launches);
+            desk.work();
+            desk.pass(20 * SECOND);
+            assert_eq!(desk.homes(), "auto-11=two auto-12=two ded=two", "{name} {dies}");
+            assert_eq!(desk.agent(name).conversation, talk, "{name} {dies}");
+        }
+    }
+}
+
 /// Its end goes out, and before it is done a look finds the agent at work for another target.
 #[test]
 fn who_is_ended_by_an_order_from_before_it_was_saved_anew_is_resumed() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claude_failover::core::action::Action;
-use claude_failover::core::event::{AgentHome, AgentState, LastWords};
+use claude_failover::core::event::{AgentHome, AgentState, LastWords, Verb};
 use claude_failover::core::record::Record;
 use claude_failover::ids::PaneId;
 use claude_failover::moment::Wall;
@@ -96,4 +96,21 @@ fn nobody_is_ended_for_a_task_whose_process_is_known_and_gone() {
     desk.pass(5 * MINUTE);
     assert_ne!(desk.recorded("task goes back to the queue"), 0);
     assert!(!desk.stops.contains(&person), "{:?}", desk.stops);
+}
+
+#[test]
+fn a_task_whose_agent_goes_with_its_session_while_it_finishes_its_turn_goes_on() {
+    let mut desk = Desk::at_work();
+    desk.send(Verb::Swap { to: Some(account("two")) }.into());
+    desk.work();
+    desk.pass(5 * SECOND);
+    let stays = |desk: &Desk| desk.homes().contains("auto-11=one");
+    assert!(stays(&desk), "{}", desk.homes());
+    let talk = Ending { prompted_at: Some(Wall(desk.wall_ms)), ..Ending::default() };
+    desk.last_words = Ok(Some(Box::new(LastWords { ending: talk, text: None })));
+    desk.lose_session("auto-11");
+    desk.pass(MINUTE);
+    assert_eq!((desk.recorded("session=auto-11 restore"), desk.deliveries()), (1, 1));
+    assert_eq!(desk.agent("auto-11").conversation, Some(id(101)));
+    assert_eq!(desk.held(), [("p:a".to_owned(), HeldState::Running)]);
 }
