@@ -24,6 +24,8 @@ pub const REFUSED_MS: u64 = 7 * 60_000;
 
 pub type Held = (SessionName, ConversationId);
 
+const LOST: &str = "its session was lost";
+
 #[derive(Default)]
 pub struct Checks {
     /// What the journal says, built record by record.
@@ -136,7 +138,7 @@ impl Checks {
                 && !agent.ending
         });
         if restored && alive {
-            self.owed.insert((session.clone(), id), "its session was lost");
+            self.owed.insert((session.clone(), id), LOST);
         }
     }
 
@@ -158,6 +160,11 @@ impl Checks {
 
     pub fn settle(&mut self, session: &SessionName) {
         self.owed.retain(|(name, _), _| name != session);
+    }
+
+    /// A move is dropped for who is there by now. Who went with the session comes back still.
+    fn left_as_it_is(&mut self, session: &SessionName) {
+        self.owed.retain(|(name, _), why| name != session || *why == LOST);
     }
 }
 
@@ -276,11 +283,10 @@ impl Sim {
                     }
                 }
                 match outcome {
-                    // It was in its turn, and it is the session that went: it is owed still.
-                    MoveOutcome::Dropped { reason } if reason.contains("finished its turn") => {}
-                    MoveOutcome::Failed { .. }
-                    | MoveOutcome::Blocked { .. }
-                    | MoveOutcome::Dropped { .. } => self.checks.settle(session),
+                    MoveOutcome::Failed { .. } | MoveOutcome::Blocked { .. } => {
+                        self.checks.settle(session);
+                    }
+                    MoveOutcome::Dropped { .. } => self.checks.left_as_it_is(session),
                     MoveOutcome::Verified | MoveOutcome::Held => {}
                 }
             }
