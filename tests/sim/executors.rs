@@ -376,6 +376,7 @@ impl Sim {
             Some(pane) => {
                 let killed = self.world.agent_in_pane(pane.id).map(|agent| agent.process.pid);
                 if let Some(pid) = killed {
+                    self.check_respawn(launch, pid);
                     self.count("agents killed by a respawn");
                     self.world.end_agent(pid, false);
                 }

@@ -4,7 +4,7 @@ use claude_failover::config::{Config, Group};
 use claude_failover::core::action::{Action, LaunchAgent};
 use claude_failover::core::durable::{OpenSwap, Phase};
 use claude_failover::core::record::MoveStage;
-use claude_failover::ids::SessionName;
+use claude_failover::ids::{OpId, SessionName};
 
 use crate::checks::TOLD_MS;
 use crate::run::Sim;
@@ -102,6 +102,24 @@ impl Sim {
         assert!(over, "pid {pid} of {} is ended in the middle of its turn", agent.session);
     }
 
+    /// A move launches its agent once: one that is up already is found. Where another swap takes the
+    /// session over before the launch is answered, nobody may know of it yet.
+    pub fn check_respawn(&self, launch: &LaunchAgent, pid: i32) {
+        let Some(agent) = self.world.agents.get(&pid) else { return };
+        let before = self.checks.launched_for.get(&launch.session);
+        let again = before.is_some() && before == self.op_of(&launch.session).as_ref();
+        assert!(
+            !again || agent.conversation != launch.conversation,
+            "{} is launched a second time in {}",
+            launch.conversation,
+            launch.session
+        );
+    }
+
+    fn op_of(&self, session: &SessionName) -> Option<OpId> {
+        self.checks.shadow.moves.get(session).map(|moving| moving.op)
+    }
+
     pub fn check_launch(&mut self, launch: &LaunchAgent) {
         let name = launch.session.as_str().to_owned();
         let last = self.checks.fences_run.get(&name).copied().unwrap_or(0);
@@ -129,5 +147,9 @@ impl Sim {
             );
         }
         self.checks.settle(&launch.session);
+        match self.op_of(&launch.session) {
+            Some(op) => self.checks.launched_for.insert(launch.session.clone(), op),
+            None => self.checks.launched_for.remove(&launch.session),
+        };
     }
 }
