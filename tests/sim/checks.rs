@@ -38,8 +38,8 @@ pub struct Checks {
     /// When an operator last released each account.
     pub released: BTreeMap<AccountName, u64>,
     pub fences_run: BTreeMap<String, u64>,
-    /// The move that the last launch in each session was for.
-    pub launched_for: BTreeMap<SessionName, OpId>,
+    /// The move that each launch was ordered for, by its session and fence, and the swap that was open.
+    pub launches: BTreeMap<(SessionName, u64), (OpId, Option<OpId>)>,
     last_op: OpId,
     /// Conversations that have to be somewhere, and why.
     pub owed: BTreeMap<Held, &'static str>,

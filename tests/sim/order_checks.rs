@@ -4,7 +4,7 @@ use claude_failover::config::{Config, Group};
 use claude_failover::core::action::{Action, LaunchAgent};
 use claude_failover::core::durable::{OpenSwap, Phase};
 use claude_failover::core::record::MoveStage;
-use claude_failover::ids::{OpId, SessionName};
+use claude_failover::ids::SessionName;
 
 use crate::checks::TOLD_MS;
 use crate::run::Sim;
@@ -50,6 +50,9 @@ impl Sim {
         }
         if let Action::StopAgents { agents, .. } = action {
             self.checks.ordered.extend(agents);
+        }
+        if let Action::LaunchAgent(launch) = action {
+            self.note_launch(launch);
         }
         if let Action::FlipLink { .. } = action {
             let early = self.checks.shadow.moves.values().any(|moving| {
@@ -102,22 +105,28 @@ impl Sim {
         assert!(over, "pid {pid} of {} is ended in the middle of its turn", agent.session);
     }
 
-    /// A move launches its agent once: one that is up already is found. Where another swap takes the
-    /// session over before the launch is answered, nobody may know of it yet.
+    /// A move launches its agent once: one that is up already is found. Where a swap takes the session
+    /// over before the launch is answered, nobody may know of it yet.
     pub fn check_respawn(&self, launch: &LaunchAgent, pid: i32) {
         let Some(agent) = self.world.agents.get(&pid) else { return };
-        let before = self.checks.launched_for.get(&launch.session);
-        let again = before.is_some() && before == self.op_of(&launch.session).as_ref();
+        let work_of = |fence| self.checks.launches.get(&(launch.session.clone(), fence));
+        let before = agent.launched_fence.and_then(work_of);
         assert!(
-            !again || agent.conversation != launch.conversation,
+            before.is_none()
+                || before != work_of(launch.fence)
+                || agent.conversation != launch.conversation,
             "{} is launched a second time in {}",
             launch.conversation,
             launch.session
         );
     }
 
-    fn op_of(&self, session: &SessionName) -> Option<OpId> {
-        self.checks.shadow.moves.get(session).map(|moving| moving.op)
+    fn note_launch(&mut self, launch: &LaunchAgent) {
+        let shadow = &self.checks.shadow;
+        if let Some(moving) = shadow.moves.get(&launch.session) {
+            let work = (moving.op, shadow.swap.as_ref().map(|swap| swap.op));
+            self.checks.launches.insert((launch.session.clone(), launch.fence), work);
+        }
     }
 
     pub fn check_launch(&mut self, launch: &LaunchAgent) {
@@ -147,9 +156,5 @@ impl Sim {
             );
         }
         self.checks.settle(&launch.session);
-        match self.op_of(&launch.session) {
-            Some(op) => self.checks.launched_for.insert(launch.session.clone(), op),
-            None => self.checks.launched_for.remove(&launch.session),
-        };
     }
 }
